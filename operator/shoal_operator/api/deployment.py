@@ -1,0 +1,246 @@
+"""ClusteringDeployment: the endpoint that serves a model's versions, and how a new version takes over.
+
+Read by core.rollout and its neighbours and by the CRD generator. No decision lives here. Defaults are the seed's:
+blue-green in 5 steps of 60 s, canary 10 % for 1 h, error rate x1.05, mean latency x1.2.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from shoal_operator.api.meta import ApiModel, Condition, ResourceRequirements, StatusModel
+
+
+class ModelVersionReference(ApiModel):
+    """Which model and which of its versions to serve."""
+
+    name: str = Field(min_length=1, max_length=253, description="Name of a ClusteringModel in the same namespace.")
+    version: str = Field(
+        default="latest",
+        pattern=r"^(latest|[1-9][0-9]{0,8})$",
+        description="A version number, or latest: the newest that passed its validation.",
+    )
+
+
+class Worker(ApiModel):
+    """The pods that serve."""
+
+    image: str | None = Field(
+        default=None, min_length=1, description="Worker image; the operator's own default when absent."
+    )
+    replicas: int = Field(default=2, ge=0, le=1000, description="Pods that serve the stable version.")
+    resources: ResourceRequirements = Field(
+        default_factory=ResourceRequirements, description="CPU and memory of each pod."
+    )
+    max_in_flight: int = Field(
+        default=64, ge=1, le=10_000, description="Requests at once in a pod; more are refused as RESOURCE_EXHAUSTED."
+    )
+    drain_delay_seconds: int = Field(
+        default=8, ge=0, le=300, description="Seconds that a stopping pod serves on while routes forget it."
+    )
+    drain_grace_seconds: int = Field(
+        default=20, ge=1, le=3600, description="Seconds that calls in flight get to end after the drain delay."
+    )
+    max_connection_age_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=86_400,
+        description="Age at which a connection is asked to reconnect, so that long-lived clients follow the weights.",
+    )
+
+
+class BlueGreen(ApiModel):
+    """A full second pool, then traffic in equal steps."""
+
+    steps: int = Field(default=5, ge=1, le=100, description="Equal weight steps from 0 to 100 percent.")
+    interval_seconds: int = Field(default=60, ge=0, le=86_400, description="Seconds at each step before the next.")
+    auto_promotion: bool = Field(
+        default=True, description="false: wait at weight 0 for the promote command before the first step."
+    )
+    scale_down_delay_seconds: int = Field(
+        default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
+    )
+
+
+class Pause(ApiModel):
+    """Hold the weight."""
+
+    duration_seconds: int | None = Field(
+        default=None, ge=0, le=31_536_000, description="Seconds to hold; until the promote command when absent."
+    )
+
+
+class CanaryStep(ApiModel):
+    """Exactly one of setWeight and pause."""
+
+    set_weight: int | None = Field(
+        default=None, ge=0, le=100, description="Percent of the traffic for the candidate from here on."
+    )
+    pause: Pause | None = Field(default=None, description="Hold the weight and judge the candidate.")
+
+
+class Canary(ApiModel):
+    """A small share first, then more, step by step; after the last step the candidate is promoted."""
+
+    steps: list[CanaryStep] = Field(
+        default_factory=lambda: [CanaryStep(set_weight=10), CanaryStep(pause=Pause(duration_seconds=3600))],
+        min_length=1,
+        max_length=64,
+        description="Weights (never falling) and pauses, in order.",
+    )
+    scale_down_delay_seconds: int = Field(
+        default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
+    )
+
+
+class Strategy(ApiModel):
+    """Exactly one of blueGreen and canary."""
+
+    blue_green: BlueGreen | None = Field(default=None, description="A full second pool, then equal steps.")
+    canary: Canary | None = Field(default=None, description="A small share first, then more, step by step.")
+
+
+class ErrorRateGate(ApiModel):
+    """Compares the share of failed calls with stable's over the same window."""
+
+    max_ratio: float = Field(default=1.05, ge=1, le=100, description="Largest tolerated candidate / stable ratio.")
+    min_samples: int = Field(
+        default=50, ge=1, le=1_000_000, description="Calls that each side needs before there is a verdict."
+    )
+
+
+class LatencyGate(ApiModel):
+    """Compares the mean latency with stable's over the same window."""
+
+    max_ratio: float = Field(default=1.2, ge=1, le=100, description="Largest tolerated candidate / stable ratio.")
+    min_difference_millis: float = Field(
+        default=5.0, ge=0, le=60_000, description="Difference in milliseconds below which no latency counts as worse."
+    )
+    min_samples: int = Field(
+        default=50, ge=1, le=1_000_000, description="Calls that each side needs before there is a verdict."
+    )
+
+
+class Analysis(ApiModel):
+    """The gates between the steps."""
+
+    interval_seconds: int = Field(default=5, ge=1, le=3600, description="Seconds between two looks at the gates.")
+    error_rate: ErrorRateGate | None = Field(default_factory=ErrorRateGate, description="Gate on failed calls.")
+    latency: LatencyGate | None = Field(default_factory=LatencyGate, description="Gate on the mean latency.")
+    on_inconclusive: Literal["Hold", "Proceed"] = Field(
+        default="Hold",
+        description="When a step's time is over and a gate still lacks calls: Hold waits for them (or for the promote "
+        "command), Proceed goes on without its verdict.",
+    )
+
+
+class GatewayReference(ApiModel):
+    """The Gateway that the GRPCRoute attaches to."""
+
+    name: str = Field(min_length=1, max_length=253, description="Name of a Gateway in the same namespace.")
+    section_name: str | None = Field(default=None, max_length=253, description="One listener of the Gateway.")
+
+
+class Traffic(ApiModel):
+    """How calls reach the pods."""
+
+    router: Literal["Service", "Gateway"] = Field(
+        default="Service",
+        description="Service: one Service, the share is that of the routed pods. Gateway: exact weights per call.",
+    )
+    gateway: GatewayReference | None = Field(default=None, description="The Gateway; required by router Gateway.")
+    hostnames: list[str] = Field(
+        default_factory=list, max_length=16, description="Host names that the route answers to; all when empty."
+    )
+
+
+class ClusteringDeploymentSpec(ApiModel):
+    """What to serve, and how a new version takes over."""
+
+    model_ref: ModelVersionReference = Field(description="The model and its version.")
+    worker: Worker = Field(default_factory=Worker, description="The pods that serve.")
+    strategy: Strategy = Field(
+        default_factory=lambda: Strategy(canary=Canary()), description="How a new version takes over."
+    )
+    analysis: Analysis = Field(default_factory=Analysis, description="The gates between the steps.")
+    traffic: Traffic = Field(default_factory=Traffic, description="How calls reach the pods.")
+    progress_deadline_seconds: int = Field(
+        default=600, ge=1, le=86_400, description="Seconds in which a step must make progress, pauses excluded."
+    )
+    on_failure: Literal["Rollback", "Pause"] = Field(
+        default="Rollback", description="What a failed gate or a missed deadline leads to."
+    )
+    paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+
+
+class Revision(StatusModel):
+    """One immutable bundle: version, artifact, image and configuration, replicas excluded."""
+
+    revision: str = Field(description="Hash of the bundle, the name of its objects.")
+    version: int = Field(description="Number of the ClusteringModelVersion.")
+    digest: str = Field(default="", description="Digest of the artifact.")
+
+
+class RetiringRevision(Revision):
+    """A replaced revision that still stands by."""
+
+    until: str = Field(description="When its pods are removed, RFC 3339.")
+
+
+class BlockedRevision(Revision):
+    """A revision that failed; it is not tried again until the retry command."""
+
+    reason: str = Field(description="Why it was rolled back.")
+    message: str = Field(default="", description="The same, for people.")
+    since: str = Field(description="When it was rolled back, RFC 3339.")
+
+
+class PoolFigures(StatusModel):
+    """What a gate saw of one pool."""
+
+    calls: int = Field(description="Calls in the window.")
+    value: float | None = Field(default=None, description="The gate's figure: a ratio, or milliseconds.")
+
+
+class Verdict(StatusModel):
+    """What a gate says."""
+
+    gate: str = Field(description="readiness, errorRate or latency.")
+    verdict: Literal["pass", "fail", "inconclusive", "error"] = Field(description="pass, fail, inconclusive or error.")
+    message: str = Field(default="", description="The figures and the limit in a sentence.")
+    stable: PoolFigures | None = Field(default=None, description="What the gate saw of the stable pool.")
+    candidate: PoolFigures | None = Field(default=None, description="What the gate saw of the candidate pool.")
+
+
+class ClusteringDeploymentStatus(StatusModel):
+    """Where the deployment stands."""
+
+    observed_generation: int = Field(default=0, description="The spec generation that this status tells of.")
+    phase: str = Field(default="", description="Summary: Pending, Progressing, Paused, Healthy or Degraded.")
+    message: str = Field(default="", description="The summary in a sentence, with the remedy where there is one.")
+    stable: Revision | None = Field(default=None, description="The revision that serves.")
+    candidate: Revision | None = Field(default=None, description="The revision on trial.")
+    retiring: list[RetiringRevision] = Field(default_factory=list, description="Replaced revisions that stand by.")
+    blocked_versions: list[BlockedRevision] = Field(
+        default_factory=list, description="Revisions that failed and are not tried again until the retry command."
+    )
+    weight: int = Field(default=0, description="Percent of the traffic that the candidate should get.")
+    actual_weight: int = Field(default=0, description="Percent of the traffic that the router gives it.")
+    step: int | None = Field(default=None, description="Index of the rollout's present step, from 0.")
+    step_count: int | None = Field(default=None, description="Steps of the rollout.")
+    step_started_at: str | None = Field(default=None, description="When the step's weight was reached, RFC 3339.")
+    progressed_at: str | None = Field(default=None, description="When the rollout last made progress, RFC 3339.")
+    user_paused: bool = Field(default=False, description="The pause command holds the rollout.")
+    failure_paused: str | None = Field(default=None, description="Why onFailure Pause holds the rollout.")
+    handled_commands: list[str] = Field(
+        default_factory=list, description="Commands whose effect is recorded and whose annotation is to be removed."
+    )
+    verdicts: list[Verdict] = Field(default_factory=list, description="What the gates said last.")
+    replicas: int = Field(default=0, description="Pods of the stable revision.")
+    ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")
+    candidate_replicas: int = Field(default=0, description="Pods of the candidate revision.")
+    candidate_ready_replicas: int = Field(default=0, description="Ready pods of the candidate revision.")
+    selector: str = Field(default="", description="Label selector of the stable revision's pods, for scale clients.")
+    conditions: list[Condition] = Field(default_factory=list, description="Ready, Progressing, Degraded and Paused.")

@@ -1,0 +1,124 @@
+"""What every kind shares: group and version, object keys, conditions, reasons and the pydantic base.
+
+Read by every other module. Invariant: a reason is spelt here once and is the same word in a condition, an event,
+a log line and a metric label.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "shoal.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+class ObjectKey(NamedTuple):
+    """Identity of a namespaced object of one kind."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class ApiModel(BaseModel):
+    """Base of every API type: camelCase on the wire, unknown fields refused, values frozen."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON form that the API server stores, without absent values."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class StatusModel(ApiModel):
+    """Base of status types: tolerant of fields that another release of the operator wrote."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Reason(StrEnum):
+    """Why a condition holds; also the reason of the event, the log line and the metric label."""
+
+    # Training
+    TRAINING = "Training"
+    TRAINED = "Trained"
+    TRAINING_FAILED = "TrainingFailed"
+    VERSION_REJECTED = "VersionRejected"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105, a reason, not a secret
+    STORE_NOT_CONFIGURED = "StoreNotConfigured"
+    SOURCE_UNREADABLE = "SourceUnreadable"
+    SOURCE_FORMAT_INVALID = "SourceFormatInvalid"
+    COLUMN_MISSING = "ColumnMissing"
+    COLUMN_NOT_NUMERIC = "ColumnNotNumeric"
+    DATA_INVALID = "DataInvalid"
+    PARAMETERS_INVALID = "ParametersInvalid"
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    CREDENTIALS_REJECTED = "CredentialsRejected"
+    OUT_OF_MEMORY = "OutOfMemory"
+    # Deployment
+    MODEL_NOT_FOUND = "ModelNotFound"
+    VERSION_NOT_FOUND = "VersionNotFound"
+    VERSION_NOT_READY = "VersionNotReady"
+    VERSION_BLOCKED = "VersionBlocked"
+    ROLLING_OUT = "RollingOut"
+    WAITING_FOR_PODS = "WaitingForPods"
+    WAITING_FOR_ROUTE = "WaitingForRoute"
+    GATEWAY_NOT_READY = "GatewayNotReady"
+    ROUTE_REJECTED = "RouteRejected"
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    ABORTED = "Aborted"
+    GATE_FAILED = "GateFailed"
+    GATE_INCONCLUSIVE = "GateInconclusive"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    PAUSED_BY_USER = "PausedByUser"
+    PAUSED_BY_STEP = "PausedByStep"
+    PAUSED_BY_FAILURE = "PausedByFailure"
+    AWAITING_PROMOTION = "AwaitingPromotion"
+    # Pods
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CRASH_LOOP = "CrashLoop"
+    UNSCHEDULABLE = "Unschedulable"
+    ARTIFACT_REFUSED = "ArtifactRefused"
+    # Any kind
+    AVAILABLE = "Available"
+    NOT_AVAILABLE = "NotAvailable"
+    IDLE = "Idle"
+    INVALID_SPEC = "InvalidSpec"
+    RECONCILE_FAILED = "ReconcileFailed"
+
+
+ConditionType = Literal["Ready", "Progressing", "Degraded", "Paused"]
+
+
+class Condition(StatusModel):
+    """One observation of an object's state, in the form of the Kubernetes API conventions."""
+
+    type: str = Field(description="Name of the condition: Ready, Progressing, Degraded or Paused.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: str = Field(description="Why, as one CamelCase word.")
+    message: str = Field(default="", description="Why, for people, with the remedy where there is one.")
+    observed_generation: int = Field(default=0, description="The metadata.generation that this was decided for.")
+    last_transition_time: str = Field(default="", description="When the status last changed, RFC 3339.")
+
+
+class SecretReference(ApiModel):
+    """Names a Secret in the object's own namespace."""
+
+    name: str = Field(
+        min_length=1, max_length=253, description="Name of a Secret in the same namespace; its keys are files' names."
+    )
+
+
+class ResourceRequirements(ApiModel):
+    """CPU and memory of one container, as Kubernetes quantities."""
+
+    requests: dict[str, str] = Field(
+        default_factory=dict, description="What the scheduler reserves, for example cpu: 100m, memory: 256Mi."
+    )
+    limits: dict[str, str] = Field(default_factory=dict, description="What the container may use at most.")

@@ -1,0 +1,109 @@
+"""ClusteringModel: which data, which algorithm, which limits; each change of these trains a new version.
+
+Read by core.training and the CRD generator. No decision lives here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shoal_operator.api.meta import ApiModel, Condition, ResourceRequirements, SecretReference, StatusModel
+
+Metric = Literal["euclidean", "manhattan", "chebyshev", "haversine", "cosine"]
+ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Source(ApiModel):
+    """Where the training data lies."""
+
+    uri: str = Field(
+        pattern=r"^(s3|file)://.+",
+        max_length=2048,
+        description="Object to read: s3://bucket/path or file:///path in a mounted volume.",
+    )
+    format: Literal["parquet", "csv"] | None = Field(
+        default=None, description="File format; taken from the uri's suffix (.parquet, .csv) when absent."
+    )
+    columns: list[ColumnName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Columns to cluster, in order; every numeric column when absent.",
+    )
+    secret_ref: SecretReference | None = Field(
+        default=None, description="Secret with the credentials of the source (AWS_ACCESS_KEY_ID and others)."
+    )
+
+
+class Dbscan(ApiModel):
+    """Exact DBSCAN."""
+
+    eps: float = Field(
+        gt=0,
+        le=1e300,
+        description="Largest distance at which two rows are neighbours, in the metric's unit (radians for haversine).",
+    )
+    min_samples: int = Field(
+        default=5, ge=1, le=1_000_000, description="Neighbours, itself included, that make a row a core sample."
+    )
+    metric: Metric = Field(
+        default="euclidean", description="Distance: euclidean, manhattan, chebyshev, haversine (lat, lon) or cosine."
+    )
+
+
+class Algorithm(ApiModel):
+    """Exactly one clustering algorithm with its parameters."""
+
+    dbscan: Dbscan = Field(description="Exact DBSCAN with fixed parameters.")
+
+
+class Validation(ApiModel):
+    """Limits that a trained version must keep to be served; one outside them is recorded as Rejected."""
+
+    min_clusters: int = Field(default=1, ge=0, description="Fewest clusters.")
+    max_clusters: int | None = Field(default=None, ge=1, description="Most clusters; no limit when absent.")
+    max_noise_ratio: float | None = Field(
+        default=None, ge=0, le=1, description="Largest share of rows that are noise, 0 to 1; no limit when absent."
+    )
+    min_silhouette: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        description="Least sampled silhouette, noise excluded, -1 to 1; no limit when absent.",
+    )
+
+
+class Training(ApiModel):
+    """How the training Job runs; a change here trains nothing anew."""
+
+    resources: ResourceRequirements = Field(
+        default_factory=ResourceRequirements, description="CPU and memory of the training pod."
+    )
+    active_deadline_seconds: int = Field(
+        default=3600, ge=10, le=604_800, description="Seconds after which a training that has not ended is stopped."
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="Tries again after a failure that may pass, such as a store out of reach."
+    )
+
+
+class ClusteringModelSpec(ApiModel):
+    """What to train."""
+
+    source: Source = Field(description="The training data.")
+    algorithm: Algorithm = Field(description="The algorithm and its parameters.")
+    validation: Validation = Field(default_factory=Validation, description="Limits that a version must keep.")
+    training: Training = Field(default_factory=Training, description="How the training Job runs.")
+
+
+class ClusteringModelStatus(StatusModel):
+    """What was trained."""
+
+    observed_generation: int = Field(default=0, description="The spec generation that this status tells of.")
+    phase: str = Field(default="", description="Summary: Pending, Training, Ready, Rejected or Failed.")
+    message: str = Field(default="", description="The summary in a sentence, with the remedy where there is one.")
+    latest_version: int | None = Field(default=None, description="Newest version that passed its validation.")
+    training_hash: str | None = Field(default=None, description="Identity of the training that the status tells of.")
+    conditions: list[Condition] = Field(default_factory=list, description="Ready, Progressing and Degraded.")

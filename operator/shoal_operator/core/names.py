@@ -1,0 +1,75 @@
+"""Every child's name, label and selector, computed in one place.
+
+Read by the builders, the snapshot and the runtime's indices. Invariant: a name is a pure function of its owner's name
+and of a hash, is a valid RFC 1123 label, and is at most 63 characters long whatever the owner's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from shoal_operator.api.meta import GROUP
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "shoal"
+MODEL = f"{GROUP}/model"
+DEPLOYMENT = f"{GROUP}/deployment"
+REVISION = f"{GROUP}/revision"
+VERSION = f"{GROUP}/version"
+ROUTED = f"{GROUP}/routed"
+TRAINING_HASH = f"{GROUP}/training-hash"
+
+STABLE_RECORD = f"{GROUP}/stable"
+RETRAIN = f"{GROUP}/retrain"
+COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry")
+
+GRPC_PORT = 8001
+METRICS_PORT = 8002
+
+_LONGEST_LABEL = 63
+
+
+def command_annotation(command: str) -> str:
+    """Return the annotation that carries a user's command, for example shoal.dev/promote."""
+    return f"{GROUP}/{command}"
+
+
+def bounded(name: str, suffix: str) -> str:
+    """Join an owner's name and a suffix; too long a name is cut and told apart by a hash.
+
+    >>> bounded("cities", "1a2b3c4d")
+    'cities-1a2b3c4d'
+    """
+    whole = f"{name}-{suffix}"
+    if len(whole) <= _LONGEST_LABEL:
+        return whole
+    tag = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{name[: _LONGEST_LABEL - len(suffix) - 8].rstrip('-.')}-{tag}-{suffix}"
+
+
+def label_value(name: str) -> str:
+    """Return an owner's name as a label value: itself, or cut and told apart by a hash when longer than 63."""
+    if len(name) <= _LONGEST_LABEL:
+        return name
+    tag = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_LABEL - 9].rstrip('-.')}-{tag}"
+
+
+def training_job(model: str, training_hash: str) -> str:
+    """Name of the Job that trains a model's spec with this hash."""
+    return bounded(model, f"train-{training_hash}")
+
+
+def model_version(model: str, version: int) -> str:
+    """Name of a ClusteringModelVersion; kept readable, so not cut: object names may be 253 long."""
+    return f"{model}-v{version}"
+
+
+def pool(deployment: str, revision: str) -> str:
+    """Name of one revision's Deployment, PodDisruptionBudget and (Gateway router) Service."""
+    return bounded(deployment, revision)
+
+
+def router(deployment: str) -> str:
+    """Name of the Service or GRPCRoute that clients call."""
+    return deployment

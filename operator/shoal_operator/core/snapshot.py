@@ -1,0 +1,95 @@
+"""All facts of one reconcile pass, read once, frozen, with the questions that decisions ask of them.
+
+Built by runtime.store from the watch indices (and runtime.samples), read by core.training and core.rollout.
+Never contains a client, a clock or anything that changes during the pass. Raw objects stay plain mappings, because
+they are untrusted; what a decision needs of them is extracted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+RawObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The operator's settings that decisions need."""
+
+    worker_image: str
+    store_uri: str
+    store_secret_name: str | None = None
+    store_claim_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """One pod, as far as decisions care."""
+
+    name: str
+    uid: str
+    revision: str | None
+    ready: bool
+    deleting: bool
+    routed: bool
+    ip: str | None
+    created: str
+    status: RawObject
+    """The pod's raw status, for core.diagnosis."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFigures:
+    """What the pods of one revision served since the window began (the same instant for every revision)."""
+
+    calls: int
+    errors: int
+    """Calls that did not end as OK."""
+    seconds_sum: float
+    """Sum of the latencies of all calls, in seconds."""
+    seconds_square_sum: float
+    """Sum of the squared latencies, estimated from the histogram's buckets, in seconds squared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSnapshot:
+    """Facts about one ClusteringModel."""
+
+    model: RawObject
+    jobs: tuple[RawObject, ...] = ()
+    """Its training Jobs."""
+    job_pods: tuple[RawObject, ...] = ()
+    """Pods of these Jobs, raw; the training report is a container's termination message."""
+    versions: tuple[RawObject, ...] = ()
+    """Its ClusteringModelVersions."""
+    missing_secrets: frozenset[str] = frozenset()
+    """Names among the Secrets that it needs which do not exist in its namespace."""
+    defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSnapshot:
+    """Facts about one ClusteringDeployment."""
+
+    deployment: RawObject
+    model: RawObject | None = None
+    """The ClusteringModel that it refers to."""
+    versions: tuple[RawObject, ...] = ()
+    """All versions of that model."""
+    workloads: tuple[RawObject, ...] = ()
+    """Its apps/v1 Deployments."""
+    services: tuple[RawObject, ...] = ()
+    routes: tuple[RawObject, ...] = ()
+    """Its GRPCRoutes (empty where the Gateway API is not installed)."""
+    budgets: tuple[RawObject, ...] = ()
+    """Its PodDisruptionBudgets."""
+    pods: tuple[PodFacts, ...] = ()
+    gateway: RawObject | None = None
+    """The Gateway that spec.traffic.gateway names, if it exists."""
+    gateway_api_installed: bool = True
+    missing_secrets: frozenset[str] = frozenset()
+    windows: Mapping[str, WindowFigures] = field(default_factory=dict)
+    """Revision -> figures of the analysis window; empty before the first look."""
+    defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))
