@@ -1,0 +1,35 @@
+"""The native module: typed doors into the Rust engine."""
+
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+def dbscan(
+    points: NDArray[np.float64], eps: float, min_samples: int, metric: str, n_jobs: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels of every row and the rows that are core samples."""
+
+def silhouette_of(points: NDArray[np.float64], labels: NDArray[np.int64], clusters: int, metric: str) -> float:
+    """Mean silhouette of rows labelled 0 to clusters - 1."""
+
+@final
+class Predictor:
+    """Answers the label of the nearest core sample within eps, else -1. Immutable and safe to share between threads."""
+
+    n_features: int
+    n_cores: int
+    eps: float
+    metric: str
+
+    def __new__(
+        cls,
+        core_points: NDArray[np.float64],
+        core_labels: NDArray[np.int32],
+        eps: float,
+        metric: str = "euclidean",
+        *,
+        n_jobs: int | None = None,
+    ) -> Predictor: ...
+    def predict(self, X: NDArray[np.floating[Any]], /) -> NDArray[np.int32]:  # noqa: N803
+        """int32 labels of the rows of a C-contiguous float64 or float32 array of shape (n, n_features)."""

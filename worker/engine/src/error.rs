@@ -1,0 +1,41 @@
+//! The one error type of the engine. Its messages are what the Python user reads,
+//! in the wording that scikit-learn users know. Nothing in this crate panics on bad input.
+
+use std::fmt;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineError {
+    /// The caller must change an argument: a `ValueError` in Python.
+    Invalid(String),
+    /// The data do not fit: a `MemoryError` in Python.
+    OutOfMemory(String),
+    /// The system refused threads: a `RuntimeError` in Python.
+    Threads(String),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(message) | Self::OutOfMemory(message) | Self::Threads(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+pub type Result<T> = std::result::Result<T, EngineError>;
+
+pub fn invalid<T>(message: impl Into<String>) -> Result<T> {
+    Err(EngineError::Invalid(message.into()))
+}
+
+/// `vec![value; len]` that reports instead of aborting when the memory is not there.
+pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
+    let mut out = Vec::new();
+    if out.try_reserve_exact(len).is_err() {
+        let bytes = len.saturating_mul(size_of::<T>());
+        return Err(EngineError::OutOfMemory(format!("Unable to allocate {bytes} bytes; fit on fewer rows.")));
+    }
+    out.resize(len, value);
+    Ok(out)
+}

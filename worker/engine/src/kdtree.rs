@@ -1,0 +1,227 @@
+//! A flat k-d tree over embedded rows: blocks of sixteen points under boxes stored in preorder.
+//!
+//! Called by `index`; knows nothing of metrics beyond a kernel and nothing of clusters. Every block but the last is full, so a
+//! point's place ("slot") is its block times sixteen plus its lane, and no node stores a pointer or a range.
+//! Box bounds round exactly as point distances do (rounding is monotone), so pruning by them never changes an answer.
+
+use std::marker::PhantomData;
+
+use crate::error::{Result, filled};
+use crate::metric::Kernel;
+
+pub const LANES: usize = 16;
+/// Subtrees above this many blocks are built on two threads.
+const FORK_BLOCKS: usize = 256;
+
+/// A subtree: its node (preorder number) and its run of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub node: usize,
+    pub first: usize,
+    pub blocks: usize,
+}
+
+impl Span {
+    pub fn is_block(self) -> bool {
+        self.blocks == 1
+    }
+
+    pub fn end(self) -> usize {
+        self.first + self.blocks
+    }
+
+    /// Number of nodes of a subtree with as many blocks.
+    pub fn nodes(self) -> usize {
+        2 * self.blocks - 1
+    }
+
+    pub fn children(self) -> (Self, Self) {
+        let left = Self { node: self.node + 1, first: self.first, blocks: self.blocks.div_ceil(2) };
+        let right = Self { node: left.node + left.nodes(), first: left.end(), blocks: self.blocks - left.blocks };
+        (left, right)
+    }
+}
+
+pub struct KdTree<K> {
+    width: usize,
+    /// Block after block, each coordinate by coordinate: sixteen lanes lie side by side for the compiler to vectorise.
+    lanes: Vec<f64>,
+    /// Per node the low corner, then the high corner.
+    boxes: Vec<f64>,
+    /// Slot to row.
+    rows: Vec<u32>,
+    kernel: PhantomData<K>,
+}
+
+impl<K: Kernel> KdTree<K> {
+    /// Builds over the given rows of `coords` (row-major, `width` columns, finite).
+    pub fn build(coords: &[f64], width: usize, mut rows: Vec<u32>) -> Result<Self> {
+        let blocks = rows.len().div_ceil(LANES);
+        let mut boxes = filled(0.0, (2 * blocks).saturating_sub(1).saturating_mul(2 * width))?;
+        let mut lanes = filled(0.0, blocks.saturating_mul(LANES * width))?;
+        if blocks > 0 {
+            split(coords, width, &mut rows, &mut boxes, blocks);
+        }
+        for (slot, &row) in rows.iter().enumerate() {
+            let block = &mut lanes[slot / LANES * LANES * width..];
+            for (axis, &value) in coords[row as usize * width..][..width].iter().enumerate() {
+                block[axis * LANES + slot % LANES] = value;
+            }
+        }
+        Ok(Self { width, lanes, boxes, rows, kernel: PhantomData })
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn blocks(&self) -> usize {
+        self.rows.len().div_ceil(LANES)
+    }
+
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    pub fn root(&self) -> Option<Span> {
+        (self.blocks() > 0).then(|| Span { node: 0, first: 0, blocks: self.blocks() })
+    }
+
+    /// Number of points below a span.
+    pub fn points(&self, span: Span) -> usize {
+        (span.end() * LANES).min(self.len()) - span.first * LANES
+    }
+
+    /// One bit for every lane of a block that holds a point.
+    pub fn occupied(&self, block: usize) -> u16 {
+        let points = (self.len() - block * LANES).min(LANES);
+        (u32::MAX >> (32 - points)) as u16
+    }
+
+    pub fn coord(&self, slot: usize, axis: usize) -> f64 {
+        self.lanes[(slot / LANES * self.width + axis) * LANES + slot % LANES]
+    }
+
+    /// Reduced distances from `query` to every lane of a block; those of empty lanes mean nothing.
+    #[inline]
+    pub fn distances(&self, query: &[f64], block: usize) -> [f64; LANES] {
+        let mut sums = [0.0; LANES];
+        let block = &self.lanes[block * LANES * self.width..][..LANES * self.width];
+        for (axis, &centre) in block.chunks_exact(LANES).zip(query) {
+            for (sum, &value) in sums.iter_mut().zip(axis) {
+                *sum = K::add(*sum, value - centre);
+            }
+        }
+        sums
+    }
+
+    fn corners(&self, node: usize) -> (&[f64], &[f64]) {
+        self.boxes[node * 2 * self.width..][..2 * self.width].split_at(self.width)
+    }
+
+    /// No point below the node is nearer than this.
+    #[inline]
+    pub fn nearest(&self, query: &[f64], node: usize) -> f64 {
+        let (low, high) = self.corners(node);
+        let sides = low.iter().zip(high).zip(query);
+        sides.fold(0.0, |sum, ((&low, &high), &centre)| K::add(sum, (low - centre).max(centre - high).max(0.0)))
+    }
+
+    /// No point below the node is farther than this.
+    #[inline]
+    pub fn farthest(&self, query: &[f64], node: usize) -> f64 {
+        let (low, high) = self.corners(node);
+        let sides = low.iter().zip(high).zip(query);
+        sides.fold(0.0, |sum, ((&low, &high), &centre)| K::add(sum, (centre - low).max(high - centre)))
+    }
+
+    /// No two points below the node are farther apart than this.
+    pub fn diagonal(&self, node: usize) -> f64 {
+        let (low, high) = self.corners(node);
+        low.iter().zip(high).fold(0.0, |sum, (&low, &high)| K::add(sum, high - low))
+    }
+}
+
+/// Orders `rows` into blocks and fills the boxes of the subtree, widest side first.
+fn split(coords: &[f64], width: usize, rows: &mut [u32], boxes: &mut [f64], blocks: usize) {
+    let (own, below) = boxes.split_at_mut(2 * width);
+    let (low, high) = own.split_at_mut(width);
+    low.fill(f64::INFINITY);
+    high.fill(f64::NEG_INFINITY);
+    for &row in rows.iter() {
+        for (axis, &value) in coords[row as usize * width..][..width].iter().enumerate() {
+            low[axis] = low[axis].min(value);
+            high[axis] = high[axis].max(value);
+        }
+    }
+    if blocks == 1 {
+        return;
+    }
+    let side = |axis: usize| high[axis] - low[axis];
+    let axis = (0..width).max_by(|&a, &b| side(a).total_cmp(&side(b))).unwrap_or(0);
+    let left = blocks.div_ceil(2);
+    let key = |row: u32| coords[row as usize * width + axis];
+    // Rows break ties, so the tree is the same on every run and for any number of threads.
+    rows.select_nth_unstable_by(left * LANES, |&a, &b| key(a).total_cmp(&key(b)).then(a.cmp(&b)));
+    let (left_rows, right_rows) = rows.split_at_mut(left * LANES);
+    let (left_boxes, right_boxes) = below.split_at_mut((2 * left - 1) * 2 * width);
+    let mut build_left = || split(coords, width, left_rows, left_boxes, left);
+    let mut build_right = || split(coords, width, right_rows, right_boxes, blocks - left);
+    if blocks > FORK_BLOCKS {
+        rayon::join(build_left, build_right);
+    } else {
+        build_left();
+        build_right();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::SumSquares;
+
+    fn tree(n: usize) -> KdTree<SumSquares> {
+        let coords: Vec<f64> = (0..2 * n).map(|i| ((i * 7919) % 1009) as f64).collect();
+        KdTree::build(&coords, 2, (0..n as u32).collect()).unwrap()
+    }
+
+    #[test]
+    fn every_row_has_one_slot() {
+        for n in [0, 1, 15, 16, 17, 33, 1000] {
+            let mut rows = tree(n).rows().to_vec();
+            rows.sort_unstable();
+            assert_eq!(rows, (0..n as u32).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn boxes_bound_the_points_below_them() {
+        let tree = tree(777);
+        let query = [300.0, 512.5];
+        let mut spans = vec![tree.root().unwrap()];
+        let mut seen = 0;
+        while let Some(span) = spans.pop() {
+            let (near, far) = (tree.nearest(&query, span.node), tree.farthest(&query, span.node));
+            for slot in span.first * LANES..span.first * LANES + tree.points(span) {
+                let distance = tree.distances(&query, slot / LANES)[slot % LANES];
+                assert!(near <= distance && distance <= far);
+            }
+            seen += 1;
+            if !span.is_block() {
+                let (left, right) = span.children();
+                spans.extend([left, right]);
+            }
+        }
+        assert_eq!(seen, tree.root().unwrap().nodes());
+    }
+
+    #[test]
+    fn the_last_block_has_only_its_own_lanes() {
+        assert_eq!(tree(17).occupied(0), u16::MAX);
+        assert_eq!(tree(17).occupied(1), 1);
+    }
+}

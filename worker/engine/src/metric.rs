@@ -1,0 +1,161 @@
+//! The five metrics: their names, the arithmetic of their index space and their plain distance.
+//!
+//! Called by `space` (which embeds rows for the index) and `silhouette`.
+//! A `Kernel` accumulates one *reduced* distance, always one coordinate after the other from the first to the last:
+//! the order of scikit-learn's trees, so that ties at exactly eps fall the same way.
+
+use crate::error::{Result, invalid};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    Euclidean,
+    Manhattan,
+    Chebyshev,
+    Haversine,
+    Cosine,
+}
+
+pub const METRIC_NAMES: [&str; 5] = ["chebyshev", "cosine", "euclidean", "haversine", "manhattan"];
+
+impl Metric {
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "euclidean" => Ok(Self::Euclidean),
+            "manhattan" => Ok(Self::Manhattan),
+            "chebyshev" => Ok(Self::Chebyshev),
+            "haversine" => Ok(Self::Haversine),
+            "cosine" => Ok(Self::Cosine),
+            other => {
+                let known = METRIC_NAMES.map(|known| format!("'{known}'")).join(", ");
+                invalid(format!("The 'metric' parameter must be a str among {{{known}}}. Got '{other}' instead."))
+            }
+        }
+    }
+
+    pub fn check_width(self, width: usize) -> Result<()> {
+        if self == Self::Haversine && width != 2 {
+            return invalid(format!(
+                "Haversine distance only valid in 2 dimensions ([latitude, longitude] in radians), but X has {width} features."
+            ));
+        }
+        Ok(())
+    }
+
+    /// The distance between two rows as a user would write it; `silhouette` averages these.
+    pub fn distance(self, a: &[f64], b: &[f64]) -> f64 {
+        match self {
+            Self::Euclidean => reduced::<SumSquares>(a, b).sqrt(),
+            Self::Manhattan => reduced::<SumAbs>(a, b),
+            Self::Chebyshev => reduced::<MaxAbs>(a, b),
+            Self::Haversine => 2.0 * haversine_square([a[0], a[1]], [b[0], b[1]]).clamp(0.0, 1.0).sqrt().asin(),
+            Self::Cosine => {
+                let (a, b) = (unit(a), unit(b));
+                cosine_distance(a.iter().zip(&b).map(|(x, y)| x * y))
+            }
+        }
+    }
+}
+
+/// How coordinate differences become a reduced distance: monotone in the distance, cheaper to compute.
+pub trait Kernel: Copy + Send + Sync + 'static {
+    fn add(sum: f64, difference: f64) -> f64;
+}
+
+#[derive(Clone, Copy)]
+pub struct SumSquares;
+#[derive(Clone, Copy)]
+pub struct SumAbs;
+#[derive(Clone, Copy)]
+pub struct MaxAbs;
+
+impl Kernel for SumSquares {
+    #[inline(always)]
+    fn add(sum: f64, difference: f64) -> f64 {
+        sum + difference * difference
+    }
+}
+
+impl Kernel for SumAbs {
+    #[inline(always)]
+    fn add(sum: f64, difference: f64) -> f64 {
+        sum + difference.abs()
+    }
+}
+
+impl Kernel for MaxAbs {
+    #[inline(always)]
+    fn add(sum: f64, difference: f64) -> f64 {
+        sum.max(difference.abs())
+    }
+}
+
+fn reduced<K: Kernel>(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).fold(0.0, |sum, (x, y)| K::add(sum, x - y))
+}
+
+/// sin²(distance / 2) of two [latitude, longitude] pairs.
+pub fn haversine_square(a: [f64; 2], b: [f64; 2]) -> f64 {
+    let latitude = (0.5 * (a[0] - b[0])).sin();
+    let longitude = (0.5 * (a[1] - b[1])).sin();
+    latitude * latitude + a[0].cos() * b[0].cos() * longitude * longitude
+}
+
+/// 1 - cosine from the products of two unit vectors' coordinates, kept within [0, 2].
+pub fn cosine_distance(products: impl Iterator<Item = f64>) -> f64 {
+    (1.0 - products.sum::<f64>()).clamp(0.0, 2.0)
+}
+
+fn unit(row: &[f64]) -> Vec<f64> {
+    let mut out = row.to_vec();
+    normalise(&mut out);
+    out
+}
+
+/// Scales a row to length one; false (and untouched) for the zero vector, which has no direction.
+pub fn normalise(row: &mut [f64]) -> bool {
+    let mut square: f64 = row.iter().map(|x| x * x).sum();
+    if !(f64::MIN_POSITIVE..f64::INFINITY).contains(&square) {
+        // The squares left the range of a double; the row itself did not.
+        let largest = row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+        if largest == 0.0 {
+            return false;
+        }
+        row.iter_mut().for_each(|x| *x /= largest);
+        square = row.iter().map(|x| x * x).sum();
+    }
+    let norm = square.sqrt();
+    row.iter_mut().for_each(|x| *x /= norm);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_match_their_definitions() {
+        let (a, b) = ([0.0, 0.0], [3.0, 4.0]);
+        assert_eq!(Metric::Euclidean.distance(&a, &b), 5.0);
+        assert_eq!(Metric::Manhattan.distance(&a, &b), 7.0);
+        assert_eq!(Metric::Chebyshev.distance(&a, &b), 4.0);
+        let quarter = std::f64::consts::FRAC_PI_2;
+        assert!((Metric::Haversine.distance(&a, &[quarter, 0.0]) - quarter).abs() < 1e-15);
+        assert!((Metric::Cosine.distance(&[1.0, 0.0], &[0.0, 9.0]) - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn huge_tiny_and_zero_rows_normalise_without_overflow() {
+        for scale in [1e300, 1.0, 1e-300, 5e-324] {
+            let mut row = [scale, 0.0];
+            assert!(normalise(&mut row));
+            assert_eq!(row, [1.0, 0.0]);
+        }
+        assert!(!normalise(&mut [0.0, 0.0]));
+    }
+
+    #[test]
+    fn unknown_metrics_are_refused_with_the_known_ones() {
+        let message = Metric::parse("l7").unwrap_err().to_string();
+        assert!(message.contains("'euclidean'") && message.contains("Got 'l7' instead."));
+    }
+}
