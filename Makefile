@@ -1,0 +1,62 @@
+# Shoal: `make help` lists what there is. Caches live in ~/.cache/shoal, outside the checkout.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(HOME)/.cache/shoal
+UV := $(CACHE)/tools/bin/uv
+PYTHON := .venv/bin/python
+export CARGO_TARGET_DIR ?= $(CACHE)/cargo-target
+export PATH := $(CACHE)/bin:$(PATH)
+
+-include hack/cluster/cluster.mk
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## install the tool chain and the Python environment (quick when they are there)
+	@hack/toolchain.sh
+	@$(UV) sync --quiet --all-packages --frozen
+
+.PHONY: generate
+generate: setup ## write the generated files anew: CRDs, API reference, protobuf stubs
+	$(PYTHON) hack/generate_crds.py
+	$(PYTHON) hack/generate_proto.py
+
+.PHONY: format
+format: setup ## format the sources
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+	cargo fmt --manifest-path worker/engine/Cargo.toml
+
+.PHONY: lint
+lint: setup ## formatters, linters, types, import contracts, generated files
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PYTHON) hack/generate_crds.py --check
+	$(PYTHON) hack/generate_proto.py --check
+	cargo fmt --check --manifest-path worker/engine/Cargo.toml
+	cargo clippy --quiet --all-targets --manifest-path worker/engine/Cargo.toml -- -D warnings
+
+.PHONY: unit
+unit: setup ## tests that need no cluster
+	cargo test --quiet --manifest-path worker/engine/Cargo.toml
+	.venv/bin/pytest -q
+
+.PHONY: check
+check: lint unit ## the quick gate: lint and the tests that need no cluster
+
+.PHONY: e2e
+e2e: cluster-up images ## tests on the real cluster, which is started if it is not up
+	.venv/bin/pytest -q tests/e2e
+
+.PHONY: demo
+demo: cluster-up images ## the whole story: train, serve, canary under load, promote, roll back
+	@$(PYTHON) -m hack.demo
+
+.PHONY: test
+test: check e2e cluster-down ## everything that CI runs, real cluster included

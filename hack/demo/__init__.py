@@ -1,0 +1,1 @@
+"""`make demo`: the main path on a real cluster, told live."""

@@ -1,0 +1,176 @@
+"""The story: v1 is trained and served, v2 is canaried under load and promoted, v3 is rolled back by its verdict.
+
+Run by `make demo`, after the cluster is up and the images are built. Ends with an error when anything is not as told,
+above all when a call failed while v2 took over. A second run starts from the beginning.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tritonclient.grpc as triton
+from rich.console import Console
+from rich.live import Live
+
+from hack.demo.view import render
+from hack.lab.callers import Callers
+from hack.lab.install import DATA_BUCKET, build_cities, install_chart, port_forward, prepare_namespace, upload
+from hack.lab.kube import Kube, Object, kubeconfig, wait_for
+from hack.lab.objects import build_deployment, build_gateway, build_model
+
+NAMESPACE = "demo"
+NAME = "cities"
+SOURCE = f"s3://{DATA_BUCKET}/demo/cities.parquet"
+EARTH_RADIUS_KM = 6371.0
+STEPS = [
+    {"setWeight": 20},
+    {"pause": {"durationSeconds": 15}},
+    {"setWeight": 50},
+    {"pause": {"durationSeconds": 15}},
+]
+console = Console(highlight=False)
+
+
+def say(text: str) -> None:
+    """Open the next chapter."""
+    console.print(f"\n[bold cyan]▌[/] [bold]{text}[/]")
+
+
+def tell(text: str) -> None:
+    """Say what was seen."""
+    console.print(f"  {text}")
+
+
+def model(columns: list[str], **dbscan: object) -> Object:
+    """Return the model of the world's cities."""
+    return build_model(NAME, SOURCE, columns=columns, **dbscan)
+
+
+def await_version(kube: Kube, number: int) -> Object:
+    """Wait until a version is recorded, and say what it is."""
+
+    def look() -> Object | None:
+        found = kube.get("clusteringmodels", NAMESPACE, NAME, missing_ok=True) or {}
+        status = found.get("status", {})
+        if status.get("phase") == "Failed":
+            raise SystemExit(f"training failed: {status.get('message')}")
+        return kube.get("clusteringmodelversions", NAMESPACE, f"{NAME}-v{number}", missing_ok=True)
+
+    with console.status(f"training version {number}"):
+        started = time.monotonic()
+        version = wait_for(f"version {number}", look, seconds=180)
+    metrics = version["spec"]["metrics"]
+    tell(
+        f"version {number}: {metrics['rows']} rows, {metrics['clusters']} clusters, "
+        f"{metrics['noiseRatio']:.1%} noise; trained in {time.monotonic() - started:.1f} s"
+    )
+    return version
+
+
+def watch(kube: Kube, load: Callers, seconds: float, done: Callable[[Object], bool]) -> Object:
+    """Draw the rollout until it is done; returns the last status."""
+    started = time.monotonic()
+    with Live(console=console, refresh_per_second=4) as live:
+
+        def look() -> Object | None:
+            found = kube.get("clusteringdeployments", NAMESPACE, NAME) or {}
+            status: Object = found.get("status", {})
+            live.update(render(status, load.last, time.monotonic() - started))
+            return status if done(status) else None
+
+        return wait_for("the rollout's end", look, seconds)
+
+
+def predict(kube: Kube) -> None:
+    """Call the model once with an independent client, as an application would."""
+    places = {"Shibuya": (35.66, 139.70), "Montmartre": (48.89, 2.34), "Point Nemo": (-48.88, -123.39)}
+    rows = np.radians(np.array(list(places.values())))
+    service = kube.gateway_service(NAMESPACE, NAME)
+    with port_forward(kube, service[0], f"service/{service[1]}", 8080) as port:
+        client = triton.InferenceServerClient(f"127.0.0.1:{port}")
+        points = triton.InferInput("points", list(rows.shape), "FP64")
+        points.set_data_from_numpy(rows)
+        answer = client.infer(NAME, [points])
+        client.close()
+    labels = answer.as_numpy("labels")
+    version = answer.get_response().model_version
+    for place, label in zip(places, labels, strict=True):
+        tell(f"{place}: " + ("noise" if label < 0 else f"cluster {label}") + f" (version {version})")
+
+
+def main() -> int:
+    """Tell the story."""
+    started = time.monotonic()
+    kube = Kube(kubeconfig())
+    say("Install Shoal by its chart, the cities of the world into the object store")
+    with console.status("installing"):
+        install_chart(kube)
+        kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true", "--timeout=120s")
+        prepare_namespace(kube, NAMESPACE)
+        upload(kube, {"demo/cities.parquet": build_cities()})
+        kube.apply(NAMESPACE, build_gateway(NAME))
+    tell(f"operator and CRDs are there; data at {SOURCE}")
+
+    say("Apply a model: clusters of cities within 50 km of each other")
+    kube.apply(NAMESPACE, model(["lat", "lon"], eps=50 / EARTH_RADIUS_KM, minSamples=5, metric="haversine"))
+    await_version(kube, 1)
+
+    say("Serve version 1 behind a Gateway, and call it")
+    traffic = {"router": "Gateway", "gateway": {"name": NAME}}
+    analysis = {"intervalSeconds": 2, "errorRate": {"minSamples": 30}, "latency": {"minSamples": 30}}
+    canary = {"steps": STEPS, "scaleDownDelaySeconds": 10}
+    kube.apply(NAMESPACE, build_deployment(NAME, NAME, strategy={"canary": canary}, traffic=traffic, analysis=analysis))
+    with console.status("waiting for the pods"):
+        wait_for(
+            "version 1 to serve",
+            lambda: (
+                (kube.get("clusteringdeployments", NAMESPACE, NAME) or {}).get("status", {}).get("phase") == "Healthy"
+            ),
+            seconds=120,
+        )
+    predict(kube)
+
+    say("Version 2 under constant load: a canary, judged at each step, then promoted")
+    namespace, service = kube.gateway_service(NAMESPACE, NAME)
+    load = Callers(kube, NAMESPACE, f"{service}.{namespace}.svc.cluster.local:8080", NAME)
+    with load:
+        kube.apply(NAMESPACE, model(["lat", "lon"], eps=40 / EARTH_RADIUS_KM, minSamples=8, metric="haversine"))
+        await_version(kube, 2)
+        watch(kube, load, 240, lambda status: (status.get("stable") or {}).get("version") == 2)
+        time.sleep(3)
+        before = load.last
+        failed_v2 = before["failed"]
+        tell(f"[green]version 2 is stable; {before['sent']} calls, {failed_v2} failed[/]")
+
+        say("Version 3 is bad: someone clusters on a third column, and every caller sends two")
+        kube.apply(NAMESPACE, model(["lat", "lon", "population"], eps=0.5, minSamples=5, metric="euclidean"))
+        await_version(kube, 3)
+        status = watch(kube, load, 240, lambda status: bool(status.get("blockedVersions")))
+    blocked = status["blockedVersions"][0]
+    tell(f"[red]version {blocked['version']} rolled back: {blocked['message']}[/]")
+    hit = load.last["failed"] - failed_v2
+    tell(f"{hit} of {load.last['sent'] - before['sent']} calls met version 3; stable is v{status['stable']['version']}")
+
+    say("What next")
+    path = kube.kubeconfig
+    for line in (
+        f"export KUBECONFIG={path}",
+        f"kubectl --namespace {NAMESPACE} get cmodel,cmv,cdep",
+        f"kubectl --namespace {NAMESPACE} describe cdep {NAME}",
+        "kubectl explain cdep.spec.strategy.canary",
+        f"kubectl --namespace {NAMESPACE} annotate cdep {NAME} shoal.dev/retry=yes   # try version 3 again",
+        "make cluster-down   # leaves nothing behind",
+    ):
+        console.print(f"  [bold]{line}[/]", soft_wrap=True)
+    console.print(f"\n  the demo took {time.monotonic() - started:.0f} s")
+    if failed_v2 or status["stable"]["version"] != 2:
+        console.print("[bold red]The story did not go as it should.[/]")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The demo's live view: what the rollout does and what the callers see, redrawn in place.
+
+Pure rendering of the deployment's status and of the load's last line; reads nothing itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Object = dict[str, Any]
+BAR = 40
+COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "error": "magenta"}
+PHASES = {"Healthy": "green", "Degraded": "red", "Paused": "yellow"}
+
+
+def render_bar(weight: int) -> Text:
+    """Draw stable's and the candidate's share of the traffic.
+
+    >>> str(render_bar(25)).count("█")
+    10
+    """
+    filled = round(BAR * weight / 100)
+    return Text("█" * filled, style="cyan") + Text("░" * (BAR - filled), style="blue") + Text(f" {weight:3d} %")
+
+
+def render_version(revision: Object | None) -> str:
+    """Name a revision, or a dash."""
+    return f"v{revision['version']} ({revision['revision']})" if revision else "-"
+
+
+def render_figure(verdict: Object, side: str) -> str:
+    """Show a side's figure in a gate, with its calls."""
+    figures = verdict.get(side) or {}
+    value = figures.get("value")
+    return "-" if value is None else f"{value:.4g} ({figures['calls']} calls)"
+
+
+def render(status: Object, load: Object, seconds: float) -> RenderableType:
+    """Return the whole view."""
+    phase = status.get("phase", "")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("phase", Text(phase, style=PHASES.get(phase, "cyan")) + Text(f"  after {seconds:.0f} s", style="dim"))
+    facts.add_row("stable", render_version(status.get("stable")))
+    facts.add_row("candidate", render_version(status.get("candidate")))
+    facts.add_row("weight", render_bar(status.get("actualWeight", 0)))
+    facts.add_row("message", Text(status.get("message", ""), style="dim"))
+    gates = Table(box=None, padding=(0, 2), header_style="dim")
+    for heading in ("gate", "verdict", "stable", "candidate"):
+        gates.add_column(heading)
+    for verdict in status.get("verdicts") or []:
+        word = verdict["verdict"]
+        figures = (render_figure(verdict, "stable"), render_figure(verdict, "candidate"))
+        gates.add_row(verdict["gate"], Text(word, style=COLOURS.get(word, "")), *figures)
+    shares = ", ".join(f"v{version}: {calls}" for version, calls in sorted(load.get("byVersion", {}).items()))
+    failed = load.get("failed", 0)
+    calls = Text(f"calls  {load.get('sent', 0)} sent, answered by {shares or '-'}; ") + Text(
+        f"{failed} failed", style="red" if failed else "green"
+    )
+    return Group(facts, gates, calls)

@@ -1,0 +1,126 @@
+"""Open-loop load on a served model: a fixed rate of calls, whatever the answers, and what became of each.
+
+Run by the demo as a pod inside the cluster (so that it needs no route from the host) and by the end-to-end tests from
+the host. Calls are spread over several channels and are never retried by policy, so a failed call is a failed call.
+Prints one JSON line a second and a last one with `"final": true`. Bounded in rate and time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_proto import inference_pb2, inference_pb2_grpc
+
+LONGEST_SECONDS = 1800
+HIGHEST_RATE = 1000
+
+
+@dataclass
+class Tally:
+    """What became of the calls so far."""
+
+    sent: int = 0
+    ok: int = 0
+    by_version: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    details: Counter[str] = field(default_factory=Counter)
+    millis: list[float] = field(default_factory=list)
+
+    def to_line(self, *, final: bool = False) -> str:
+        """Return the tally as one JSON line; latencies in milliseconds."""
+        latency = np.percentile(self.millis, [50, 99]).round(2).tolist() if self.millis else [None, None]
+        return json.dumps(
+            {
+                "sent": self.sent,
+                "ok": self.ok,
+                "failed": sum(self.errors.values()),
+                "byVersion": dict(self.by_version),
+                "errors": dict(self.errors),
+                "details": dict(self.details.most_common(3)),
+                "p50Millis": latency[0],
+                "p99Millis": latency[1],
+                "final": final,
+            }
+        )
+
+
+def build_request(model: str, points: NDArray[np.float64]) -> inference_pb2.ModelInferRequest:
+    """Return an Open Inference Protocol request for rows of float64, as raw contents."""
+    tensor = inference_pb2.ModelInferRequest.InferInputTensor(name="points", datatype="FP64", shape=list(points.shape))
+    return inference_pb2.ModelInferRequest(
+        model_name=model, inputs=[tensor], raw_input_contents=[np.ascontiguousarray(points).tobytes()]
+    )
+
+
+async def call(
+    stub: inference_pb2_grpc.GRPCInferenceServiceStub, request: inference_pb2.ModelInferRequest, tally: Tally
+) -> None:
+    """Send one call and count its outcome."""
+    started = time.perf_counter()
+    try:
+        response = await stub.ModelInfer(request, timeout=10)
+    except grpc.aio.AioRpcError as error:
+        tally.errors[error.code().name] += 1
+        tally.details[f"{error.code().name}: {(error.details() or '')[:160]}"] += 1
+    else:
+        tally.ok += 1
+        tally.by_version[response.model_version] += 1
+    tally.millis.append((time.perf_counter() - started) * 1000)
+
+
+async def run(arguments: argparse.Namespace) -> Tally:
+    """Send calls at the rate until the time is over or SIGTERM comes, then wait for those in flight."""
+    random = np.random.default_rng(arguments.seed)
+    tally, stop = Tally(), asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(arguments.target, options=options) for _ in range(arguments.channels)]
+    stubs = [inference_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+    in_flight: set[asyncio.Task[None]] = set()
+    started = reported = time.perf_counter()
+    while not stop.is_set() and (now := time.perf_counter()) - started < min(arguments.seconds, LONGEST_SECONDS):
+        due = int((now - started) * min(arguments.rate, HIGHEST_RATE))
+        while tally.sent < due:
+            points = random.uniform(-1, 1, size=(arguments.rows, arguments.width))
+            task = asyncio.create_task(
+                call(stubs[tally.sent % len(stubs)], build_request(arguments.model, points), tally)
+            )
+            in_flight.add(task)
+            task.add_done_callback(in_flight.discard)
+            tally.sent += 1
+        if now - reported >= 1:
+            print(tally.to_line(), flush=True)
+            reported = now
+        await asyncio.sleep(0.005)
+    await asyncio.gather(*in_flight)
+    await asyncio.gather(*(channel.close() for channel in channels))
+    return tally
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", help="host:port of the endpoint")
+    parser.add_argument("model", help="name of the served model")
+    parser.add_argument("--rate", type=float, default=50, help="calls per second")
+    parser.add_argument("--seconds", type=float, default=60, help="how long")
+    parser.add_argument("--rows", type=int, default=4, help="rows per call")
+    parser.add_argument("--width", type=int, default=2, help="columns per row")
+    parser.add_argument("--channels", type=int, default=8, help="connections")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the points")
+    print(asyncio.run(run(parser.parse_args())).to_line(final=True), flush=True)
+
+
+if __name__ == "__main__":
+    main()

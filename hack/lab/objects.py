@@ -1,0 +1,96 @@
+"""The manifests that the demo and the end-to-end tests apply, as a user would write them, with a few things to vary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+API_VERSION = "shoal.dev/v1alpha1"
+
+
+def build_model(name: str, uri: str, *, columns: list[str], **dbscan: Any) -> Object:
+    """Return a ClusteringModel that reads `uri` with the Secret store-credentials."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ClusteringModel",
+        "metadata": {"name": name},
+        "spec": {
+            "source": {"uri": uri, "columns": columns, "secretRef": {"name": "store-credentials"}},
+            "algorithm": {"dbscan": dbscan},
+        },
+    }
+
+
+def build_deployment(name: str, model: str, *, strategy: Object, version: str = "latest", **spec: Any) -> Object:
+    """Return a ClusteringDeployment; further keywords are fields of its spec."""
+    worker = {
+        "replicas": 2,
+        "drainDelaySeconds": 5,
+        "drainGraceSeconds": 10,
+        "maxConnectionAgeSeconds": 10,
+        "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}},
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ClusteringDeployment",
+        "metadata": {"name": name},
+        "spec": {
+            "modelRef": {"name": model, "version": version},
+            "strategy": strategy,
+            **spec,
+            "worker": {**worker, **spec.get("worker", {})},
+        },
+    }
+
+
+def build_gateway(name: str, gateway_class: str = "eg") -> Object:
+    """Return a Gateway with one plain HTTP/2 listener for gRPC."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name},
+        "spec": {
+            "gatewayClassName": gateway_class,
+            "listeners": [{"name": "grpc", "port": 8080, "protocol": "HTTP"}],
+        },
+    }
+
+
+def build_load(
+    name: str, script: str, *, image: str, target: str, model: str, rate: float, seconds: float
+) -> tuple[Object, Object]:
+    """Return the ConfigMap and the Pod of a load generator inside the cluster."""
+    labels = {"app.kubernetes.io/name": "shoal-load"}
+    command = ["python3", "/lab/load.py", target, model, "--rate", f"{rate:g}", "--seconds", f"{seconds:g}"]
+    return (
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"load.py": script}},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 15,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 65532,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": "load",
+                        "image": image,
+                        "command": command,
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "readOnlyRootFilesystem": True,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                        "volumeMounts": [{"name": "lab", "mountPath": "/lab"}],
+                    }
+                ],
+                "volumes": [{"name": "lab", "configMap": {"name": name}}],
+            },
+        },
+    )
