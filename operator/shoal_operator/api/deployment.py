@@ -6,15 +6,26 @@ blue-green in 5 steps of 60 s, canary 10 % for 1 h, error rate x1.05, mean laten
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from shoal_operator.api.meta import ApiModel, Condition, ResourceRequirements, StatusModel
+from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 
 
 class ModelVersionReference(ApiModel):
     """Which model and which of its versions to serve."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_SAME_MODEL,)
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="self.name == oldSelf.name",
+            message="modelRef.name cannot change; create another ClusteringDeployment for the other model",
+            message_expression="'modelRef.name cannot change from ' + oldSelf.name + ' to ' + self.name + "
+            "'; create another ClusteringDeployment for the other model'",
+        ),
+    )
 
     name: str = Field(min_length=1, max_length=253, description="Name of a ClusteringModel in the same namespace.")
     version: str = Field(
@@ -24,13 +35,9 @@ class ModelVersionReference(ApiModel):
     )
 
 
-class Worker(ApiModel):
-    """The pods that serve."""
+class WorkerSettings(StatusModel):
+    """What shapes a serving pod besides its image: a change of these is rolled out as a new revision."""
 
-    image: str | None = Field(
-        default=None, min_length=1, description="Worker image; the operator's own default when absent."
-    )
-    replicas: int = Field(default=2, ge=0, le=1000, description="Pods that serve the stable version.")
     resources: ResourceRequirements = Field(
         default_factory=ResourceRequirements, description="CPU and memory of each pod."
     )
@@ -49,6 +56,17 @@ class Worker(ApiModel):
         le=86_400,
         description="Age at which a connection is asked to reconnect, so that long-lived clients follow the weights.",
     )
+
+
+class Worker(WorkerSettings):
+    """The pods that serve."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str | None = Field(
+        default=None, min_length=1, description="Worker image; the operator's own default when absent."
+    )
+    replicas: int = Field(default=2, ge=0, le=1000, description="Pods that serve the stable version.")
 
 
 class BlueGreen(ApiModel):
@@ -75,14 +93,40 @@ class Pause(ApiModel):
 class CanaryStep(ApiModel):
     """Exactly one of setWeight and pause."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_ONE_ACTION,)
+
+    exactly_one: ClassVar[bool] = True
+
     set_weight: int | None = Field(
         default=None, ge=0, le=100, description="Percent of the traffic for the candidate from here on."
     )
     pause: Pause | None = Field(default=None, description="Hold the weight and judge the candidate.")
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.set_weight is None) == (self.pause is None):
+            raise ValueError(_ONE_ACTION.message)
+        return self
+
 
 class Canary(ApiModel):
     """A small share first, then more, step by step; after the last step the candidate is promoted."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_RISING,)
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.steps) || self.steps.size() == 0 || has(self.steps[0].setWeight)",
+            message="canary.steps[0] is a pause at weight 0, which judges nothing; begin with a setWeight",
+        ),
+        CelRule(
+            rule="!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
+            message="the setWeight of canary.steps must never fall; put them in rising order",
+            message_expression="'the setWeight of canary.steps must never fall, they are [' + "
+            "self.steps.filter(s, has(s.setWeight)).map(s, string(s.setWeight)).join(', ') + "
+            "']; put them in rising order'",
+        ),
+    )
 
     steps: list[CanaryStep] = Field(
         default_factory=lambda: [CanaryStep(set_weight=10), CanaryStep(pause=Pause(duration_seconds=3600))],
@@ -94,12 +138,29 @@ class Canary(ApiModel):
         default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        weights = [step.set_weight for step in self.steps if step.set_weight is not None]
+        if weights != sorted(weights):
+            raise ValueError(_RISING.message)
+        return self
+
 
 class Strategy(ApiModel):
     """Exactly one of blueGreen and canary."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_ONE_STRATEGY,)
+
+    exactly_one: ClassVar[bool] = True
+
     blue_green: BlueGreen | None = Field(default=None, description="A full second pool, then equal steps.")
     canary: Canary | None = Field(default=None, description="A small share first, then more, step by step.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.blue_green is None) == (self.canary is None):
+            raise ValueError(_ONE_STRATEGY.message)
+        return self
 
 
 class ErrorRateGate(ApiModel):
@@ -146,14 +207,41 @@ class GatewayReference(ApiModel):
 class Traffic(ApiModel):
     """How calls reach the pods."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_GATEWAY_NAMED, _GATEWAY_ONLY)
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="self.router != 'Gateway' || has(self.gateway)",
+            message="traffic.router Gateway needs traffic.gateway; name a Gateway, or use router Service",
+        ),
+        CelRule(
+            rule="self.router == 'Gateway' || !has(self.gateway)",
+            message="traffic.gateway has no effect with traffic.router Service; remove it, or use router Gateway",
+            message_expression="'traffic.gateway ' + self.gateway.name + ' has no effect with traffic.router ' + "
+            "self.router + '; remove it, or use router Gateway'",
+        ),
+        CelRule(
+            rule="self.router == 'Gateway' || !has(self.hostnames) || self.hostnames.size() == 0",
+            message="traffic.hostnames have no effect with traffic.router Service; remove them, or use router Gateway",
+        ),
+    )
+
     router: Literal["Service", "Gateway"] = Field(
         default="Service",
         description="Service: one Service, the share is that of the routed pods. Gateway: exact weights per call.",
     )
     gateway: GatewayReference | None = Field(default=None, description="The Gateway; required by router Gateway.")
-    hostnames: list[str] = Field(
+    hostnames: list[Hostname] = Field(
         default_factory=list, max_length=16, description="Host names that the route answers to; all when empty."
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.router == "Gateway" and self.gateway is None:
+            raise ValueError(_GATEWAY_NAMED.message)
+        if self.router == "Service" and (self.gateway is not None or self.hostnames):
+            raise ValueError(_GATEWAY_ONLY.message)
+        return self
 
 
 class ClusteringDeploymentSpec(ApiModel):
@@ -178,9 +266,14 @@ class ClusteringDeploymentSpec(ApiModel):
 class Revision(StatusModel):
     """One immutable bundle: version, artifact, image and configuration, replicas excluded."""
 
-    revision: str = Field(description="Hash of the bundle, the name of its objects.")
-    version: int = Field(description="Number of the ClusteringModelVersion.")
+    revision: RevisionHash = Field(description="Hash of the bundle, the name of its objects.")
+    version: int = Field(ge=1, description="Number of the ClusteringModelVersion.")
     digest: str = Field(default="", description="Digest of the artifact.")
+    uri: str = Field(default="", description="Folder of the artifact in the model store.")
+    image: str = Field(default="", description="Worker image of the pods.")
+    settings: WorkerSettings = Field(
+        default_factory=WorkerSettings, description="Resources and limits of the pods, replicas excluded."
+    )
 
 
 class RetiringRevision(Revision):
@@ -226,11 +319,16 @@ class ClusteringDeploymentStatus(StatusModel):
     blocked_versions: list[BlockedRevision] = Field(
         default_factory=list, description="Revisions that failed and are not tried again until the retry command."
     )
-    weight: int = Field(default=0, description="Percent of the traffic that the candidate should get.")
-    actual_weight: int = Field(default=0, description="Percent of the traffic that the router gives it.")
-    step: int | None = Field(default=None, description="Index of the rollout's present step, from 0.")
+    weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the candidate should get.")
+    actual_weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the router gives it.")
+    step: int | None = Field(
+        default=None, ge=0, description="Index of the rollout's present step, from 0; the step count while promoting."
+    )
     step_count: int | None = Field(default=None, description="Steps of the rollout.")
     step_started_at: str | None = Field(default=None, description="When the step's weight was reached, RFC 3339.")
+    window_started_at: str | None = Field(
+        default=None, description="When the calls that the gates compare began to be counted, RFC 3339."
+    )
     progressed_at: str | None = Field(default=None, description="When the rollout last made progress, RFC 3339.")
     user_paused: bool = Field(default=False, description="The pause command holds the rollout.")
     failure_paused: str | None = Field(default=None, description="Why onFailure Pause holds the rollout.")

@@ -6,10 +6,11 @@ a log line and a metric label.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 GROUP = "shoal.dev"
@@ -25,10 +26,42 @@ class ObjectKey(NamedTuple):
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class CelRule:
+    """A rule across fields that the API server itself enforces, `self` being the type that declares it."""
+
+    rule: str
+    message: str
+    """What to do about it, when `message_expression` is absent or cannot be evaluated."""
+    message_expression: str | None = None
+    """CEL that builds the message around the refused value."""
+
+
+@dataclass(frozen=True, slots=True)
+class CelRule:
+    """One x-kubernetes-validations entry of a type's schema; `self` is an object of that type."""
+
+    rule: str
+    message: str
+
+
 class ApiModel(BaseModel):
-    """Base of every API type: camelCase on the wire, unknown fields refused, values frozen."""
+    """Base of every API type: camelCase on the wire, unknown fields refused, values frozen.
+
+    A rule across fields is declared twice, side by side: as CEL for the API server, and as a validator for objects
+    that were stored before the rule existed.
+    """
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = ()
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = ()
+    exactly_one: ClassVar[bool] = False
+    """One field of the type is set, no more and no less: the CRD has the rule, and no defaults from here down.
+
+    A default of the server's would stay behind when the user changes from one field to the other.
+    """
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON form that the API server stores, without absent values."""
@@ -115,10 +148,32 @@ class SecretReference(ApiModel):
     )
 
 
+def _written(value: object) -> object:
+    """Read a quantity that YAML took for a number (cpu: 1)."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[
+    str,
+    BeforeValidator(_written),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 32,
+            "pattern": r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$",
+        }
+    ),
+]
+
+
 class ResourceRequirements(ApiModel):
     """CPU and memory of one container, as Kubernetes quantities."""
 
-    requests: dict[str, str] = Field(
-        default_factory=dict, description="What the scheduler reserves, for example cpu: 100m, memory: 256Mi."
+    requests: dict[str, Quantity] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="What the scheduler reserves, for example cpu: 100m, memory: 256Mi.",
     )
-    limits: dict[str, str] = Field(default_factory=dict, description="What the container may use at most.")
+    limits: dict[str, Quantity] = Field(
+        default_factory=dict, max_length=16, description="What the container may use at most."
+    )

@@ -5,18 +5,38 @@ Read by core.training and the CRD generator. No decision lives here.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from shoal_operator.api.meta import ApiModel, Condition, ResourceRequirements, SecretReference, StatusModel
+from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, SecretReference, StatusModel
 
 Metric = Literal["euclidean", "manhattan", "chebyshev", "haversine", "cosine"]
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
 
+_FORMAT = CelRule(
+    "has(self.format) || self.uri.endsWith('.parquet') || self.uri.endsWith('.csv')",
+    "set format to parquet or csv: the uri's suffix does not tell it",
+)
+_HAVERSINE_EPS = CelRule(
+    "!has(self.metric) || self.metric != 'haversine' || self.eps <= 3.1416",
+    "eps is in radians for haversine, at most 3.1416: divide kilometres by 6371",
+)
+_HAVERSINE_COLUMNS = CelRule(
+    "!has(self.algorithm.dbscan.metric) || self.algorithm.dbscan.metric != 'haversine' "
+    "|| !has(self.source.columns) || size(self.source.columns) == 2",
+    "haversine needs exactly two source.columns: latitude and longitude",
+)
+_CLUSTER_RANGE = CelRule(
+    "!has(self.maxClusters) || !has(self.minClusters) || self.minClusters <= self.maxClusters",
+    "minClusters must not be larger than maxClusters",
+)
+
 
 class Source(ApiModel):
     """Where the training data lies."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_FORMAT,)
 
     uri: str = Field(
         pattern=r"^(s3|file)://.+",
@@ -36,9 +56,32 @@ class Source(ApiModel):
         default=None, description="Secret with the credentials of the source (AWS_ACCESS_KEY_ID and others)."
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.format is None and not self.uri.endswith((".parquet", ".csv")):
+            raise ValueError(_FORMAT.message)
+        return self
+
 
 class Dbscan(ApiModel):
     """Exact DBSCAN."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_HAVERSINE_EPS,)
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.metric) || self.metric != 'haversine' || self.eps <= 3.1416",
+            message="dbscan.eps is in radians with metric haversine, at most pi; divide kilometres by 6371",
+            message_expression="'dbscan.eps ' + string(self.eps) + ' is beyond half the globe: with metric haversine "
+            "it is in radians, at most pi; divide kilometres by 6371'",
+        ),
+        CelRule(
+            rule="!has(self.metric) || self.metric != 'cosine' || self.eps <= 2.0",
+            message="dbscan.eps is at most 2 with metric cosine; give 1 - cosine of the angle",
+            message_expression="'dbscan.eps ' + string(self.eps) + ' makes every row a neighbour of every other: with "
+            "metric cosine it is 1 - cosine of the angle, at most 2; give a smaller one'",
+        ),
+    )
 
     eps: float = Field(
         gt=0,
@@ -52,15 +95,35 @@ class Dbscan(ApiModel):
         default="euclidean", description="Distance: euclidean, manhattan, chebyshev, haversine (lat, lon) or cosine."
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.metric == "haversine" and self.eps > 3.1416:
+            raise ValueError(_HAVERSINE_EPS.message)
+        return self
+
 
 class Algorithm(ApiModel):
     """Exactly one clustering algorithm with its parameters."""
+
+    exactly_one: ClassVar[bool] = True
 
     dbscan: Dbscan = Field(description="Exact DBSCAN with fixed parameters.")
 
 
 class Validation(ApiModel):
     """Limits that a trained version must keep to be served; one outside them is recorded as Rejected."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_CLUSTER_RANGE,)
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.maxClusters) || self.minClusters <= self.maxClusters",
+            message="validation.minClusters is above validation.maxClusters; no clustering passes, lower it",
+            message_expression="'validation.minClusters ' + string(self.minClusters) + ' is above "
+            "validation.maxClusters ' + string(self.maxClusters) + '; no clustering passes, lower minClusters or raise "
+            "maxClusters'",
+        ),
+    )
 
     min_clusters: int = Field(default=1, ge=0, description="Fewest clusters.")
     max_clusters: int | None = Field(default=None, ge=1, description="Most clusters; no limit when absent.")
@@ -73,6 +136,12 @@ class Validation(ApiModel):
         le=1,
         description="Least sampled silhouette, noise excluded, -1 to 1; no limit when absent.",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_clusters is not None and self.min_clusters > self.max_clusters:
+            raise ValueError(_CLUSTER_RANGE.message)
+        return self
 
 
 class Training(ApiModel):
@@ -92,10 +161,29 @@ class Training(ApiModel):
 class ClusteringModelSpec(ApiModel):
     """What to train."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (_HAVERSINE_COLUMNS,)
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.source.columns) || self.source.columns.size() == 2 || !has(self.algorithm.dbscan) || "
+            "!has(self.algorithm.dbscan.metric) || self.algorithm.dbscan.metric != 'haversine'",
+            message="metric haversine needs exactly two source.columns: latitude and longitude",
+            message_expression="'metric haversine needs exactly two source.columns (latitude, longitude), not ' "
+            "+ string(self.source.columns.size()) + ': ' + self.source.columns.join(', ')",
+        ),
+    )
+
     source: Source = Field(description="The training data.")
     algorithm: Algorithm = Field(description="The algorithm and its parameters.")
     validation: Validation = Field(default_factory=Validation, description="Limits that a version must keep.")
     training: Training = Field(default_factory=Training, description="How the training Job runs.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        columns = self.source.columns
+        if self.algorithm.dbscan.metric == "haversine" and columns is not None and len(columns) != 2:
+            raise ValueError(_HAVERSINE_COLUMNS.message)
+        return self
 
 
 class ClusteringModelStatus(StatusModel):
@@ -106,4 +194,7 @@ class ClusteringModelStatus(StatusModel):
     message: str = Field(default="", description="The summary in a sentence, with the remedy where there is one.")
     latest_version: int | None = Field(default=None, description="Newest version that passed its validation.")
     training_hash: str | None = Field(default=None, description="Identity of the training that the status tells of.")
+    reruns: int = Field(
+        default=0, ge=0, description="Trainings of this identity run again because their report was lost."
+    )
     conditions: list[Condition] = Field(default_factory=list, description="Ready, Progressing and Degraded.")

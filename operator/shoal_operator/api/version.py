@@ -5,11 +5,11 @@ Written once by core.training's plan, read by core.rollout. Its spec never chang
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from shoal_operator.api.meta import ApiModel, StatusModel
+from shoal_operator.api.meta import ApiModel, CelRule, StatusModel
 from shoal_operator.api.model import Algorithm
 
 
@@ -72,6 +72,18 @@ class ModelReference(ApiModel):
 
 class ClusteringModelVersionSpec(ApiModel):
     """The record itself."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule("self == oldSelf", "a version is an immutable record: change the ClusteringModel to train another"),
+    )
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="self == oldSelf",
+            message="the spec of a ClusteringModelVersion is a record and never changes; "
+            "change the ClusteringModel, which trains the next version",
+        ),
+    )
 
     model_ref: ModelReference = Field(description="The model that this is a version of.")
     version: int = Field(ge=1, description="Number of the version; later ones are larger.")

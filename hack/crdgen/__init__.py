@@ -1,0 +1,4 @@
+"""Turns the API's pydantic types into CustomResourceDefinitions and their reference page.
+
+Run by hack/generate_crds.py.
+"""

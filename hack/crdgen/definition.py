@@ -1,0 +1,204 @@
+"""Builds each kind's CustomResourceDefinition: names, printer columns, subresources and the schema.
+
+Called by hack/generate_crds.py. Invariant: what a kind's fields are is read from its pydantic types alone; only what
+kubectl shows and where the subresources point is said here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
+from shoal_operator.api.meta import GROUP, VERSION, ApiModel, CelRule
+from shoal_operator.api.model import ClusteringModelSpec, ClusteringModelStatus
+from shoal_operator.api.version import ClusteringModelVersionSpec, ClusteringModelVersionStatus
+
+from hack.crdgen.schema import structural_schema
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `kubectl get`; `wide` ones show with -o wide only."""
+
+    name: str
+    path: str
+    type: str = "string"
+    description: str = ""
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the types of a kind do not say about it."""
+
+    kind: str
+    short: str
+    description: str
+    spec: type[ApiModel]
+    status: type[ApiModel]
+    columns: tuple[Column, ...]
+    rules: tuple[CelRule, ...] = ()
+    scale: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def plural(self) -> str:
+        """Name of the resource in URLs and roles."""
+        return f"{self.kind.lower()}s"
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file under crds/."""
+        return f"{GROUP}_{self.plural}.yaml"
+
+
+_AGE = Column("Age", ".metadata.creationTimestamp", "date")
+_READY = '.status.conditions[?(@.type=="Ready")].status'
+
+KINDS = (
+    Kind(
+        kind="ClusteringModel",
+        short="cmodel",
+        description="Data and parameters of a density-based clustering; each change of them trains a new "
+        "ClusteringModelVersion.",
+        spec=ClusteringModelSpec,
+        status=ClusteringModelStatus,
+        columns=(
+            Column("Phase", ".status.phase", description="Summary of the conditions."),
+            Column("Latest", ".status.latestVersion", "integer", "Newest version that passed its validation."),
+            Column("Source", ".spec.source.uri", description="Where the training data lies.", wide=True),
+            Column("Message", ".status.message", description="The summary in a sentence.", wide=True),
+            _AGE,
+        ),
+        rules=(
+            CelRule(
+                rule="self.metadata.name.size() <= 63",
+                message="metadata.name is longer than 63 characters, too long for its versions' names; shorten it",
+            ),
+        ),
+    ),
+    Kind(
+        kind="ClusteringModelVersion",
+        short="cmv",
+        description="The immutable record of one trained version of a ClusteringModel; written by the operator.",
+        spec=ClusteringModelVersionSpec,
+        status=ClusteringModelVersionStatus,
+        columns=(
+            Column("Model", ".spec.modelRef.name", description="The ClusteringModel."),
+            Column("Version", ".spec.version", "integer", "Number of the version."),
+            Column("State", ".status.state", description="Active or Rejected, later Retired or Archived."),
+            Column("Clusters", ".spec.metrics.clusters", "integer", "Clusters found, noise excluded."),
+            Column("Noise", ".spec.metrics.noiseRatio", "number", "Share of rows that are noise."),
+            Column("Rows", ".spec.metrics.rows", "integer", "Rows that were clustered.", wide=True),
+            Column("Digest", ".spec.artifact.digest", description="Digest of the artifact.", wide=True),
+            _AGE,
+        ),
+    ),
+    Kind(
+        kind="ClusteringDeployment",
+        short="cdep",
+        description="An endpoint that serves a ClusteringModel's versions from gRPC worker pods and rolls new "
+        "versions out.",
+        spec=ClusteringDeploymentSpec,
+        status=ClusteringDeploymentStatus,
+        columns=(
+            Column("Phase", ".status.phase", description="Summary of the conditions."),
+            Column("Stable", ".status.stable.version", "integer", "Version that serves."),
+            Column("Candidate", ".status.candidate.version", "integer", "Version on trial."),
+            Column("Weight", ".status.actualWeight", "integer", "Percent of the traffic that the candidate gets."),
+            Column("Step", ".status.step", "integer", "Index of the rollout's present step, from 0."),
+            Column("Ready", _READY, description="Whether the deployment serves."),
+            Column("Model", ".spec.modelRef.name", description="The ClusteringModel.", wide=True),
+            Column("Pods", ".status.readyReplicas", "integer", "Ready pods of the stable version.", wide=True),
+            Column("Message", ".status.message", description="The summary in a sentence.", wide=True),
+            _AGE,
+        ),
+        rules=(
+            CelRule(
+                rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                message="metadata.name is also the name of a Service: at most 63 lower-case letters, digits and "
+                "dashes, beginning with a letter",
+            ),
+        ),
+        scale=(
+            ("specReplicasPath", ".spec.worker.replicas"),
+            ("statusReplicasPath", ".status.replicas"),
+            ("labelSelectorPath", ".status.selector"),
+        ),
+    ),
+)
+
+
+def build_definition(kind: Kind) -> Manifest:
+    """Build the CustomResourceDefinition of a kind."""
+    subresources: Manifest = {"status": {}}
+    if kind.scale:
+        subresources["scale"] = dict(kind.scale)
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
+                "shortNames": [kind.short],
+                "categories": ["shoal"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": subresources,
+                    "additionalPrinterColumns": [_printed(column) for column in kind.columns],
+                    "schema": {"openAPIV3Schema": build_schema(kind)},
+                }
+            ],
+        },
+    }
+
+
+def build_schema(kind: Kind) -> Manifest:
+    """Build the schema of a whole object of a kind."""
+    schema: Manifest = {
+        "description": kind.description,
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
+            "kind": {"type": "string", "description": f"{kind.kind}."},
+            "metadata": {"type": "object"},
+            "spec": {
+                "description": _sentence(kind.spec),
+                **structural_schema(kind.spec, f"{kind.kind}.spec", defaults=True),
+            },
+            "status": {
+                "description": f"{_sentence(kind.status)} Written by the operator.",
+                **structural_schema(kind.status, f"{kind.kind}.status", defaults=False),
+            },
+        },
+    }
+    if kind.rules:
+        schema["x-kubernetes-validations"] = [{"rule": rule.rule, "message": rule.message} for rule in kind.rules]
+    return schema
+
+
+def _printed(column: Column) -> Manifest:
+    printed: Manifest = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    if column.description:
+        printed["description"] = column.description
+    if column.wide:
+        printed["priority"] = 1
+    return printed
+
+
+def _sentence(model: type[ApiModel]) -> str:
+    """Return the first line of a type's docstring."""
+    return (model.__doc__ or "").strip().splitlines()[0]
