@@ -161,7 +161,7 @@ def test_bad_requests_are_told_what_is_wrong_and_harm_nobody(scene: Scene) -> No
             assert told in str(caught.value)
         with pytest.raises(InferenceServerException, match="NOT_FOUND"):
             infer(client, np.zeros((1, 2)), model="nobody")
-        with pytest.raises(InferenceServerException, match="RESOURCE_EXHAUSTED|UNAVAILABLE|INVALID_ARGUMENT"):
+        with pytest.raises(InferenceServerException, match=r"RESOURCE_EXHAUSTED|UNAVAILABLE|INVALID_ARGUMENT"):
             infer(client, np.zeros((8_000_000, 2)))
     with scene.client() as client:
         assert infer(client, np.zeros((1, 2))).shape == (1,)
