@@ -6,17 +6,18 @@ blue-green in 5 steps of 60 s, canary 10 % for 1 h, error rate x1.05, mean laten
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
+
+Hostname = Annotated[str, Field(min_length=1, max_length=253)]
+RevisionHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 
 class ModelVersionReference(ApiModel):
     """Which model and which of its versions to serve."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_SAME_MODEL,)
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
@@ -93,8 +94,6 @@ class Pause(ApiModel):
 class CanaryStep(ApiModel):
     """Exactly one of setWeight and pause."""
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_ONE_ACTION,)
-
     exactly_one: ClassVar[bool] = True
 
     set_weight: int | None = Field(
@@ -102,17 +101,9 @@ class CanaryStep(ApiModel):
     )
     pause: Pause | None = Field(default=None, description="Hold the weight and judge the candidate.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.set_weight is None) == (self.pause is None):
-            raise ValueError(_ONE_ACTION.message)
-        return self
-
 
 class Canary(ApiModel):
     """A small share first, then more, step by step; after the last step the candidate is promoted."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_RISING,)
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
@@ -140,27 +131,21 @@ class Canary(ApiModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.steps[0].set_weight is None:
+            raise ValueError(self.cel_rules[0].message)
         weights = [step.set_weight for step in self.steps if step.set_weight is not None]
         if weights != sorted(weights):
-            raise ValueError(_RISING.message)
+            raise ValueError(self.cel_rules[1].message)
         return self
 
 
 class Strategy(ApiModel):
     """Exactly one of blueGreen and canary."""
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_ONE_STRATEGY,)
-
     exactly_one: ClassVar[bool] = True
 
     blue_green: BlueGreen | None = Field(default=None, description="A full second pool, then equal steps.")
     canary: Canary | None = Field(default=None, description="A small share first, then more, step by step.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.blue_green is None) == (self.canary is None):
-            raise ValueError(_ONE_STRATEGY.message)
-        return self
 
 
 class ErrorRateGate(ApiModel):
@@ -207,8 +192,6 @@ class GatewayReference(ApiModel):
 class Traffic(ApiModel):
     """How calls reach the pods."""
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_GATEWAY_NAMED, _GATEWAY_ONLY)
-
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
             rule="self.router != 'Gateway' || has(self.gateway)",
@@ -237,10 +220,14 @@ class Traffic(ApiModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.router == "Gateway" and self.gateway is None:
-            raise ValueError(_GATEWAY_NAMED.message)
-        if self.router == "Service" and (self.gateway is not None or self.hostnames):
-            raise ValueError(_GATEWAY_ONLY.message)
+        broken = (
+            self.router == "Gateway" and self.gateway is None,
+            self.router == "Service" and self.gateway is not None,
+            self.router == "Service" and bool(self.hostnames),
+        )
+        for rule, fails in zip(self.cel_rules, broken, strict=True):
+            if fails:
+                raise ValueError(rule.message)
         return self
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 GROUP = "shoal.dev"
@@ -37,22 +37,12 @@ class CelRule:
     """CEL that builds the message around the refused value."""
 
 
-@dataclass(frozen=True, slots=True)
-class CelRule:
-    """One x-kubernetes-validations entry of a type's schema; `self` is an object of that type."""
-
-    rule: str
-    message: str
-
-
 class ApiModel(BaseModel):
     """Base of every API type: camelCase on the wire, unknown fields refused, values frozen.
 
-    A rule across fields is declared twice, side by side: as CEL for the API server, and as a validator for objects
-    that were stored before the rule existed.
+    A rule across fields stands twice, side by side: as CEL for the API server, and as a validator for the operator,
+    which may meet objects that were stored before the rule existed.
     """
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = ()
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
@@ -62,6 +52,17 @@ class ApiModel(BaseModel):
 
     A default of the server's would stay behind when the user changes from one field to the other.
     """
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> Self:
+        if not self.exactly_one:
+            return self
+        fields = type(self).model_fields
+        held = [fields[name].alias or name for name in fields if getattr(self, name) is not None]
+        if len(held) != 1:
+            choice = " and ".join(field.alias or name for name, field in fields.items())
+            raise ValueError(f"exactly one of {choice} must be set, not {' and '.join(held) or 'none'}")
+        return self
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON form that the API server stores, without absent values."""

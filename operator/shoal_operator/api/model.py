@@ -5,38 +5,25 @@ Read by core.training and the CRD generator. No decision lives here.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, SecretReference, StatusModel
 
 Metric = Literal["euclidean", "manhattan", "chebyshev", "haversine", "cosine"]
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
 
-_FORMAT = CelRule(
-    "has(self.format) || self.uri.endsWith('.parquet') || self.uri.endsWith('.csv')",
-    "set format to parquet or csv: the uri's suffix does not tell it",
-)
-_HAVERSINE_EPS = CelRule(
-    "!has(self.metric) || self.metric != 'haversine' || self.eps <= 3.1416",
-    "eps is in radians for haversine, at most 3.1416: divide kilometres by 6371",
-)
-_HAVERSINE_COLUMNS = CelRule(
-    "!has(self.algorithm.dbscan.metric) || self.algorithm.dbscan.metric != 'haversine' "
-    "|| !has(self.source.columns) || size(self.source.columns) == 2",
-    "haversine needs exactly two source.columns: latitude and longitude",
-)
-_CLUSTER_RANGE = CelRule(
-    "!has(self.maxClusters) || !has(self.minClusters) || self.minClusters <= self.maxClusters",
-    "minClusters must not be larger than maxClusters",
-)
-
 
 class Source(ApiModel):
     """Where the training data lies."""
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_FORMAT,)
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="has(self.format) || self.uri.endsWith('.parquet') || self.uri.endsWith('.csv')",
+            message="source.uri ends in neither .parquet nor .csv; set source.format to parquet or csv",
+        ),
+    )
 
     uri: str = Field(
         pattern=r"^(s3|file)://.+",
@@ -59,14 +46,12 @@ class Source(ApiModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.format is None and not self.uri.endswith((".parquet", ".csv")):
-            raise ValueError(_FORMAT.message)
+            raise ValueError(self.cel_rules[0].message)
         return self
 
 
 class Dbscan(ApiModel):
     """Exact DBSCAN."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_HAVERSINE_EPS,)
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
@@ -98,7 +83,9 @@ class Dbscan(ApiModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.metric == "haversine" and self.eps > 3.1416:
-            raise ValueError(_HAVERSINE_EPS.message)
+            raise ValueError(self.cel_rules[0].message)
+        if self.metric == "cosine" and self.eps > 2:
+            raise ValueError(self.cel_rules[1].message)
         return self
 
 
@@ -112,8 +99,6 @@ class Algorithm(ApiModel):
 
 class Validation(ApiModel):
     """Limits that a trained version must keep to be served; one outside them is recorded as Rejected."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_CLUSTER_RANGE,)
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
@@ -140,7 +125,7 @@ class Validation(ApiModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_clusters is not None and self.min_clusters > self.max_clusters:
-            raise ValueError(_CLUSTER_RANGE.message)
+            raise ValueError(self.cel_rules[0].message)
         return self
 
 
@@ -161,8 +146,6 @@ class Training(ApiModel):
 class ClusteringModelSpec(ApiModel):
     """What to train."""
 
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (_HAVERSINE_COLUMNS,)
-
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
             rule="!has(self.source.columns) || self.source.columns.size() == 2 || !has(self.algorithm.dbscan) || "
@@ -182,7 +165,7 @@ class ClusteringModelSpec(ApiModel):
     def _check(self) -> Self:
         columns = self.source.columns
         if self.algorithm.dbscan.metric == "haversine" and columns is not None and len(columns) != 2:
-            raise ValueError(_HAVERSINE_COLUMNS.message)
+            raise ValueError(self.cel_rules[0].message)
         return self
 
 

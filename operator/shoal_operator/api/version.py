@@ -74,10 +74,6 @@ class ClusteringModelVersionSpec(ApiModel):
     """The record itself."""
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule("self == oldSelf", "a version is an immutable record: change the ClusteringModel to train another"),
-    )
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
             rule="self == oldSelf",
             message="the spec of a ClusteringModelVersion is a record and never changes; "
