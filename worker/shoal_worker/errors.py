@@ -1,0 +1,162 @@
+"""Every expected failure of the worker, as one tree of exceptions.
+
+    WorkerError                 reason, field, value, message, remedy, transient
+    ├── SettingsInvalid         the environment or the training spec is wrong
+    ├── StoreError              the object store did not do what was asked
+    │   ├── StoreUnavailable    unreachable, slow, failing, or its bucket is missing
+    │   ├── CredentialsRejected 401 or 403, or a signature refused
+    │   └── ObjectMissing       no such object
+    ├── SourceInvalid           the training data cannot be clustered as asked
+    ├── TrainingFailed          the fit or its self-check failed
+    ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
+    └── RequestRefused          one gRPC request cannot be answered
+        ├── RequestInvalid      the request is wrong
+        ├── ModelUnknown        not the model or version that this worker serves
+        ├── ModelNotReady       the model is not loaded (yet)
+        ├── Overloaded          too many requests in flight
+        └── DeadlinePassed      nobody waits for the answer any more
+
+Raised at the edges, translated once per transport (`train.py` to a report, `servicer.py` to a gRPC status).
+A message never holds a secret nor an unbounded value: `shorten` cuts what came from outside.
+"""
+
+# ruff: noqa: N818 - the tree above reads better without fifteen times "Error"
+from typing import ClassVar
+
+VALUE_LIMIT = 160
+
+
+def shorten(value: object, limit: int = VALUE_LIMIT) -> str:
+    """Cut a foreign value to a printable length.
+
+    >>> shorten("a" * 10, 6)
+    'aaa...'
+    """
+    text = str(value)
+    text = "".join(c if c.isprintable() else "?" for c in text[: limit + 1])
+    return text if len(text) <= limit else text[: max(limit - 3, 0)] + "..."
+
+
+class WorkerError(Exception):
+    """An expected failure that says what is wrong, where, and what to do about it."""
+
+    reason: str = "Failed"
+    transient: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str = "",
+        value: object = "",
+        remedy: str = "",
+        reason: str | None = None,
+        transient: bool | None = None,
+    ) -> None:
+        self.message = message
+        self.field = field
+        self.value = shorten(value)
+        self.remedy = remedy
+        if reason is not None:
+            self.reason = reason
+        if transient is not None:
+            self.transient = transient
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        """One line: field, message, value, remedy."""
+        place = f"{self.field}: " if self.field else ""
+        got = f" (got {self.value})" if self.value else ""
+        remedy = f". {self.remedy}" if self.remedy else ""
+        return f"{place}{self.message}{got}{remedy}"
+
+
+class SettingsInvalid(WorkerError):
+    """The environment or the training spec is wrong."""
+
+    reason = "ParametersInvalid"
+
+
+class StoreError(WorkerError):
+    """The object store did not do what was asked."""
+
+    reason = "StoreUnavailable"
+
+
+class StoreUnavailable(StoreError):
+    """The store is unreachable, slow or failing, or its bucket is missing."""
+
+    transient = True
+
+
+class CredentialsRejected(StoreError):
+    """The store refused who asked. Transient: a corrected Secret heals it without a change of the spec."""
+
+    reason = "CredentialsRejected"
+    transient = True
+
+
+class ObjectMissing(StoreError):
+    """There is no such object in the store."""
+
+
+class SourceInvalid(WorkerError):
+    """The training data cannot be clustered as asked; the reason says which way."""
+
+    reason = "DataInvalid"
+
+
+class TrainingFailed(WorkerError):
+    """The fit, or its self-check, failed."""
+
+    reason = "TrainingFailed"
+
+
+class ArtifactInvalid(WorkerError):
+    """A model artifact is corrupt, hostile, or of a format that this worker does not know."""
+
+    reason = "ArtifactInvalid"
+
+
+class RequestRefused(WorkerError):
+    """One gRPC request cannot be answered; `code` is the name of its gRPC status."""
+
+    code: ClassVar[str] = "UNKNOWN"
+
+
+class RequestInvalid(RequestRefused):
+    """The request is wrong, and would be wrong again."""
+
+    reason = "RequestInvalid"
+    code = "INVALID_ARGUMENT"
+
+
+class ModelUnknown(RequestRefused):
+    """The request names a model or version that this worker does not serve."""
+
+    reason = "ModelUnknown"
+    code = "NOT_FOUND"
+
+
+class ModelNotReady(RequestRefused):
+    """The model is not loaded and verified yet."""
+
+    reason = "ModelNotReady"
+    transient = True
+    code = "UNAVAILABLE"
+
+
+class Overloaded(RequestRefused):
+    """Too many requests are in flight."""
+
+    reason = "Overloaded"
+    transient = True
+    code = "RESOURCE_EXHAUSTED"
+
+
+class DeadlinePassed(RequestRefused):
+    """The time for the answer is over."""
+
+    reason = "DeadlinePassed"
+    transient = True
+    code = "DEADLINE_EXCEEDED"

@@ -1,0 +1,156 @@
+"""ModelInfer without gRPC: request message -> numpy view -> labels -> response message; called by `servicer`.
+
+Invariant: whatever a request holds, the outcome is a response or a RequestRefused that names field, value and remedy.
+Raw values are viewed, not copied; no Python statement runs per row; sizes are computed in unbounded integers before
+anything is allocated, so a shape can lie but not overflow.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from shoal_proto import inference_pb2 as pb
+from shoal_worker.artifact import FloatArray, LabelArray
+from shoal_worker.errors import ModelUnknown, RequestInvalid
+from shoal_worker.model import Model
+
+INPUT_NAME = "points"
+OUTPUT_NAME = "labels"
+DTYPES: dict[str, np.dtype[np.floating[Any]]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4")}
+_CONTENTS = {"FP64": "fp64_contents", "FP32": "fp32_contents"}
+_ID_LIMIT = 1024
+
+
+def check_target(model: Model, name: str, version: str) -> None:
+    """Refuse a request for another model or version; an empty version means any."""
+    if name != model.name:
+        raise ModelUnknown(
+            "this worker does not serve that model", field="model_name", value=name, remedy=f"Ask for {model.name!r}"
+        )
+    if version not in ("", model.version):
+        raise ModelUnknown(
+            f"this worker does not serve that version of {model.name!r}",
+            field="model_version",
+            value=version,
+            remedy=f"Leave it empty or ask for {model.version!r}",
+        )
+
+
+def read_points(model: Model, request: pb.ModelInferRequest) -> FloatArray:
+    """The request's points as a float64 matrix, as wide as the model's columns and free of NaN and infinity."""
+    tensor = _only_input(request)
+    if tensor.datatype not in DTYPES:
+        raise RequestInvalid(
+            "the datatype must be FP32 or FP64",
+            field="inputs[0].datatype",
+            value=tensor.datatype,
+            remedy="Convert the points to floats",
+        )
+    rows = _checked_rows(model, tensor.shape)
+    count = rows * len(model.columns)
+    flat = _raw_values(request, tensor, count) if request.raw_input_contents else _typed_values(tensor, count)
+    points = np.ascontiguousarray(flat.reshape(rows, len(model.columns)), dtype=np.float64)
+    if not np.isfinite(points).all():
+        row, column = (int(index) for index in np.argwhere(~np.isfinite(points))[0])
+        raise RequestInvalid(
+            f"row {row} is not finite in column {model.columns[column]!r}",
+            field="points",
+            value=points[row, column],
+            remedy="Remove rows with missing or infinite values",
+        )
+    return points
+
+
+def build_response(model: Model, request: pb.ModelInferRequest, labels: LabelArray) -> pb.ModelInferResponse:
+    """The labels as a message: raw if the request was raw, else typed."""
+    response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
+    output = response.outputs.add(name=OUTPUT_NAME, datatype="INT32", shape=[len(labels)])
+    if request.raw_input_contents:
+        response.raw_output_contents.append(labels.astype("<i4", copy=False).tobytes())
+    else:
+        output.contents.int_contents.extend(labels.tolist())
+    return response
+
+
+def build_metadata(model: Model) -> pb.ModelMetadataResponse:
+    """What the model takes and gives."""
+    response = pb.ModelMetadataResponse(name=model.name, versions=[model.version], platform="shoal_dbscan")
+    response.inputs.add(name=INPUT_NAME, datatype="FP64", shape=[-1, len(model.columns)])
+    response.outputs.add(name=OUTPUT_NAME, datatype="INT32", shape=[-1])
+    return response
+
+
+def _only_input(request: pb.ModelInferRequest) -> pb.ModelInferRequest.InferInputTensor:
+    if len(request.inputs) != 1 or request.inputs[0].name != INPUT_NAME:
+        raise RequestInvalid(
+            f"there must be exactly one input, named {INPUT_NAME!r}",
+            field="inputs",
+            value=", ".join(tensor.name for tensor in request.inputs[:4]) or "none",
+            remedy=f"Send one tensor {INPUT_NAME!r} of shape [rows, columns]",
+        )
+    if any(output.name != OUTPUT_NAME for output in request.outputs):
+        raise RequestInvalid(
+            f"the only output is {OUTPUT_NAME!r}",
+            field="outputs",
+            value=", ".join(output.name for output in request.outputs[:4]),
+            remedy=f"Ask for {OUTPUT_NAME!r} or leave the outputs empty",
+        )
+    if len(request.id) > _ID_LIMIT:
+        raise RequestInvalid(
+            "the id is too long", field="id", value=request.id, remedy=f"Use up to {_ID_LIMIT} characters"
+        )
+    return request.inputs[0]
+
+
+def _checked_rows(model: Model, shape: Sequence[int]) -> int:
+    width = len(model.columns)
+    if len(shape) != 2 or shape[0] < 0 or shape[1] != width:
+        raise RequestInvalid(
+            f"the shape must be [rows, {width}]",
+            field="inputs[0].shape",
+            value=list(shape[:8]),
+            remedy=f"The model's columns are: {', '.join(model.columns[:16])}",
+        )
+    return shape[0]
+
+
+def _raw_values(request: pb.ModelInferRequest, tensor: pb.ModelInferRequest.InferInputTensor, count: int) -> np.ndarray:
+    if len(request.raw_input_contents) != 1 or tensor.HasField("contents"):
+        raise RequestInvalid(
+            "values must come once, in one entry",
+            field="raw_input_contents",
+            value=f"{len(request.raw_input_contents)} entries{' and contents' if tensor.HasField('contents') else ''}",
+            remedy="Send either raw_input_contents with one entry per input, or contents",
+        )
+    raw = request.raw_input_contents[0]
+    dtype = DTYPES[tensor.datatype]
+    if len(raw) != count * dtype.itemsize:
+        raise RequestInvalid(
+            f"the shape {list(tensor.shape)} of {tensor.datatype} needs {count * dtype.itemsize} bytes",
+            field="raw_input_contents[0]",
+            value=f"{len(raw)} bytes",
+            remedy="Send all values in row-major order, little-endian",
+        )
+    return np.frombuffer(raw, dtype=dtype)
+
+
+def _typed_values(tensor: pb.ModelInferRequest.InferInputTensor, count: int) -> np.ndarray:
+    wanted = _CONTENTS[tensor.datatype]
+    foreign = [field.name for field, _ in tensor.contents.ListFields() if field.name != wanted]
+    if foreign:
+        raise RequestInvalid(
+            f"values of {tensor.datatype} belong into {wanted}",
+            field="inputs[0].contents",
+            value=", ".join(foreign),
+            remedy=f"Fill {wanted} only, or correct the datatype",
+        )
+    values = tensor.contents.fp64_contents if tensor.datatype == "FP64" else tensor.contents.fp32_contents
+    if len(values) != count:
+        raise RequestInvalid(
+            f"the shape {list(tensor.shape)} needs {count} values",
+            field=f"inputs[0].contents.{wanted}",
+            value=f"{len(values)} values",
+            remedy="Send all values in row-major order",
+        )
+    return np.fromiter(values, dtype=DTYPES[tensor.datatype], count=count)

@@ -1,0 +1,86 @@
+"""All metrics of a serving worker, in one registry of its own; written by `servicer` and `dispatch`, read by `probes`.
+
+Invariant: the number of time series is fixed. No label ever takes its value from a request.
+"""
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+DURATION_BUCKETS = (
+    0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075,
+    0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0,
+)  # fmt: skip
+_CODES = (
+    "OK",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "UNAVAILABLE",
+    "RESOURCE_EXHAUSTED",
+    "DEADLINE_EXCEEDED",
+    "CANCELLED",
+    "INTERNAL",
+)
+
+
+class Metrics:
+    """The worker's counters, gauges and its one histogram."""
+
+    def __init__(self) -> None:
+        # One more series per counter would only tell when this process started.
+        disable_created_metrics()
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "shoal_requests_total", "ModelInfer calls by gRPC status.", ["code"], registry=self._registry
+        )
+        # Series that exist from the start make a rate() over the first error correct.
+        self._by_code = {code: self._requests.labels(code) for code in _CODES}
+        self._duration = Histogram(
+            "shoal_request_duration_seconds",
+            "Time from a ModelInfer call's arrival to its answer, on the server.",
+            buckets=DURATION_BUCKETS,
+            registry=self._registry,
+        )
+        self._rows = Counter("shoal_rows_total", "Rows labelled.", registry=self._registry)
+        self._noise_rows = Counter("shoal_noise_rows_total", "Rows labelled as noise.", registry=self._registry)
+        self._in_flight = Gauge(
+            "shoal_in_flight", "ModelInfer calls admitted, not yet answered.", registry=self._registry
+        )
+        self._queue = Gauge("shoal_queue_length", "Admitted calls that wait for a thread.", registry=self._registry)
+        self._clusters = Gauge("shoal_model_clusters", "Clusters of the loaded model.", registry=self._registry)
+        self._info = Gauge(
+            "shoal_model_info", "Always 1: the loaded model.", ["model", "version", "digest"], registry=self._registry
+        )
+
+    def watch_load(self, in_flight: Callable[[], float], queue_length: Callable[[], float]) -> None:
+        """Read the two load gauges at scrape time."""
+        self._in_flight.set_function(in_flight)
+        self._queue.set_function(queue_length)
+
+    def record_model(self, model: str, version: str, digest: str, clusters: int) -> None:
+        """Tell which model is served."""
+        self._info.labels(model, version, digest).set(1)
+        self._clusters.set(clusters)
+
+    def record_call(self, code: str, seconds: float) -> None:
+        """Count one ModelInfer call, whatever its outcome."""
+        self._by_code[code].inc()
+        self._duration.observe(seconds)
+
+    def record_rows(self, rows: int, noise: int) -> None:
+        """Count the rows of one answered call."""
+        self._rows.inc(rows)
+        self._noise_rows.inc(noise)
+
+    def exposition(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self._registry)

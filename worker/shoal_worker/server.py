@@ -1,0 +1,194 @@
+"""The serving process: ports, loading, readiness, drain; run by `__main__`.
+
+Invariant: health says SERVING only while a verified model is there and no drain has begun. Order of the drain:
+NOT_SERVING, keep serving for the drain delay, refuse new calls and let those in flight end within the grace, exit.
+"""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+
+import grpc
+import structlog
+from aiohttp import web
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from shoal_proto import inference_pb2 as pb
+from shoal_proto.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+from shoal_worker.cache import load_artifact
+from shoal_worker.dispatch import Dispatcher
+from shoal_worker.errors import WorkerError
+from shoal_worker.metrics import Metrics
+from shoal_worker.model import Model, build_model
+from shoal_worker.probes import Heartbeat, build_probe_app
+from shoal_worker.report import clear_report, failure_report, write_report
+from shoal_worker.servicer import InferenceServicer
+from shoal_worker.settings import ServeSettings
+from shoal_worker.state import ServingState
+from shoal_worker.store import open_store
+
+INFERENCE_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_FIRST_RETRY_SECONDS = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class WorkerServer:
+    """One model behind two ports. Use: start, load, (serve), drain, close."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._state = ServingState()
+        self._metrics = Metrics()
+        threads = settings.threads or len(os.sched_getaffinity(0))
+        self._dispatcher = Dispatcher(threads=threads, max_in_flight=settings.max_in_flight)
+        self._metrics.watch_load(lambda: self._dispatcher.in_flight, lambda: self._dispatcher.queue_length)
+        self._health = health.HealthServicer()
+        self._heartbeat = Heartbeat()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.grpc_port = 0
+        self.metrics_port = 0
+
+    async def start(self) -> None:
+        """Open both ports, not ready yet."""
+        await self._set_health(serving=False)
+        self._tasks.append(asyncio.create_task(self._heartbeat.beat()))
+        self._http = web.AppRunner(build_probe_app(self._state, self._metrics, self._heartbeat), access_log=None)
+        await self._http.setup()
+        site = web.TCPSite(self._http, self._settings.bind_address, self._settings.metrics_port)
+        await site.start()
+        self.metrics_port = self._http.addresses[0][1]
+        self._grpc = grpc.aio.server(
+            options=_channel_options(self._settings),
+            maximum_concurrent_rpcs=max(1024, 4 * self._settings.max_in_flight),
+        )
+        add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            InferenceServicer(
+                self._state,
+                self._dispatcher,
+                self._metrics,
+                max_request_seconds=self._settings.max_request_seconds,
+            ),
+            self._grpc,
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable_server_reflection([INFERENCE_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME], self._grpc)
+        self.grpc_port = self._grpc.add_insecure_port(f"{self._settings.bind_address}:{self._settings.grpc_port}")
+        await self._grpc.start()
+        _log.info("listening", grpc_port=self.grpc_port, metrics_port=self.metrics_port)
+
+    async def load(self) -> None:
+        """Load and verify the model, then turn ready. Transient failures are retried for as long as it takes."""
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                model = await asyncio.to_thread(_load_model, self._settings)
+                break
+            except WorkerError as error:
+                self._state.record_failure(f"{error.reason}: {error}")
+                write_report(self._settings.report_path, failure_report(error))
+                _log.error("artifact not loaded", reason=error.reason, message=str(error), transient=error.transient)
+                if not error.transient:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._settings.load_retry_seconds)
+        clear_report(self._settings.report_path)
+        self._metrics.record_model(model.name, model.version, model.digest, model.clusters)
+        self._state.record_model(model)
+        if self._state.ready:
+            await self._set_health(serving=True)
+        _log.info("serving", digest=model.digest, clusters=model.clusters, columns=len(model.columns))
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Leave without losing a call; `hurry` ends the delay early."""
+        _log.info("draining", delay=self._settings.drain_delay_seconds, grace=self._settings.drain_grace_seconds)
+        self._state.start_drain()
+        await self._health.enter_graceful_shutdown()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), self._settings.drain_delay_seconds)
+        await self._grpc.stop(self._settings.drain_grace_seconds)
+
+    async def close(self) -> None:
+        """Give everything back; calls still in flight are cut."""
+        await self._grpc.stop(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.cleanup()
+        self._dispatcher.close()
+
+    async def _set_health(self, *, serving: bool) -> None:
+        answers = health_pb2.HealthCheckResponse
+        status = answers.SERVING if serving else answers.NOT_SERVING
+        for service in ("", INFERENCE_SERVICE):
+            await self._health.set(service, status)
+
+
+async def serve(settings: ServeSettings) -> int:
+    """Serve until SIGTERM or SIGINT; a second signal ends the drain delay. Return the exit code."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    server = WorkerServer(settings)
+    await server.start()
+    loading = asyncio.create_task(server.load())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done() and loading.exception() is not None:
+            return 1
+        await stopping
+        await server.drain(hurry)
+        return 0
+    finally:
+        loading.cancel()
+        stopping.cancel()
+        await server.close()
+
+
+def _load_model(settings: ServeSettings) -> Model:
+    store, location = open_store(
+        settings.artifact_uri,
+        field="artifact.uri",
+        secret_dir=settings.store_secret_dir,
+        file_root=settings.file_root,
+    )
+    artifact = load_artifact(
+        store,
+        location,
+        settings.artifact_digest,
+        cache_dir=settings.cache_dir,
+        limit=settings.max_artifact_bytes,
+    )
+    return build_model(artifact, name=settings.model_name, version=settings.model_version)
+
+
+def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
+    """Limits of the transport. Anything a peer can make us hold or compute has one."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", 16 << 10),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)),
+        # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.max_ping_strikes", 2),
+        # Peers that vanished without a word are noticed.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # The size limit is applied to the message as sent, so a compressed one could grow without bound: identity only.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+        # Two workers on one port would share its calls unseen.
+        ("grpc.so_reuseport", 0),
+    ]

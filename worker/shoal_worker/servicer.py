@@ -1,0 +1,117 @@
+"""The gRPC face of the Open Inference Protocol: a thin translation, and the only map from errors to statuses.
+
+Invariant: each call ends in a response or in the status of a RequestRefused; INTERNAL is a bug, logged with its
+traceback. A ModelInfer call is counted exactly once. No numbers are looked at here.
+"""
+
+# ruff: noqa: N802, ARG002 - names and signatures are those of the generated base class
+import asyncio
+import time
+from functools import partial
+from typing import NoReturn
+
+import grpc
+import numpy as np
+import structlog
+from google.protobuf.message import Message
+
+from shoal_proto import inference_pb2 as pb
+from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
+from shoal_worker import __version__
+from shoal_worker.dispatch import Cancelled, Dispatcher
+from shoal_worker.errors import ModelNotReady, RequestRefused, shorten
+from shoal_worker.inference import build_metadata, build_response, check_target, read_points
+from shoal_worker.metrics import Metrics
+from shoal_worker.model import Model
+from shoal_worker.state import ServingState
+
+SERVER_NAME = "shoal-worker"
+# A status message travels in a header, whose size is limited.
+_MESSAGE_LIMIT = 1000
+
+_log = structlog.get_logger(__name__)
+
+
+Context = grpc.aio.ServicerContext[Message, Message]
+
+
+class InferenceServicer(GRPCInferenceServiceServicer):
+    """Answers inference.GRPCInferenceService from the serving state."""
+
+    def __init__(
+        self, state: ServingState, dispatcher: Dispatcher, metrics: Metrics, *, max_request_seconds: float
+    ) -> None:
+        self._state = state
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._max_request_seconds = max_request_seconds
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
+        """Whoever reads the answer knows that the event loop turns."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
+        """Is there a verified model, and no drain?"""
+        return pb.ServerReadyResponse(ready=self._state.ready)
+
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
+        """Name and version of this server; it has no extensions."""
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=__version__)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
+        """Like ServerReady, for the one model that is served."""
+        try:
+            check_target(self._state.require_model(), request.name, request.version)
+        except ModelNotReady:
+            return pb.ModelReadyResponse(ready=False)
+        except RequestRefused as error:
+            await _abort(context, error)
+        return pb.ModelReadyResponse(ready=self._state.ready)
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
+        """Names, types and shapes of the model's tensors."""
+        try:
+            model = self._state.require_model()
+            check_target(model, request.name, request.version)
+        except RequestRefused as error:
+            await _abort(context, error)
+        return build_metadata(model)
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+        """Label points."""
+        started = time.perf_counter()
+        code = "OK"
+        try:
+            model = self._state.require_model()
+            check_target(model, request.model_name, request.model_version)
+            remaining = context.time_remaining()
+            timeout = self._max_request_seconds if remaining is None else min(remaining, self._max_request_seconds)
+            response, rows, noise = await self._dispatcher.run(partial(_answer, model, request), timeout)
+            self._metrics.record_rows(rows, noise)
+            return response
+        except RequestRefused as error:
+            code = error.code
+            await _abort(context, error)
+        except asyncio.CancelledError:
+            # gRPC cancels the handler when the client goes away and when its deadline passes.
+            remaining = context.time_remaining()
+            code = "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED"
+            raise
+        except Exception:
+            code = "INTERNAL"
+            _log.exception("ModelInfer failed", request_bytes=request.ByteSize())
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error of the worker; its log has the details")
+        finally:
+            self._metrics.record_call(code, time.perf_counter() - started)
+
+
+def _answer(
+    model: Model, request: pb.ModelInferRequest, cancelled: Cancelled
+) -> tuple[pb.ModelInferResponse, int, int]:
+    labels = model.predict(read_points(model, request), cancelled)
+    return build_response(model, request, labels), len(labels), int(np.count_nonzero(labels == -1))
+
+
+async def _abort(context: Context, error: RequestRefused) -> NoReturn:
+    await context.abort(grpc.StatusCode[error.code], shorten(error, _MESSAGE_LIMIT))
+    raise AssertionError("abort returned")

@@ -1,0 +1,139 @@
+"""The environment of each verb, as one frozen settings object per verb; read by `__main__` only.
+
+The docstring under a field is its documentation. Nothing else in the worker reads the environment.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shoal_worker.errors import SettingsInvalid
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHOAL_", frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """Least level of log lines: debug, info, warning or error."""
+
+    store_secret_dir: Path = Path("/var/run/shoal/store")
+    """Directory with one file per store credential (AWS_ACCESS_KEY_ID, ...); it may be absent."""
+
+    file_root: Path = Path("/var/lib/shoal/store")
+    """file:// URIs must lie below this directory, so that a model cannot read other files of the pod."""
+
+    report_path: Path = Path("/dev/termination-log")
+    """Where the outcome of `train`, or why `serve` could not load its model, is written for the operator."""
+
+    max_artifact_bytes: Bytes = 4 << 30
+    """Largest model file that is written or loaded."""
+
+
+class ServeSettings(_Settings):
+    """Environment of `shoal-worker serve`."""
+
+    model_name: str = Field(min_length=1, max_length=253)
+    """Name that requests must carry: the ClusteringDeployment's."""
+
+    model_version: str = Field(min_length=1, max_length=20)
+    """Version that requests may carry."""
+
+    artifact_uri: str = Field(min_length=1, max_length=2048)
+    """Artifact directory: s3://bucket/path or file:///path."""
+
+    artifact_digest: str = Field(pattern="^sha256:[0-9a-f]{64}$")
+    """sha256 of the artifact's manifest."""
+
+    grpc_port: Port = 8001
+    """Port of the inference, health and reflection services; 0 picks a free one."""
+
+    metrics_port: Port = 8002
+    """Port of /metrics, /livez and /readyz; 0 picks a free one."""
+
+    bind_address: str = "0.0.0.0"  # noqa: S104 - a pod is reached from other pods
+    """Address that both ports listen on."""
+
+    cache_dir: Path = Path("/var/cache/shoal")
+    """Verified local copies of artifacts, one directory per digest."""
+
+    max_in_flight: int = Field(default=64, ge=1, le=10_000)
+    """ModelInfer calls admitted at once; more are refused with RESOURCE_EXHAUSTED."""
+
+    threads: int = Field(default=0, ge=0, le=256)
+    """Predictions that run at once; 0 means one per CPU."""
+
+    max_message_bytes: int = Field(default=16 << 20, ge=1024, le=1 << 30)
+    """Largest gRPC message, both ways."""
+
+    max_request_seconds: float = Field(default=20, gt=0, le=3600)
+    """Longest time a call may take, also where the client gave no deadline."""
+
+    drain_delay_seconds: Seconds = 8
+    """After SIGTERM, time to keep serving while NOT_SERVING spreads through endpoints and proxies."""
+
+    drain_grace_seconds: Seconds = 20
+    """After the drain delay, time for calls in flight to end."""
+
+    max_connection_age_seconds: float = Field(default=60, gt=0, le=86_400)
+    """Age at which a connection is told to go away, so that long-lived clients follow the routing."""
+
+    max_concurrent_streams: int = Field(default=256, ge=1, le=100_000)
+    """Calls at once on one connection."""
+
+    load_retry_seconds: float = Field(default=10, gt=0, le=600)
+    """Longest pause between attempts to load the artifact while the store is unavailable."""
+
+
+class TrainSettings(_Settings):
+    """Environment of `shoal-worker train`."""
+
+    training_spec: str = Field(min_length=2, max_length=1 << 20)
+    """The training as JSON: name, namespace, source, algorithm, validation, storeUri."""
+
+    source_secret_dir: Path = Path("/var/run/shoal/source")
+    """Directory with one file per source credential; it may be absent."""
+
+    max_source_bytes: Bytes = 4 << 30
+    """Largest source object that is read."""
+
+    max_rows: int = Field(default=100_000_000, ge=1, le=(1 << 31) - 1)
+    """Most rows that are read."""
+
+
+def load_serve_settings() -> ServeSettings:
+    """Read the environment of `serve`, or raise SettingsInvalid naming each wrong variable."""
+    try:
+        return ServeSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_train_settings() -> TrainSettings:
+    """Read the environment of `train`, or raise SettingsInvalid naming each wrong variable."""
+    try:
+        return TrainSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def _explained(error: ValidationError) -> SettingsInvalid:
+    problems = error.errors(include_url=False, include_context=False)
+    names = [f"SHOAL_{'_'.join(str(part) for part in problem['loc'])}".upper() for problem in problems]
+    return SettingsInvalid(
+        "; ".join(f"{name}: {problem['msg']}" for name, problem in zip(names, problems, strict=True)),
+        field=names[0],
+        value="" if problems[0]["type"] == "missing" else problems[0]["input"],
+        remedy="Set the variable; `shoal-worker --help` lists them all",
+    )
+
+
+def report_path() -> Path:
+    """Where to report that the other settings are wrong."""
+    return Path(os.environ.get("SHOAL_REPORT_PATH", _Settings.model_fields["report_path"].default))

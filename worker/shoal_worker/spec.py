@@ -1,0 +1,85 @@
+"""What `train` is asked to do: the JSON of SHOAL_TRAINING_SPEC as types; parsed by `train`, read by `training`.
+
+Invariant: a TrainingSpec is within its limits, and every field of source, algorithm and validation is understood:
+an unknown one is refused, never ignored.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from shoal_worker.errors import SettingsInvalid
+from shoal_worker.manifest import Metric
+
+SourceFormat = Literal["parquet", "csv"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False
+    )
+
+
+class SourceSpec(_Part):
+    """Where the training data lies."""
+
+    uri: str = Field(min_length=1, max_length=2048)
+    format: SourceFormat | None = None
+    columns: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] | None = Field(
+        default=None, min_length=1, max_length=256
+    )
+    # The operator mounts the Secret; its name means nothing here.
+    secret_ref: dict[str, Any] | None = None
+
+
+class DbscanSpec(_Part):
+    """Parameters of DBSCAN."""
+
+    eps: float = Field(gt=0, le=1e300)
+    min_samples: int = Field(default=5, ge=1, le=1_000_000)
+    metric: Metric = "euclidean"
+
+
+class AlgorithmSpec(_Part):
+    """The algorithm."""
+
+    dbscan: DbscanSpec
+
+
+class ValidationSpec(_Part):
+    """Limits that the fit must keep."""
+
+    min_clusters: int = Field(default=1, ge=0)
+    max_clusters: int | None = Field(default=None, ge=1)
+    max_noise_ratio: float | None = Field(default=None, ge=0, le=1)
+    min_silhouette: float | None = Field(default=None, ge=-1, le=1)
+
+
+class TrainingSpec(_Part):
+    """One training."""
+
+    # The envelope may grow with the operator; only what the user wrote must never be ignored.
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(min_length=1, max_length=253)
+    namespace: str = Field(default="", max_length=253)
+    source: SourceSpec
+    algorithm: AlgorithmSpec
+    validation: ValidationSpec = ValidationSpec()
+    store_uri: str = Field(min_length=1, max_length=2048)
+
+
+def parse_spec(text: str) -> TrainingSpec:
+    """Parse the JSON, or raise SettingsInvalid naming the first wrong field as the user knows it."""
+    try:
+        return TrainingSpec.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise SettingsInvalid(
+            problem["msg"],
+            field=f"spec.{place}" if place.startswith(("source", "algorithm", "validation")) else place,
+            value=problem["input"] if isinstance(problem["input"], str | int | float) else "",
+            remedy="Correct the field; `kubectl explain cmodel.spec` describes it",
+        ) from None

@@ -1,0 +1,267 @@
+"""Objects in s3:// and file:// stores: read, write, list; called by `source`, `artifact` writers and loaders.
+
+Invariant: every call ends in bounded time with the bytes or with a StoreError that names the URI and the remedy.
+An unreachable store is told within three seconds (short connect timeout, one retry). Never follows a URI out of its
+bucket or, for files, out of the configured root; never puts a credential into an error.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import LocalStore, S3Store
+
+from shoal_worker.errors import (
+    CredentialsRejected,
+    ObjectMissing,
+    SettingsInvalid,
+    StoreError,
+    StoreUnavailable,
+    shorten,
+)
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+CREDENTIAL_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_ALLOW_HTTP",
+)
+_PLATFORM_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+_CREDENTIAL_BYTES = 16 << 10
+_CHUNK_BYTES = 16 << 20
+_CONNECT_TIMEOUT = timedelta(seconds=1)
+_REQUEST_TIMEOUT = timedelta(seconds=30)
+_RETRY_TIMEOUT = timedelta(seconds=2)
+_BACKOFF = timedelta(milliseconds=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A parsed store URI: scheme, bucket (empty for files), and a path without leading or trailing slash."""
+
+    scheme: str
+    bucket: str
+    path: str
+
+    @property
+    def uri(self) -> str:
+        """The URI in its canonical form."""
+        return f"{self.scheme}://{self.bucket}/{self.path}"
+
+    def child(self, name: str) -> "Location":
+        """The location of `name` below this one."""
+        return Location(self.scheme, self.bucket, f"{self.path}/{name}" if self.path else name)
+
+
+def parse_uri(uri: str, field: str) -> Location:
+    """Parse a store URI once, refusing what could mean two things to two readers."""
+    remedy = "Use s3://bucket/path or file:///absolute/path, without '..', '%', '\\', '?', '#' or a user"
+    parts = urlsplit(uri)
+    if parts.scheme not in ("s3", "file"):
+        raise SettingsInvalid("the scheme is not supported", field=field, value=uri, remedy=remedy)
+    path = parts.path.strip("/")
+    unclear = any(mark in uri for mark in ("%", "\\", "?", "#")) or not uri.isprintable()
+    if unclear or any(segment in ("", ".", "..") for segment in path.split("/") if path):
+        raise SettingsInvalid("the path is not canonical", field=field, value=uri, remedy=remedy)
+    bucket = parts.netloc
+    if (parts.scheme == "file") == bool(bucket) or not set("@:").isdisjoint(bucket):
+        raise SettingsInvalid(
+            "s3:// needs a plain bucket, file:// takes no host", field=field, value=uri, remedy=remedy
+        )
+    return Location(parts.scheme, bucket, path)
+
+
+def read_credentials(directory: Path) -> dict[str, str]:
+    """Read the known credential files of a mounted Secret over the AWS_* environment; both may be absent."""
+    found = {key: os.environ[key] for key in CREDENTIAL_KEYS if key in os.environ}
+    for key in CREDENTIAL_KEYS:
+        path = directory / key
+        if path.is_file():
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                found[key] = stream.read(_CREDENTIAL_BYTES).strip()
+    return found
+
+
+class Store:
+    """One bucket, or the file system below one root."""
+
+    def __init__(
+        self,
+        location: Location,
+        *,
+        credentials: Mapping[str, str],
+        file_root: Path,
+        field: str,
+    ) -> None:
+        self._field = field
+        self._location = location
+        self._root = file_root.resolve()
+        self._backend: S3Store | LocalStore
+        if location.scheme == "s3":
+            self._backend = _s3_store(location.bucket, credentials, field)
+        else:
+            self._check_below_root(location)
+            self._backend = LocalStore()
+
+    def size(self, location: Location) -> int:
+        """Size of an object in bytes."""
+        try:
+            return obstore.head(self._backend, self._key(location))["size"]
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, location) from None
+
+    def read(self, location: Location, limit: int) -> bytes:
+        """Read a whole object of at most `limit` bytes, in ranges, so that a large one does not meet a timeout."""
+        size = self.size(location)
+        if size > limit:
+            raise StoreUnavailable(
+                f"the object has {size} bytes, more than the limit of {limit}",
+                field=self._field,
+                value=location.uri,
+                remedy="Use a smaller object or raise the limit",
+                transient=False,
+            )
+        content = bytearray(size)
+        for start in range(0, size, _CHUNK_BYTES):
+            end = min(start + _CHUNK_BYTES, size)
+            try:
+                chunk = obstore.get_range(self._backend, self._key(location), start=start, end=end)
+            except (BaseError, OSError, ValueError) as error:
+                raise self._translated(error, location) from None
+            if len(chunk) != end - start:
+                raise StoreUnavailable("the object changed while it was read", field=self._field, value=location.uri)
+            content[start:end] = memoryview(chunk)
+        return bytes(content)
+
+    def write(self, location: Location, content: bytes | memoryview) -> None:
+        """Write an object, replacing one of the same name."""
+        try:
+            obstore.put(self._backend, self._key(location), content)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, location) from None
+
+    def exists(self, location: Location) -> bool:
+        """Is there such an object?"""
+        try:
+            self.size(location)
+        except ObjectMissing:
+            return False
+        return True
+
+    def check_reachable(self) -> None:
+        """Raise a StoreError unless the store answers and knows the bucket; writes nothing."""
+        if self._location.scheme == "file":
+            return
+        try:
+            next(iter(self._list_one()), None)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, self._location, listing=True) from None
+
+    def _list_one(self) -> Iterator[object]:
+        return iter(obstore.list(self._backend, prefix=self._key(self._location) or None, chunk_size=1))
+
+    def _key(self, location: Location) -> str:
+        if location.scheme == "file":
+            self._check_below_root(location)
+        return location.path
+
+    def _check_below_root(self, location: Location) -> None:
+        # resolve() follows symbolic links, so a link inside the root that leads out of it is refused as well.
+        path = Path("/" + location.path).resolve()
+        if path != self._root and self._root not in path.parents:
+            raise SettingsInvalid(
+                f"file:// paths must lie below {self._root}",
+                field=self._field,
+                value=location.uri,
+                remedy="Move the file there, or set SHOAL_FILE_ROOT",
+            )
+
+    def _translated(self, error: Exception, location: Location, *, listing: bool = False) -> StoreError:
+        known: dict[str, Any] = {"field": self._field, "value": location.uri}
+        text = str(error).partition("\n")[0]
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+            code = next(
+                (c for c in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied") if c in str(error)), ""
+            )
+            return CredentialsRejected(
+                f"the store refused access{f' with {code}' if code else ''}",
+                **known,
+                remedy="Check the Secret's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and the rights of that user",
+            )
+        missing = isinstance(error, FileNotFoundError)
+        if "NoSuchBucket" in str(error) or (missing and listing):
+            return StoreUnavailable(
+                f"there is no bucket {shorten(location.bucket)!r}",
+                **known,
+                remedy="Create the bucket or correct the URI",
+                transient=False,
+            )
+        if missing:
+            if location.scheme == "s3":
+                # A HEAD answers 404 for a missing bucket as well; only a listing tells which it is.
+                try:
+                    self.check_reachable()
+                except StoreError as bucket_error:
+                    return bucket_error
+            return ObjectMissing("there is no such object", **known, remedy="Check the URI and that the object exists")
+        return StoreUnavailable(
+            f"the store did not answer as expected: {shorten(text, 400)}",
+            **known,
+            remedy="Check AWS_ENDPOINT_URL, the network policy and the store's health; the attempt is repeated",
+        )
+
+
+def open_store(uri: str, *, field: str, secret_dir: Path, file_root: Path) -> tuple[Store, Location]:
+    """Open the store that a URI lies in, with the credentials of a mounted Secret."""
+    location = parse_uri(uri, field)
+    return Store(location, credentials=read_credentials(secret_dir), file_root=file_root, field=field), location
+
+
+def _s3_store(bucket: str, credentials: Mapping[str, str], field: str) -> S3Store:
+    """Build an S3 client. Without any credentials the calls are unsigned: that reads public buckets, and it never
+    waits for a cloud's metadata service that is not there.
+    """
+    endpoint = credentials.get("AWS_ENDPOINT_URL", "")
+    allow_http = credentials.get("AWS_ALLOW_HTTP", "").lower() == "true"
+    if endpoint.startswith("http://") and not allow_http:
+        raise SettingsInvalid(
+            "AWS_ENDPOINT_URL is http:// and AWS_ALLOW_HTTP is not 'true'",
+            field=field,
+            value=endpoint,
+            remedy="Use an https:// endpoint, or add AWS_ALLOW_HTTP=true to the Secret",
+        )
+    config: S3Config = {"region": credentials.get("AWS_REGION", "us-east-1")}
+    if endpoint:
+        config["endpoint"] = endpoint
+    if "AWS_ACCESS_KEY_ID" in credentials:
+        config["access_key_id"] = credentials["AWS_ACCESS_KEY_ID"]
+        config["secret_access_key"] = credentials.get("AWS_SECRET_ACCESS_KEY", "")
+        if token := credentials.get("AWS_SESSION_TOKEN"):
+            config["session_token"] = token
+    elif not any(key in os.environ for key in _PLATFORM_IDENTITY):
+        config["skip_signature"] = True
+    return S3Store(
+        bucket,
+        config=config,
+        client_options={
+            "allow_http": allow_http,
+            "connect_timeout": _CONNECT_TIMEOUT,
+            "timeout": _REQUEST_TIMEOUT,
+        },
+        retry_config={
+            "max_retries": 1,
+            "retry_timeout": _RETRY_TIMEOUT,
+            "backoff": {"init_backoff": _BACKOFF, "max_backoff": _BACKOFF, "base": 2},
+        },
+    )

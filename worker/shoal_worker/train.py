@@ -1,0 +1,97 @@
+"""The training Job: environment in, artifact and report out, exit code; run by `__main__`.
+
+Invariant: whatever happens short of a kill, one report is written and the exit code says whether a retry can help:
+0 done, 1 the spec must change, 2 worth retrying. The manifest is written last, so a cut run leaves no artifact.
+"""
+
+from typing import Any
+
+import structlog
+
+from shoal_worker.artifact import ArtifactFiles, directory_name
+from shoal_worker.errors import ObjectMissing, StoreUnavailable, TrainingFailed, WorkerError
+from shoal_worker.manifest import MANIFEST_NAME, MODEL_NAME
+from shoal_worker.report import failure_report, write_report
+from shoal_worker.settings import TrainSettings
+from shoal_worker.spec import SourceSpec, parse_spec
+from shoal_worker.store import Location, Store, open_store
+
+SUCCESS, PERMANENT, TRANSIENT = 0, 1, 2
+_SOURCE_FIELD = "spec.source.uri"
+
+_log = structlog.get_logger(__name__)
+
+
+def train(settings: TrainSettings) -> int:
+    """Run one training and return the exit code."""
+    try:
+        report = _run(settings)
+    except WorkerError as error:
+        _log.error("training failed", reason=error.reason, message=str(error), transient=error.transient)
+        write_report(settings.report_path, failure_report(error))
+        return TRANSIENT if error.transient else PERMANENT
+    except Exception as error:
+        _log.exception("training failed unexpectedly")
+        unexpected = TrainingFailed(
+            f"unexpected {type(error).__name__}: {error}", remedy="See the log of the training pod", transient=True
+        )
+        write_report(settings.report_path, failure_report(unexpected))
+        return TRANSIENT
+    write_report(settings.report_path, report)
+    _log.info("training done", artifact=report["artifact"], metrics=report["metrics"])
+    return SUCCESS
+
+
+def _run(settings: TrainSettings) -> dict[str, Any]:
+    spec = parse_spec(settings.training_spec)
+    target, base = open_store(
+        spec.store_uri,
+        field="storeUri",
+        secret_dir=settings.store_secret_dir,
+        file_root=settings.file_root,
+    )
+    content = _read_source(settings, spec.source)
+    # Before the fit: an hour of work should not end at a store that was never there.
+    target.check_reachable()
+    # Imported late, so that an unreachable store is told without the time that these libraries take to load.
+    from shoal_worker.source import read_table
+    from shoal_worker.training import train_model
+
+    table = read_table(content, spec.source, max_rows=settings.max_rows, max_bytes=settings.max_source_bytes)
+    trained = train_model(table, spec)
+    location = write_artifact(target, base, trained.files)
+    return {
+        "outcome": "Succeeded",
+        "artifact": {"uri": location.uri, "digest": trained.files.digest, "bytes": trained.files.size},
+        "schema": {"columns": [column.model_dump(by_alias=True) for column in trained.columns]},
+        "metrics": {**trained.metrics.model_dump(by_alias=True), "fitSeconds": round(trained.fit_seconds, 3)},
+        "validation": {
+            "verdict": trained.verdict,
+            "checks": [
+                {"name": check.name, "verdict": check.verdict, "message": check.message} for check in trained.checks
+            ],
+        },
+        "frameworkVersions": trained.framework_versions,
+    }
+
+
+def write_artifact(store: Store, base: Location, files: ArtifactFiles) -> Location:
+    """Write the files, the manifest last, and return the artifact's directory."""
+    directory = base.child("artifacts").child(directory_name(files.digest))
+    store.write(directory.child(MODEL_NAME), files.model)
+    store.write(directory.child(MANIFEST_NAME), files.manifest)
+    return directory
+
+
+def _read_source(settings: TrainSettings, source: SourceSpec) -> bytes:
+    try:
+        store, location = open_store(
+            source.uri,
+            field=_SOURCE_FIELD,
+            secret_dir=settings.source_secret_dir,
+            file_root=settings.file_root,
+        )
+        return store.read(location, settings.max_source_bytes)
+    except (ObjectMissing, StoreUnavailable) as error:
+        error.reason = "SourceUnreadable"
+        raise

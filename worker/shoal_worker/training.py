@@ -1,0 +1,173 @@
+"""Fit, measure, validate, package: from a matrix to an artifact with its verdict; called by `train`.
+
+Invariant: equal data and parameters give an equal artifact; time appears in the outcome only. No I/O.
+A fit outside the validation's limits is an outcome with the verdict "fail", not an error: the record is worth keeping.
+"""
+
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal
+
+import numpy as np
+
+from shoal_engine import DBSCAN, Predictor, silhouette
+from shoal_worker.artifact import ArtifactFiles, FloatArray, LabelArray, ModelTensors, build_artifact
+from shoal_worker.errors import SettingsInvalid, TrainingFailed
+from shoal_worker.manifest import MAX_DIMENSIONS, Column, ModelMetrics, Parameters
+from shoal_worker.source import Table
+from shoal_worker.spec import DbscanSpec, TrainingSpec, ValidationSpec
+
+PROBES = 64
+SILHOUETTE_SAMPLE = 2000
+_SEED = 0
+_FRAMEWORKS = ("shoal-engine", "shoal-worker", "numpy", "pyarrow", "safetensors")
+
+Verdict = Literal["pass", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of the validation."""
+
+    name: str
+    verdict: Verdict
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The outcome of a training."""
+
+    files: ArtifactFiles
+    columns: tuple[Column, ...]
+    metrics: ModelMetrics
+    fit_seconds: float
+    checks: tuple[Check, ...]
+    framework_versions: dict[str, str]
+
+    @property
+    def verdict(self) -> Verdict:
+        """fail when any check failed."""
+        return "fail" if any(check.verdict == "fail" for check in self.checks) else "pass"
+
+
+def train_model(table: Table, spec: TrainingSpec) -> Trained:
+    """Fit DBSCAN on the table and package the result."""
+    parameters = spec.algorithm.dbscan
+    check_parameters(table, parameters)
+    started = time.perf_counter()
+    try:
+        fitted = DBSCAN(parameters.eps, min_samples=parameters.min_samples, metric=parameters.metric, n_jobs=-1).fit(
+            table.points
+        )
+        labels: LabelArray = fitted.labels_.astype(np.int32)
+        cores: FloatArray = fitted.components_
+        core_labels = labels[fitted.core_sample_indices_]
+        predictor = Predictor(cores, core_labels, parameters.eps, parameters.metric)
+    except ValueError as error:
+        raise SettingsInvalid(str(error), field="spec.algorithm.dbscan", remedy="Correct the parameters") from None
+    except (MemoryError, RuntimeError) as error:
+        raise TrainingFailed(
+            str(error), field="spec.source.uri", remedy="Give the training more memory, or fewer rows"
+        ) from None
+    fit_seconds = time.perf_counter() - started
+    metrics = _measure(table.points, labels, len(cores), parameters)
+    probes = table.points[_probe_rows(labels)]
+    tensors = ModelTensors(cores, core_labels, probes, predictor.predict(probes))
+    frameworks = {name: version(name) for name in _FRAMEWORKS}
+    files = build_artifact(
+        tensors,
+        parameters=Parameters(eps=parameters.eps, min_samples=parameters.min_samples, metric=parameters.metric),
+        columns=table.columns,
+        metrics=metrics,
+        framework_versions=frameworks,
+    )
+    reproduced = int(np.count_nonzero(predictor.predict(cores) == core_labels))
+    checks = (*judge(metrics, spec.validation), _judge_reproduction(reproduced, len(cores)))
+    return Trained(files, table.columns, metrics, fit_seconds, checks, frameworks)
+
+
+def check_parameters(table: Table, parameters: DbscanSpec) -> None:
+    """Refuse parameters that cannot go with this table."""
+    width = len(table.columns)
+    if width > MAX_DIMENSIONS:
+        raise SettingsInvalid(
+            f"there are more than {MAX_DIMENSIONS} columns",
+            field="spec.source.columns",
+            value=width,
+            remedy="Choose fewer columns",
+        )
+    if parameters.metric != "haversine":
+        return
+    if width != 2:
+        raise SettingsInvalid(
+            f"haversine takes two columns, latitude and longitude, and there are {width}",
+            field="spec.source.columns",
+            value=", ".join(column.name for column in table.columns[:8]),
+            remedy="Name the latitude and the longitude column, in this order",
+        )
+    largest = np.abs(table.points).max(axis=0)
+    if largest[0] > np.pi / 2 + 1e-9 or largest[1] > 2 * np.pi + 1e-9:
+        raise SettingsInvalid(
+            "haversine takes radians, and these columns reach beyond them",
+            reason="DataInvalid",
+            field="spec.source.columns",
+            value=f"|{table.columns[0].name}| <= {largest[0]:.6g}, |{table.columns[1].name}| <= {largest[1]:.6g}",
+            remedy="Put latitude before longitude, and convert degrees to radians (x * pi / 180), eps too",
+        )
+
+
+def judge(metrics: ModelMetrics, limits: ValidationSpec) -> tuple[Check, ...]:
+    """Compare what was measured with the limits, one check for each limit that is set."""
+    checks = [
+        _judge("minClusters", metrics.clusters >= limits.min_clusters, metrics.clusters, ">=", limits.min_clusters)
+    ]
+    if limits.max_clusters is not None:
+        fine = metrics.clusters <= limits.max_clusters
+        checks.append(_judge("maxClusters", fine, metrics.clusters, "<=", limits.max_clusters))
+    if limits.max_noise_ratio is not None:
+        fine = metrics.noise_ratio <= limits.max_noise_ratio
+        checks.append(_judge("maxNoiseRatio", fine, metrics.noise_ratio, "<=", limits.max_noise_ratio))
+    if limits.min_silhouette is not None:
+        measured = metrics.silhouette
+        fine = measured is not None and measured >= limits.min_silhouette
+        shown = "none, with fewer than two clusters" if measured is None else measured
+        checks.append(_judge("minSilhouette", fine, shown, ">=", limits.min_silhouette))
+    return tuple(checks)
+
+
+def _judge(name: str, fine: bool, measured: float | str, relation: str, limit: float) -> Check:
+    shown = f"{measured:.6g}" if isinstance(measured, float) else str(measured)
+    return Check(name, "pass" if fine else "fail", f"measured {shown}, wanted {relation} {limit:.6g}")
+
+
+def _judge_reproduction(reproduced: int, cores: int) -> Check:
+    verdict: Verdict = "pass" if reproduced == cores else "fail"
+    return Check("reproducibility", verdict, f"the predictor gave {reproduced} of {cores} core samples their own label")
+
+
+def _measure(points: FloatArray, labels: LabelArray, cores: int, parameters: DbscanSpec) -> ModelMetrics:
+    clusters = int(labels.max(initial=-1)) + 1
+    value = None
+    if clusters >= 2:
+        found = silhouette(points, labels, metric=parameters.metric, sample_size=SILHOUETTE_SAMPLE, seed=_SEED)
+        value = found if found is not None and np.isfinite(found) else None
+    return ModelMetrics(
+        rows=len(labels),
+        clusters=clusters,
+        noise_ratio=float(np.count_nonzero(labels == -1)) / len(labels),
+        core_samples=cores,
+        silhouette=value,
+    )
+
+
+def _probe_rows(labels: LabelArray) -> np.ndarray:
+    """Rows for the self-test, spread over the data, half of them noise where there is enough: cheap and repeatable."""
+    noise, clustered = np.flatnonzero(labels == -1), np.flatnonzero(labels != -1)
+    chosen = [_spread(rows, PROBES // 2) for rows in (noise, clustered)]
+    return np.concatenate(chosen)
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))] if len(rows) else rows
