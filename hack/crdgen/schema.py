@@ -95,14 +95,12 @@ def _choice(fields: list[str]) -> list[Json]:
     if len(fields) < 2:
         return []
     names = f"{', '.join(fields[:-1])} and {fields[-1]}"
-    held = " + ".join(f"(has(self.{field}) ? ['{field}'] : [])" for field in fields)
     count = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields)
     return [
         {
             "rule": f"{count} == 1",
             "message": f"exactly one of {names} must be set",
-            "messageExpression": f"{count} == 0 ? 'exactly one of {names} must be set; none is' : "
-            f"({held}).join(' and ') + ' are set; keep exactly one'",
+            "messageExpression": f"'exactly one of {names} must be set, not %d'.format([{count}])",
         }
     ]
 

@@ -23,8 +23,8 @@ class ModelVersionReference(ApiModel):
         CelRule(
             rule="self.name == oldSelf.name",
             message="modelRef.name cannot change; create another ClusteringDeployment for the other model",
-            message_expression="'modelRef.name cannot change from ' + oldSelf.name + ' to ' + self.name + "
-            "'; create another ClusteringDeployment for the other model'",
+            message_expression="'modelRef.name cannot change from %s to %s; create another ClusteringDeployment for the "
+            "other model'.format([oldSelf.name, self.name])",
         ),
     )
 
@@ -113,9 +113,8 @@ class Canary(ApiModel):
         CelRule(
             rule="!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
             message="the setWeight of canary.steps must never fall; put them in rising order",
-            message_expression="'the setWeight of canary.steps must never fall, they are [' + "
-            "self.steps.filter(s, has(s.setWeight)).map(s, string(s.setWeight)).join(', ') + "
-            "']; put them in rising order'",
+            message_expression="'the setWeight of canary.steps must never fall, they are %s; put them in rising order'"
+            ".format([self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight)])",
         ),
     )
 
@@ -194,17 +193,17 @@ class Traffic(ApiModel):
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
-            rule="self.router != 'Gateway' || has(self.gateway)",
+            rule="!has(self.router) || self.router != 'Gateway' || has(self.gateway)",
             message="traffic.router Gateway needs traffic.gateway; name a Gateway, or use router Service",
         ),
         CelRule(
-            rule="self.router == 'Gateway' || !has(self.gateway)",
+            rule="!has(self.gateway) || (has(self.router) && self.router == 'Gateway')",
             message="traffic.gateway has no effect with traffic.router Service; remove it, or use router Gateway",
-            message_expression="'traffic.gateway ' + self.gateway.name + ' has no effect with traffic.router ' + "
-            "self.router + '; remove it, or use router Gateway'",
+            message_expression="'traffic.gateway %s has no effect with traffic.router Service; remove it, or use router "
+            "Gateway'.format([self.gateway.name])",
         ),
         CelRule(
-            rule="self.router == 'Gateway' || !has(self.hostnames) || self.hostnames.size() == 0",
+            rule="!has(self.hostnames) || self.hostnames.size() == 0 || (has(self.router) && self.router == 'Gateway')",
             message="traffic.hostnames have no effect with traffic.router Service; remove them, or use router Gateway",
         ),
     )

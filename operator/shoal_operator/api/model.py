@@ -57,14 +57,14 @@ class Dbscan(ApiModel):
         CelRule(
             rule="!has(self.metric) || self.metric != 'haversine' || self.eps <= 3.1416",
             message="dbscan.eps is in radians with metric haversine, at most pi; divide kilometres by 6371",
-            message_expression="'dbscan.eps ' + string(self.eps) + ' is beyond half the globe: with metric haversine "
-            "it is in radians, at most pi; divide kilometres by 6371'",
+            message_expression="'dbscan.eps %s is beyond half the globe: with metric haversine it is in radians, at "
+            "most pi; divide kilometres by 6371'.format([self.eps])",
         ),
         CelRule(
             rule="!has(self.metric) || self.metric != 'cosine' || self.eps <= 2.0",
             message="dbscan.eps is at most 2 with metric cosine; give 1 - cosine of the angle",
-            message_expression="'dbscan.eps ' + string(self.eps) + ' makes every row a neighbour of every other: with "
-            "metric cosine it is 1 - cosine of the angle, at most 2; give a smaller one'",
+            message_expression="'dbscan.eps %s makes every row a neighbour of every other: with metric cosine it is "
+            "1 - cosine of the angle, at most 2; give a smaller one'.format([self.eps])",
         ),
     )
 
@@ -104,9 +104,8 @@ class Validation(ApiModel):
         CelRule(
             rule="!has(self.maxClusters) || self.minClusters <= self.maxClusters",
             message="validation.minClusters is above validation.maxClusters; no clustering passes, lower it",
-            message_expression="'validation.minClusters ' + string(self.minClusters) + ' is above "
-            "validation.maxClusters ' + string(self.maxClusters) + '; no clustering passes, lower minClusters or raise "
-            "maxClusters'",
+            message_expression="'validation.minClusters %d is above validation.maxClusters %d; no clustering passes, "
+            "lower minClusters or raise maxClusters'.format([self.minClusters, self.maxClusters])",
         ),
     )
 
@@ -151,8 +150,8 @@ class ClusteringModelSpec(ApiModel):
             rule="!has(self.source.columns) || self.source.columns.size() == 2 || !has(self.algorithm.dbscan) || "
             "!has(self.algorithm.dbscan.metric) || self.algorithm.dbscan.metric != 'haversine'",
             message="metric haversine needs exactly two source.columns: latitude and longitude",
-            message_expression="'metric haversine needs exactly two source.columns (latitude, longitude), not ' "
-            "+ string(self.source.columns.size()) + ': ' + self.source.columns.join(', ')",
+            message_expression="'metric haversine needs exactly two source.columns (latitude, longitude), not %d: %s'"
+            ".format([dyn(self.source.columns.size()), dyn(self.source.columns)])",
         ),
     )
 
