@@ -1,9 +1,11 @@
 """The DBSCAN estimator: scikit-learn's conventions around the native engine.
 
-Users and the training job call it. The constructor only stores its parameters; `fit` checks them. It never needs scikit-learn.
+Users and the training job call it. The constructor only stores its parameters; `fit` checks them. It never needs
+scikit-learn.
 """
 
 import inspect
+import sys
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,6 +16,7 @@ from shoal_engine import _engine
 from shoal_engine._validation import as_matrix
 
 METRICS = frozenset({"chebyshev", "cosine", "euclidean", "haversine", "manhattan"})
+_MAX_JOBS = 2**31
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -32,8 +35,8 @@ class DBSCAN:
 
     Attributes
     ----------
-    labels_ : cluster of every row, -1 for noise. Clusters are numbered by their first core row; a row that is not core but
-        within eps of several clusters joins the lowest-numbered one.
+    labels_ : cluster of every row, -1 for noise. Clusters are numbered by their first core row; a row that is not core
+        but within eps of several clusters joins the lowest-numbered one.
     core_sample_indices_, components_ : the core rows and their values.
     n_features_in_ : columns seen by `fit`.
     """
@@ -57,14 +60,16 @@ class DBSCAN:
         matrix = as_matrix(X, "DBSCAN")
         # A count above the number of rows asks for the same as any other such count.
         min_samples = min(int(self.min_samples), matrix.shape[0] + 1)
-        labels, cores = _engine.dbscan(matrix, float(self.eps), min_samples, self.metric, self.n_jobs)
+        # The engine starts far fewer threads than this; it only keeps the number within 64 bits.
+        self._threads = None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
+        labels, cores = _engine.dbscan(matrix, float(self.eps), min_samples, self.metric, self._threads)
         self.labels_ = labels
         self.core_sample_indices_ = cores
         self.components_ = matrix[cores]
         self.n_features_in_ = matrix.shape[1]
-        self._predictor = _engine.Predictor(
-            self.components_, labels[cores].astype(np.int32), float(self.eps), self.metric, n_jobs=self.n_jobs
-        )
+        # What `predict` answers stays with this fit, even if parameters are set anew.
+        self._fitted_ball = (float(self.eps), self.metric)
+        self._predictor: _engine.Predictor | None = None
         return self
 
     def fit_predict(self, X: ArrayLike, y: object = None) -> NDArray[np.int64]:  # noqa: N803
@@ -73,15 +78,20 @@ class DBSCAN:
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
         """Label of the nearest core sample within eps, else -1; at equal distances the lowest label."""
-        if not hasattr(self, "_predictor"):
+        if not hasattr(self, "_fitted_ball"):
             raise NotFittedError(
-                "This DBSCAN instance is not fitted yet. Call 'fit' with appropriate arguments before using this estimator."
+                "This DBSCAN instance is not fitted yet. "
+                "Call 'fit' with appropriate arguments before using this estimator."
             )
         matrix = as_matrix(X, "DBSCAN")
         if matrix.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {matrix.shape[1]} features, but DBSCAN is expecting {self.n_features_in_} features as input."
             )
+        if self._predictor is None:
+            eps, metric = self._fitted_ball
+            labels = self.labels_[self.core_sample_indices_].astype(np.int32)
+            self._predictor = _engine.Predictor(self.components_, labels, eps, metric, n_jobs=self._threads)
         return self._predictor.predict(matrix).astype(np.int64)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
@@ -97,6 +107,13 @@ class DBSCAN:
             setattr(self, name, value)
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The index is rebuilt by the next `predict`; a copy carries the data only.
+        state = vars(self).copy()
+        if "_predictor" in state:
+            state["_predictor"] = None
+        return state
+
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters
         changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default)
@@ -108,7 +125,7 @@ class DBSCAN:
 
     def _check_parameters(self) -> None:
         wrong = "The {name!r} parameter of DBSCAN must be {wanted}. Got {value!r} instead."
-        if not _is_number(self.eps, Real) or not 0.0 < self.eps < np.inf:
+        if not _is_number(self.eps, Real) or not 0.0 < self.eps <= sys.float_info.max:
             raise ValueError(wrong.format(name="eps", wanted="a float in the range (0.0, inf)", value=self.eps))
         if not _is_number(self.min_samples, Integral) or self.min_samples < 1:
             wanted = "an int in the range [1, inf)"

@@ -17,11 +17,18 @@ def silhouette_of(points: NDArray[np.float64], labels: NDArray[np.int64], cluste
 class Predictor:
     """Answers the label of the nearest core sample within eps, else -1. Immutable and safe to share between threads."""
 
-    n_features: int
-    n_cores: int
-    eps: float
-    metric: str
-
+    @property
+    def n_features(self) -> int:
+        """Columns that rows must have."""
+    @property
+    def n_cores(self) -> int:
+        """Core samples in the index."""
+    @property
+    def eps(self) -> float:
+        """Largest distance from a core sample to a row of its cluster."""
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
     def __new__(
         cls,
         core_points: NDArray[np.float64],

@@ -23,7 +23,9 @@ def silhouette(
     matrix = as_matrix(X, "silhouette")
     found: NDArray[np.int64] = np.asarray(labels, dtype=np.int64)
     if found.shape != (matrix.shape[0],):
-        raise ValueError(f"labels must hold one label per row of X: {matrix.shape[0]} rows, labels of shape {found.shape}.")
+        raise ValueError(
+            f"labels must hold one label per row of X: {matrix.shape[0]} rows, labels of shape {found.shape}."
+        )
     rows = np.flatnonzero(found >= 0)
     if rows.size > sample_size:
         rows = np.sort(np.random.default_rng(seed).choice(rows, size=sample_size, replace=False))

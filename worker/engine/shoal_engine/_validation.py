@@ -13,7 +13,8 @@ def as_matrix(X: ArrayLike, owner: str) -> NDArray[np.float64]:  # noqa: N803
     """Return X as rows of float64 columns; NaN and infinity are refused by the engine itself."""
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError(
-            "Sparse data was passed for X, but dense data is required. Use '.toarray()' to convert to a dense numpy array."
+            "Sparse data was passed for X, but dense data is required. "
+            "Use '.toarray()' to convert to a dense numpy array."
         )
     array: NDArray[Any] = np.asarray(X)
     if array.dtype.kind == "c":

@@ -157,7 +157,7 @@ impl<K: Kernel> Fit<K> {
 
     /// Unites all cores within eps of each other.
     fn connect(&self, cores: &[u16]) -> Result<UnionFind> {
-        let sets = UnionFind::new(self.index.tree.len());
+        let sets = UnionFind::new(self.index.tree.n_points());
         let Some(root) = self.index.tree.root() else { return Ok(sets) };
         let mut states = Vec::new();
         states.resize_with(root.nodes(), || AtomicU8::new(MIXED));

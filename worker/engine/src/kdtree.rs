@@ -71,7 +71,7 @@ impl<K: Kernel> KdTree<K> {
         Ok(Self { width, lanes, boxes, rows, kernel: PhantomData })
     }
 
-    pub fn len(&self) -> usize {
+    pub fn n_points(&self) -> usize {
         self.rows.len()
     }
 
@@ -93,12 +93,12 @@ impl<K: Kernel> KdTree<K> {
 
     /// Number of points below a span.
     pub fn points(&self, span: Span) -> usize {
-        (span.end() * LANES).min(self.len()) - span.first * LANES
+        (span.end() * LANES).min(self.n_points()) - span.first * LANES
     }
 
     /// One bit for every lane of a block that holds a point.
     pub fn occupied(&self, block: usize) -> u16 {
-        let points = (self.len() - block * LANES).min(LANES);
+        let points = (self.n_points() - block * LANES).min(LANES);
         (u32::MAX >> (32 - points)) as u16
     }
 

@@ -5,15 +5,15 @@
 
 #![forbid(unsafe_code)]
 
-mod dbscan;
-mod error;
-mod index;
-mod kdtree;
-mod metric;
-mod predict;
-mod silhouette;
-mod space;
-mod union_find;
+pub mod dbscan;
+pub mod error;
+pub mod index;
+pub mod kdtree;
+pub mod metric;
+pub mod predict;
+pub mod silhouette;
+pub mod space;
+pub mod union_find;
 
 #[cfg(feature = "extension-module")]
 mod bindings;

@@ -3,12 +3,20 @@
 //! Called by the bindings with rows already sampled and labels 0, 1, 2, … without noise. Quadratic in the rows given:
 //! the caller bounds them. A cluster of one row counts 0, as in scikit-learn.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
-use crate::metric::Metric;
+use crate::metric::{Metric, normalise};
 
 /// `labels` run from 0 to `clusters` - 1, each present at least once, and `clusters` is at least 2.
 pub fn mean_silhouette(metric: Metric, points: &[f64], width: usize, labels: &[usize], clusters: usize) -> f64 {
+    let mut points = Cow::from(points);
+    if metric == Metric::Cosine {
+        points.to_mut().chunks_exact_mut(width).for_each(|row| {
+            normalise(row);
+        });
+    }
     let mut sizes = vec![0_usize; clusters];
     labels.iter().for_each(|&label| sizes[label] += 1);
     let values: Vec<f64> = (0..labels.len())
@@ -18,8 +26,8 @@ pub fn mean_silhouette(metric: Metric, points: &[f64], width: usize, labels: &[u
             |sums, row| {
                 sums.fill(0.0);
                 let own = &points[row * width..][..width];
-                for (other, &label) in points.chunks_exact(width).zip(labels) {
-                    sums[label] += metric.distance(own, other);
+                for (other, &label) in labels.iter().enumerate().filter(|(other, _)| *other != row) {
+                    sums[label] += metric.distance(own, &points[other * width..][..width]);
                 }
                 silhouette(sums, &sizes, labels[row])
             },
