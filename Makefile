@@ -40,7 +40,7 @@ lint: setup ## formatters, linters, types, import contracts, generated files
 	$(PYTHON) hack/generate_crds.py --check
 	$(PYTHON) hack/generate_proto.py --check
 	cargo fmt --check --manifest-path worker/engine/Cargo.toml
-	cargo clippy --quiet --all-targets --manifest-path worker/engine/Cargo.toml -- -D warnings
+	cargo clippy --quiet --all-targets --all-features --manifest-path worker/engine/Cargo.toml -- -D warnings
 
 .PHONY: unit
 unit: setup ## tests that need no cluster
