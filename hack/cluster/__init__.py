@@ -1,1 +1,1 @@
-"""The local Kubernetes cluster: one real node without Docker, or kind, or the current context. See docs/local-cluster.md."""
+"""The local Kubernetes cluster: one real node without Docker, or kind, or the current context."""

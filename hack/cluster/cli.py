@@ -1,22 +1,24 @@
 """The command line: picks the kind of cluster and carries out one verb on it.
 
-Called by make and by the demo and the end-to-end tests. It decides only which backend answers; the backends do the work.
+Called by make, the demo and the end-to-end tests. It decides only which backend answers; the backends do the work.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from cluster import current, kind, leftovers, node
-from cluster.layout import Layout, default_layout
-from cluster.process import ClusterError
-from cluster.progress import Steps
+from hack.cluster import current, kind, leftovers, node
+from hack.cluster.layout import Layout, default_layout
+from hack.cluster.process import ClusterError
+from hack.cluster.progress import Steps
 
 KINDS = ("auto", "node", "kind", "current")
 
@@ -67,6 +69,19 @@ def backend(name: str) -> Backend:
             return node
 
 
+@contextlib.contextmanager
+def locked(layout: Layout, steps: Steps) -> Iterator[None]:
+    """Let one process at a time change the cluster; the next one waits its turn."""
+    layout.cache.mkdir(parents=True, exist_ok=True)
+    with layout.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with steps.step("waiting for another change of the cluster to end"):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the verbs."""
     root = argparse.ArgumentParser(prog="python3 hack/cluster", description="the local Kubernetes cluster")
@@ -91,9 +106,11 @@ def main(arguments: Sequence[str]) -> int:
         chosen = backend(name)
         match options.verb:
             case "up":
-                chosen.up(layout, steps)
+                with locked(layout, steps):
+                    chosen.up(layout, steps)
             case "down":
-                chosen.down(layout, steps)
+                with locked(layout, steps):
+                    chosen.down(layout, steps)
             case "kubeconfig":
                 print(chosen.kubeconfig(layout))
             case "kind":

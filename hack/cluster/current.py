@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cluster.layout import Layout
-from cluster.process import run
-from cluster.progress import Steps
+from hack.cluster.layout import Layout
+from hack.cluster.process import run
+from hack.cluster.progress import Steps
 
 
 def up(layout: Layout, steps: Steps) -> None:
@@ -17,7 +17,8 @@ def up(layout: Layout, steps: Steps) -> None:
     context = run(["kubectl", "config", "current-context"]).strip()
     steps.say(f"using the current context {context} as it is")
     steps.say(
-        "images are not loaded into it: push them (SHOAL_IMAGE_REPOSITORY names where); Gateway routes need a Gateway API"
+        "images are not loaded into it: push them (SHOAL_IMAGE_REPOSITORY names where); "
+        "the Gateway router needs a Gateway API implementation there"
     )
 
 

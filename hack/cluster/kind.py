@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cluster import addons
-from cluster.layout import Layout
-from cluster.process import ClusterError, run
-from cluster.progress import Steps
+from hack.cluster import addons
+from hack.cluster.layout import Layout
+from hack.cluster.process import ClusterError, run
+from hack.cluster.progress import Steps
 
 NAME = "shoal"
 
@@ -34,7 +34,7 @@ def up(layout: Layout, steps: Steps) -> None:
             run(["kind", "create", "cluster", "--name", NAME, "--kubeconfig", file(layout), "--wait", "120s"])
     else:
         run(["kind", "export", "kubeconfig", "--name", NAME, "--kubeconfig", file(layout)])
-    addons.install(addons.for_kind(layout, file(layout)), layout, steps)
+    addons.install(addons.for_kind(layout, file(layout)), steps)
     steps.say(f"the cluster is up; export KUBECONFIG={file(layout)}")
 
 

@@ -24,6 +24,10 @@ DNS_ADDRESS = "10.96.0.10"
 API_PORT = 6443
 CGROUP = "shoal"
 
+PROGRAMS = frozenset(
+    {"containerd", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"}
+)
+
 # Every program of the node carries this variable: it tells our processes from all others, whatever their pids.
 MARK = "SHOAL_CLUSTER"
 PROGRAM_MARK = "SHOAL_PROGRAM"
@@ -40,6 +44,11 @@ class Layout:
     def state(self) -> Path:
         """The cluster's own folder."""
         return self.cache / "cluster"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever changes the cluster."""
+        return self.cache / "cluster.lock"
 
     @property
     def bin(self) -> Path:

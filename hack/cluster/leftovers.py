@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import layout as names
-from cluster.layout import Layout
-from cluster.process import ClusterError, run, succeeds
+from hack.cluster import layout as names
+from hack.cluster.layout import Layout
+from hack.cluster.process import ClusterError, run, succeeds
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")

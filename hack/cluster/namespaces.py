@@ -11,9 +11,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster import layout as names
-from cluster.layout import Layout
-from cluster.process import run
+from hack.cluster import layout as names
+from hack.cluster.layout import Layout
+from hack.cluster.process import run
 
 # The kubelet refuses other values; it reads these files and writes them only where they differ.
 KERNEL_SETTINGS = {

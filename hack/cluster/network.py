@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 import json
 
-from cluster import layout as names
-from cluster.layout import Layout
-from cluster.process import ClusterError, run
+from hack.cluster import layout as names
+from hack.cluster.layout import Layout
+from hack.cluster.process import ClusterError, run
 
 ROUTED = (names.POD_SUBNET, names.SERVICE_SUBNET)
 
@@ -57,7 +57,7 @@ def prepare(layout: Layout) -> None:
     run([*inside, "link", "set", "lo", "up"])
     run([*inside, "address", "add", f"{names.NODE_ADDRESS}/{names.NODE_PREFIX}", "dev", "eth0"])
     run([*inside, "link", "set", "eth0", "up"])
-    # A service address must be routable before kube-proxy's rules can rewrite it; no real neighbour ever answers for it.
+    # A service address must be routable before kube-proxy's rules can rewrite it; no neighbour ever answers for it.
     run([*inside, "route", "add", names.SERVICE_SUBNET, "dev", "eth0"])
     run(in_network(layout, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
     for subnet in ROUTED:

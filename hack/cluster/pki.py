@@ -9,9 +9,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import layout as names
-from cluster.layout import Layout
-from cluster.process import run
+from hack.cluster import layout as names
+from hack.cluster.layout import Layout
+from hack.cluster.process import run
 
 DAYS = "3650"
 CURVE = "prime256v1"
@@ -88,7 +88,17 @@ def issue(folder: Path, identity: Identity) -> None:
     extension_file.write_text(extensions(identity))
     run(["openssl", "ecparam", "-genkey", "-name", CURVE, "-noout", "-out", key])
     run(["openssl", "req", "-new", "-key", key, "-subj", identity.subject, "-out", request])
-    sign = ["openssl", "x509", "-req", "-in", request, "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key"]
+    sign: list[str | Path] = [
+        "openssl",
+        "x509",
+        "-req",
+        "-in",
+        request,
+        "-CA",
+        folder / "ca.crt",
+        "-CAkey",
+        folder / "ca.key",
+    ]
     run([*sign, "-CAcreateserial", "-days", DAYS, "-extfile", extension_file, "-out", certificate])
 
 
@@ -100,7 +110,16 @@ def prepare(layout: Layout) -> None:
         layout.pki.mkdir(parents=True, mode=0o700)
         authority = layout.pki / "ca"
         run(["openssl", "ecparam", "-genkey", "-name", CURVE, "-noout", "-out", authority.with_suffix(".key")])
-        req = ["openssl", "req", "-x509", "-new", "-key", authority.with_suffix(".key"), "-subj", "/CN=shoal-local-ca"]
+        req: list[str | Path] = [
+            "openssl",
+            "req",
+            "-x509",
+            "-new",
+            "-key",
+            authority.with_suffix(".key"),
+            "-subj",
+            "/CN=shoal-local-ca",
+        ]
         run([*req, "-days", DAYS, "-out", authority.with_suffix(".crt")])
         for identity in IDENTITIES:
             issue(layout.pki, identity)

@@ -1,14 +1,15 @@
-"""The argument lists and configuration files of the node's programs. Pure: text in, text out; node.py writes and starts.
+"""The argument lists and configuration files of the node's programs.
 
-One function per program, so that each setting stands beside the reason for it.
+Pure: text in, text out; node.py writes and starts. One function per program, so that each setting stands beside the
+reason for it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cluster import layout as names
-from cluster.layout import Layout
+from hack.cluster import layout as names
+from hack.cluster.layout import Layout
 
 ETCD = "http://127.0.0.1:2379"
 ETCD_PEER = "http://127.0.0.1:2380"
@@ -127,7 +128,10 @@ def kubelet_config(layout: Layout) -> str:
     """
     return f"""apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: "{layout.pki}/ca.crt"}}}}
+authentication:
+  anonymous: {{enabled: false}}
+  webhook: {{enabled: true}}
+  x509: {{clientCAFile: "{layout.pki}/ca.crt"}}
 authorization: {{mode: Webhook}}
 tlsCertFile: "{layout.pki}/kubelet.crt"
 tlsPrivateKeyFile: "{layout.pki}/kubelet.key"
@@ -209,6 +213,19 @@ def cni_config(layout: Layout) -> str:
              "ranges": [[{{"subnet": "{names.POD_SUBNET}"}}]], "routes": [{{"dst": "0.0.0.0/0"}}]}}}},
   {{"type": "portmap", "capabilities": {{"portMappings": true}}}}]}}
 """
+
+
+def commands(layout: Layout, binary: Path) -> dict[str, list[str]]:
+    """Every program's argument list by its name."""
+    return {
+        "containerd": containerd(layout),
+        "etcd": etcd(layout, binary),
+        "kube-apiserver": apiserver(layout, binary),
+        "kube-controller-manager": controller_manager(layout, binary),
+        "kube-scheduler": scheduler(layout, binary),
+        "kubelet": kubelet(layout, binary),
+        "kube-proxy": kube_proxy(layout, binary),
+    }
 
 
 def files(layout: Layout, runc: str, cni: str, pause: str) -> dict[Path, str]:

@@ -1,4 +1,4 @@
-"""Progress lines with elapsed seconds, so that nothing over two seconds is silent. Prints to stderr; decides nothing."""
+"""Progress lines with elapsed seconds, so that nothing over two seconds is silent. Prints to stderr only."""
 
 from __future__ import annotations
 

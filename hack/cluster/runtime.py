@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from cluster.layout import Layout
-from cluster.process import run, succeeds
+from hack.cluster.layout import Layout
+from hack.cluster.process import run, succeeds
 
 NAMESPACE = "k8s.io"
 

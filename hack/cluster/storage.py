@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cluster.layout import Layout
-from cluster.process import run
-from cluster.progress import Steps
+from hack.cluster.layout import Layout
+from hack.cluster.process import run
+from hack.cluster.progress import Steps
 
 CLASS = "shoal-local"
 COUNT = 8
@@ -60,7 +60,7 @@ def to_renew(volumes: Iterable[dict[str, Any]], wanted: Iterable[str]) -> tuple[
 
 def prepare(layout: Layout, steps: Steps) -> None:
     """Bring the class and all volumes to the wanted state."""
-    kubectl = [layout.bin / "kubectl", "--kubeconfig", layout.kubeconfig]
+    kubectl: list[str | Path] = [layout.bin / "kubectl", "--kubeconfig", layout.kubeconfig]
     listed = json.loads(run([*kubectl, "get", "persistentvolumes", "--output", "json"]))["items"]
     released, missing = to_renew(listed, (f"shoal-{number:02d}" for number in range(1, COUNT + 1)))
     if released:

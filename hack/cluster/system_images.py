@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.binaries import ENVOY, Binaries
-from cluster.oci import Image, Layer, write_archive
-from cluster.process import run
+from hack.cluster.binaries import ENVOY, Binaries
+from hack.cluster.oci import Image, Layer, write_archive
+from hack.cluster.process import run
 
 NODE_PROGRAM = "/usr/local/bin/node"
 VERSITYGW_PROGRAM = "/usr/local/bin/versitygw"
@@ -28,6 +29,10 @@ class SystemImages:
     versitygw: str
     envoy: str
     pause: str
+
+    def all(self) -> tuple[str, ...]:
+        """Every name."""
+        return (self.node, self.envoy_gateway, self.metrics_server, self.versitygw, self.envoy, self.pause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def package_static(binary: Path, program: str, image: str) -> Package:
 def packages(binaries: Binaries, present: frozenset[str]) -> list[Package]:
     """List the archives to make: those with an image that the node does not hold."""
     images = names(binaries)
-    wanted = {
+    wanted: dict[str, Callable[[], Package]] = {
         images.pause: lambda: package_static(binaries.pause, "/pause", images.pause),
         images.node: lambda: package_node(binaries, images),
         images.versitygw: lambda: package_static(binaries.versitygw, VERSITYGW_PROGRAM, images.versitygw),
