@@ -241,13 +241,13 @@ impl Predictor {
             return Err(PyValueError::new_err(message));
         }
         let values = contiguous(rows, "X")?;
-        let labels = py.detach(|| {
+        let labels: Result<Vec<i32>> = py.detach(|| {
             check_finite(values, "X", dtype)?;
-            Ok::<_, EngineError>(match &self.search {
+            match &self.search {
                 AnySearch::Squares(search) => search.predict(values, self.threads),
                 AnySearch::Abs(search) => search.predict(values, self.threads),
                 AnySearch::Max(search) => search.predict(values, self.threads),
-            })
+            }
         });
         Ok(labels?.into_pyarray(py))
     }

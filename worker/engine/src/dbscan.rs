@@ -4,15 +4,15 @@
 //! numbers included: clusters are numbered by their first core row, and a border row joins the lowest-numbered cluster within eps.
 //! Threads only ever add unions and counts, so their number and timing cannot change a label.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use rayon::prelude::*;
 
+use crate::borders::find_borders;
 use crate::error::{Result, filled};
+use crate::growth::connect;
 use crate::index::{Index, Query};
-use crate::kdtree::{LANES, Span};
+use crate::kdtree::{LANES, Span, lanes};
 use crate::metric::{Kernel, Metric};
-use crate::space::{Ball, embed_rows};
+use crate::space::{Ball, Embedded, embed_rows};
 use crate::union_find::UnionFind;
 
 pub const NOISE: i64 = -1;
@@ -47,7 +47,7 @@ pub fn cluster<K: Kernel>(
     let fit = Fit { index, ball };
     let beyond = if reaches_all { directionless.len() } else { 0 };
     let cores = fit.find_cores(min_samples.saturating_sub(beyond))?;
-    let sets = fit.connect(&cores)?;
+    let sets = connect(&fit, &cores)?;
     let alone = if min_samples <= 1 { directionless.as_slice() } else { &[] };
     fit.number(n, &cores, &sets, alone)
 }
@@ -55,7 +55,7 @@ pub fn cluster<K: Kernel>(
 fn cluster_of_all<K: Kernel>(
     metric: Metric,
     points: &[f64],
-    embedded: crate::space::Embedded<'_>,
+    embedded: Embedded<'_>,
     ball: Ball,
     min_samples: usize,
 ) -> Result<Clustering> {
@@ -69,15 +69,10 @@ fn cluster_of_all<K: Kernel>(
     Ok(Clustering { labels: filled(0, n)?, core_rows })
 }
 
-/// What is known of the cores below a node.
-const EMPTY: u8 = 0;
-const MIXED: u8 = 1;
-/// All in one set. Sets only grow, so this is for ever.
-const UNIFORM: u8 = 2;
-
-struct Fit<K> {
-    index: Index<K>,
-    ball: Ball,
+/// One data set's index with the ball that `eps` is in it.
+pub struct Fit<K> {
+    pub index: Index<K>,
+    pub ball: Ball,
 }
 
 impl<K: Kernel> Fit<K> {
@@ -155,28 +150,6 @@ impl<K: Kernel> Fit<K> {
         cores.iter().enumerate().flat_map(|(block, &bits)| lanes(bits).map(move |lane| block * LANES + lane))
     }
 
-    /// Unites all cores within eps of each other.
-    fn connect(&self, cores: &[u16]) -> Result<UnionFind> {
-        let sets = UnionFind::new(self.index.tree.n_points());
-        let Some(root) = self.index.tree.root() else { return Ok(sets) };
-        let mut states = Vec::new();
-        states.resize_with(root.nodes(), || AtomicU8::new(MIXED));
-        let clusters =
-            Growth { fit: self, cores, sets: &sets, states: &states, firsts: filled(u32::MAX, root.nodes())? };
-        let clusters = clusters.prepare(root);
-        (0..self.index.tree.blocks()).into_par_iter().for_each_init(
-            || self.index.query(),
-            |query, block| {
-                for lane in lanes(cores[block]) {
-                    let slot = block * LANES + lane;
-                    self.index.aim(query, slot);
-                    clusters.grow(root, query, slot);
-                }
-            },
-        );
-        Ok(sets)
-    }
-
     /// Numbers the sets by their first row and labels every row.
     fn number(&self, n: usize, cores: &[u16], sets: &UnionFind, alone: &[u32]) -> Result<Clustering> {
         let rows = self.index.tree.rows();
@@ -201,209 +174,11 @@ impl<K: Kernel> Fit<K> {
             core_rows.push(row as i64);
         }
         if let Some(root) = self.index.tree.root().filter(|_| next > 0) {
-            let borders = Borders::new(self, cores, &labels, root)?.find(root);
+            let borders = find_borders(self, cores, &labels, root)?;
             borders.into_iter().for_each(|(row, label)| labels[row as usize] = label);
         }
         Ok(Clustering { labels, core_rows })
     }
-}
-
-/// Clusters while they grow: which nodes are already of one set, so that no search enters them twice.
-struct Growth<'a, K> {
-    fit: &'a Fit<K>,
-    cores: &'a [u16],
-    sets: &'a UnionFind,
-    states: &'a [AtomicU8],
-    /// By node, its first core slot.
-    firsts: Vec<u32>,
-}
-
-impl<K: Kernel> Growth<'_, K> {
-    fn prepare(mut self, root: Span) -> Self {
-        self.find_firsts(root);
-        self.unite_dense(root);
-        self
-    }
-
-    fn state(&self, span: Span) -> u8 {
-        self.states[span.node].load(Ordering::Acquire)
-    }
-
-    fn set_state(&self, span: Span, state: u8) {
-        self.states[span.node].store(state, Ordering::Release);
-    }
-
-    fn first(&self, span: Span) -> usize {
-        self.firsts[span.node] as usize
-    }
-
-    fn find_firsts(&mut self, span: Span) {
-        let first = if span.is_block() {
-            lanes(self.cores[span.first]).next().map_or(u32::MAX, |lane| (span.first * LANES + lane) as u32)
-        } else {
-            let (left, right) = span.children();
-            self.find_firsts(left);
-            self.find_firsts(right);
-            self.firsts[left.node].min(self.firsts[right.node])
-        };
-        self.firsts[span.node] = first;
-        if first == u32::MAX {
-            self.set_state(span, EMPTY);
-        }
-    }
-
-    fn unite_dense(&self, span: Span) {
-        if self.state(span) == EMPTY {
-            return;
-        }
-        if self.fit.index.tree.diagonal(span.node) <= self.fit.ball.accept {
-            self.absorb(span, self.first(span));
-        } else if !span.is_block() {
-            let (left, right) = span.children();
-            self.unite_dense(left);
-            self.unite_dense(right);
-        }
-    }
-
-    /// Unites every core below the span with `slot`.
-    fn absorb(&self, span: Span, slot: usize) {
-        match self.state(span) {
-            EMPTY => return,
-            UNIFORM => return self.sets.union(slot, self.first(span)),
-            _ => {}
-        }
-        if span.is_block() {
-            lanes(self.cores[span.first]).for_each(|lane| self.sets.union(slot, span.first * LANES + lane));
-        } else {
-            let (left, right) = span.children();
-            self.absorb(left, slot);
-            self.absorb(right, slot);
-        }
-        self.set_state(span, UNIFORM);
-    }
-
-    /// Unites `slot`, at which `query` aims, with every core within eps in its own or a later block.
-    fn grow(&self, span: Span, query: &Query, slot: usize) {
-        let (tree, ball) = (&self.fit.index.tree, &self.fit.ball);
-        if span.end() <= slot / LANES {
-            return; // The search from there finds this pair.
-        }
-        let state = self.state(span);
-        if state == EMPTY || (state == UNIFORM && self.sets.same(slot, self.first(span))) {
-            return;
-        }
-        if tree.nearest(&query.coords, span.node) > ball.reject {
-            return;
-        }
-        if tree.farthest(&query.coords, span.node) <= ball.accept {
-            return self.absorb(span, slot);
-        }
-        if span.is_block() {
-            let hits = self.fit.index.hits(ball, query, span.first) & self.cores[span.first];
-            if state == UNIFORM && hits != 0 {
-                self.sets.union(slot, self.first(span));
-            } else {
-                lanes(hits).for_each(|lane| self.sets.union(slot, span.first * LANES + lane));
-                if hits == self.cores[span.first] {
-                    self.set_state(span, UNIFORM);
-                }
-            }
-            return;
-        }
-        let (left, right) = span.children();
-        self.grow(left, query, slot);
-        self.grow(right, query, slot);
-        if state == MIXED && self.is_uniform(left, right) {
-            self.set_state(span, UNIFORM);
-        }
-    }
-
-    fn is_uniform(&self, left: Span, right: Span) -> bool {
-        match (self.state(left), self.state(right)) {
-            (MIXED, _) | (_, MIXED) => false,
-            (UNIFORM, UNIFORM) => self.sets.same(self.first(left), self.first(right)),
-            _ => true,
-        }
-    }
-}
-
-/// The search for the lowest-numbered cluster within eps of a row that is not core.
-struct Borders<'a, K> {
-    fit: &'a Fit<K>,
-    cores: &'a [u16],
-    labels: &'a [i64],
-    /// By node, the lowest label of its cores.
-    lowest: Vec<i64>,
-}
-
-impl<'a, K: Kernel> Borders<'a, K> {
-    fn new(fit: &'a Fit<K>, cores: &'a [u16], labels: &'a [i64], root: Span) -> Result<Self> {
-        let mut borders = Self { fit, cores, labels, lowest: filled(i64::MAX, root.nodes())? };
-        borders.find_lowest(root);
-        Ok(borders)
-    }
-
-    fn label(&self, slot: usize) -> i64 {
-        self.labels[self.fit.index.tree.rows()[slot] as usize]
-    }
-
-    fn find_lowest(&mut self, span: Span) -> i64 {
-        let lowest = if span.is_block() {
-            let cores = lanes(self.cores[span.first]).map(|lane| self.label(span.first * LANES + lane));
-            cores.min().unwrap_or(i64::MAX)
-        } else {
-            let (left, right) = span.children();
-            self.find_lowest(left).min(self.find_lowest(right))
-        };
-        self.lowest[span.node] = lowest;
-        lowest
-    }
-
-    fn find(&self, root: Span) -> Vec<(u32, i64)> {
-        let tree = &self.fit.index.tree;
-        let found = (0..tree.blocks()).into_par_iter().map_init(
-            || self.fit.index.query(),
-            |query, block| {
-                let mut found = Vec::new();
-                for lane in lanes(tree.occupied(block) & !self.cores[block]) {
-                    let slot = block * LANES + lane;
-                    self.fit.index.aim(query, slot);
-                    let label = self.search(root, query, i64::MAX);
-                    if label != i64::MAX {
-                        found.push((tree.rows()[slot], label));
-                    }
-                }
-                found
-            },
-        );
-        found.flatten_iter().collect()
-    }
-
-    fn search(&self, span: Span, query: &Query, best: i64) -> i64 {
-        let (tree, ball) = (&self.fit.index.tree, &self.fit.ball);
-        if self.lowest[span.node] >= best || tree.nearest(&query.coords, span.node) > ball.reject {
-            return best;
-        }
-        if tree.farthest(&query.coords, span.node) <= ball.accept {
-            return self.lowest[span.node];
-        }
-        if span.is_block() {
-            let hits = self.fit.index.hits(ball, query, span.first) & self.cores[span.first];
-            return lanes(hits).map(|lane| self.label(span.first * LANES + lane)).fold(best, i64::min);
-        }
-        let (left, right) = span.children();
-        let best = self.search(left, query, best);
-        self.search(right, query, best)
-    }
-}
-
-/// The numbers of the set bits.
-fn lanes(mut bits: u16) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let lane = (bits != 0).then(|| bits.trailing_zeros() as usize);
-        bits &= bits.wrapping_sub(1);
-        lane
-    })
 }
 
 #[cfg(test)]

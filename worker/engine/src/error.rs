@@ -29,13 +29,19 @@ pub fn invalid<T>(message: impl Into<String>) -> Result<T> {
     Err(EngineError::Invalid(message.into()))
 }
 
-/// `vec![value; len]` that reports instead of aborting when the memory is not there.
-pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
+/// Room for `len` items; reports instead of aborting when the memory is not there.
+pub fn room<T>(len: usize) -> Result<Vec<T>> {
     let mut out = Vec::new();
     if out.try_reserve_exact(len).is_err() {
         let bytes = len.saturating_mul(size_of::<T>());
-        return Err(EngineError::OutOfMemory(format!("Unable to allocate {bytes} bytes; fit on fewer rows.")));
+        return Err(EngineError::OutOfMemory(format!("Unable to allocate {bytes} bytes; use fewer rows.")));
     }
+    Ok(out)
+}
+
+/// `vec![value; len]` on the same terms.
+pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
+    let mut out = room(len)?;
     out.resize(len, value);
     Ok(out)
 }

@@ -2,7 +2,7 @@
 //!
 //! Called by `dbscan` and `predict`. Never decides by a chord what the metric would decide otherwise.
 
-use crate::error::Result;
+use crate::error::{Result, room};
 use crate::kdtree::{KdTree, LANES};
 use crate::metric::{Kernel, Metric, cosine_distance, haversine_square};
 use crate::space::{Ball, Embedded};
@@ -24,7 +24,7 @@ impl<K: Kernel> Index<K> {
     /// `points` are the rows as given, `embedded` the same rows as the tree stores them.
     pub fn build(metric: Metric, points: &[f64], embedded: Embedded<'_>) -> Result<Self> {
         let tree = KdTree::build(&embedded.coords, embedded.width, embedded.rows)?;
-        let mut angles = Vec::new();
+        let mut angles = room(if metric == Metric::Haversine { tree.n_points() } else { 0 })?;
         if metric == Metric::Haversine {
             angles.extend(tree.rows().iter().map(|&row| [points[2 * row as usize], points[2 * row as usize + 1]]));
         }

@@ -146,6 +146,15 @@ impl<K: Kernel> KdTree<K> {
     }
 }
 
+/// The lanes whose bits are set.
+pub fn lanes(mut bits: u16) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lane = (bits != 0).then(|| bits.trailing_zeros() as usize);
+        bits &= bits.wrapping_sub(1);
+        lane
+    })
+}
+
 /// Orders `rows` into blocks and fills the boxes of the subtree, widest side first.
 fn split(coords: &[f64], width: usize, rows: &mut [u32], boxes: &mut [f64], blocks: usize) {
     let (own, below) = boxes.split_at_mut(2 * width);

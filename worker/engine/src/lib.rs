@@ -5,8 +5,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod borders;
 pub mod dbscan;
 pub mod error;
+pub mod growth;
 pub mod index;
 pub mod kdtree;
 pub mod metric;

@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
-use crate::error::{Result, invalid};
+use crate::error::{EngineError, Result, filled, invalid};
 use crate::index::{Index, Query};
 use crate::kdtree::{LANES, Span};
 use crate::metric::{Kernel, Metric};
@@ -43,20 +43,23 @@ impl<K: Kernel> Predictor<K> {
     }
 
     /// Labels rows of `width` finite values, on at most `threads` threads.
-    pub fn predict<T: Copy + Into<f64> + Sync>(&self, rows: &[T], threads: NonZeroUsize) -> Vec<i32> {
+    pub fn predict<T: Copy + Into<f64> + Sync>(&self, rows: &[T], threads: NonZeroUsize) -> Result<Vec<i32>> {
         let n = rows.len() / self.width;
-        let mut labels = vec![NOISE; n];
+        let mut labels = filled(NOISE, n)?;
         let chunk = n.div_ceil(threads.get()).max(ROWS_PER_THREAD);
         if chunk >= n {
             self.predict_into(rows, &mut labels);
-            return labels;
+            return Ok(labels);
         }
+        // Threads that end with the call, not a pool: a process forked meanwhile never waits for threads it lacks.
         thread::scope(|scope| {
             for (rows, labels) in rows.chunks(chunk * self.width).zip(labels.chunks_mut(chunk)) {
-                scope.spawn(|| self.predict_into(rows, labels));
+                let started = thread::Builder::new().spawn_scoped(scope, || self.predict_into(rows, labels));
+                started.map_err(|error| EngineError::Threads(format!("Cannot start {threads} threads: {error}")))?;
             }
-        });
-        labels
+            Ok(())
+        })?;
+        Ok(labels)
     }
 
     fn predict_into<T: Copy + Into<f64>>(&self, rows: &[T], labels: &mut [i32]) {
@@ -137,7 +140,7 @@ mod tests {
 
     fn predict(cores: &[f64], labels: &[i32], eps: f64, rows: &[f32]) -> Vec<i32> {
         let predictor = Predictor::<SumSquares>::build(Metric::Euclidean, cores, 1, labels, eps).unwrap();
-        predictor.predict(rows, NonZeroUsize::MIN)
+        predictor.predict(rows, NonZeroUsize::MIN).unwrap()
     }
 
     #[test]

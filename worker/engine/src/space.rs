@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::error::{Result, filled};
+use crate::error::{Result, filled, room};
 use crate::metric::{Metric, normalise};
 
 /// The rows of a data set as the index sees them.
@@ -26,10 +26,12 @@ pub fn embedded_width(metric: Metric, width: usize) -> usize {
 pub fn embed_rows<'a>(metric: Metric, points: &'a [f64], width: usize, n: usize) -> Result<Embedded<'a>> {
     let embedded = embedded_width(metric, width);
     if !matches!(metric, Metric::Haversine | Metric::Cosine) {
-        return Ok(Embedded { coords: points.into(), width, rows: (0..n as u32).collect(), directionless: Vec::new() });
+        let mut rows = room(n)?;
+        rows.extend(0..n as u32);
+        return Ok(Embedded { coords: points.into(), width, rows, directionless: Vec::new() });
     }
     let mut coords = filled(0.0, n.saturating_mul(embedded))?;
-    let (mut rows, mut directionless) = (Vec::with_capacity(n), Vec::new());
+    let (mut rows, mut directionless) = (room(n)?, Vec::new());
     for (row, out) in coords.chunks_exact_mut(embedded).enumerate() {
         let placed = embed(metric, &points[row * width..(row + 1) * width], out);
         if placed { rows.push(row as u32) } else { directionless.push(row as u32) }

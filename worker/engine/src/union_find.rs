@@ -5,13 +5,17 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::error::{Result, room};
+
 pub struct UnionFind {
     parents: Vec<AtomicU32>,
 }
 
 impl UnionFind {
-    pub fn new(len: usize) -> Self {
-        Self { parents: (0..len as u32).map(AtomicU32::new).collect() }
+    pub fn new(len: usize) -> Result<Self> {
+        let mut parents = room(len)?;
+        parents.extend((0..len as u32).map(AtomicU32::new));
+        Ok(Self { parents })
     }
 
     pub fn find(&self, item: usize) -> usize {
@@ -56,7 +60,7 @@ mod tests {
 
     #[test]
     fn roots_are_the_smallest_members() {
-        let sets = UnionFind::new(6);
+        let sets = UnionFind::new(6).unwrap();
         for (a, b) in [(5, 3), (3, 4), (1, 2)] {
             sets.union(a, b);
         }
@@ -66,7 +70,7 @@ mod tests {
 
     #[test]
     fn concurrent_unions_lose_nothing() {
-        let sets = UnionFind::new(4000);
+        let sets = UnionFind::new(4000).unwrap();
         std::thread::scope(|scope| {
             for start in 0..4 {
                 let sets = &sets;
