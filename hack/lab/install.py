@@ -26,7 +26,7 @@ from hack.lab.kube import REPOSITORY, Kube, Object, images
 SYSTEM_NAMESPACE = "shoal-system"
 RELEASE = "shoal"
 STORE_NAMESPACE = "s3"
-STORE_ENDPOINT = "http://s3.s3.svc.cluster.local:7070"
+SERVER_SECRET = "s3-credentials"
 STORE_SECRET = "store-credentials"
 DATA_BUCKET = "shoal-data"
 STORE_BUCKET = "shoal-store"
@@ -62,8 +62,8 @@ def install_chart(kube: Kube, *settings: str) -> None:
 
 
 def credentials(kube: Kube) -> dict[str, str]:
-    """Return the S3 server's credentials, as the Secret of its namespace holds them."""
-    held = kube.get_secret(STORE_NAMESPACE, STORE_SECRET)
+    """Return the S3 server's endpoint and credentials, as the Secret of its namespace holds them."""
+    held = kube.get_secret(STORE_NAMESPACE, SERVER_SECRET)
     return {key: base64.b64decode(value).decode() for key, value in held["data"].items()}
 
 
@@ -75,7 +75,7 @@ def prepare_namespace(kube: Kube, name: str) -> None:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": STORE_SECRET},
-        "stringData": {**credentials(kube), "AWS_ENDPOINT_URL": STORE_ENDPOINT, "AWS_ALLOW_HTTP": "true"},
+        "stringData": credentials(kube),
     }
     kube.apply(name, namespace)
     kube.apply(name, secret)
