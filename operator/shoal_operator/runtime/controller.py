@@ -1,0 +1,221 @@
+"""The loop: key, observe, plan, execute in order, status, clean up, look again.
+
+Started by app as a few workers over one queue. Invariant: the plan decides and the controller executes; a pass that is
+cut off anywhere leaves a state that the next pass carries on from. An object's trouble delays no other object.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+import structlog
+
+from shoal_operator.api.meta import ObjectKey
+from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, StatusWrite
+from shoal_operator.core.snapshot import RawObject
+from shoal_operator.errors import ApiError, BoundaryViolation, Conflict, LeaseLost
+from shoal_operator.runtime import failures
+from shoal_operator.runtime.gateway import KubeGateway
+from shoal_operator.runtime.metrics import Metrics
+from shoal_operator.runtime.observer import Decisions, Observer
+from shoal_operator.runtime.queue import WorkQueue
+from shoal_operator.runtime.resources import BY_KIND
+from shoal_operator.runtime.store import Store, key_of, uid_of
+
+_AFTER_CONFLICT_SECONDS = 0.05
+_CONFLICTS_IN_A_ROW = 5
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass over one object: which it is, and its resourceVersion after our own writes."""
+
+    key: ObjectKey
+    raw: RawObject
+    resource_version: str
+
+
+class Controller:
+    """Reconciles keys from the queue."""
+
+    def __init__(
+        self,
+        queue: WorkQueue[ObjectKey],
+        store: Store,
+        observer: Observer,
+        gateway: KubeGateway,
+        decide: Decisions,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._observer = observer
+        self._gateway = gateway
+        self._decide = decide
+        self._metrics = metrics
+        self._now = now
+        self._anew: set[ObjectKey] = set()
+        self._conflicts: dict[ObjectKey, int] = {}
+        self.last_pass = float("-inf")
+        """When a worker last ended a pass, on the monotonic clock."""
+
+    async def work(self) -> None:
+        """Reconcile keys until cancelled or until the Lease is lost."""
+        while True:
+            key = await self._queue.get()
+            try:
+                await self.reconcile(key)
+            finally:
+                self._queue.done(key)
+
+    def apply_anew(self, key: ObjectKey) -> None:
+        """Let the key's next pass send every Apply, whatever was sent before."""
+        self._anew.add(key)
+
+    async def reconcile(self, key: ObjectKey) -> None:
+        """Make one pass, and see to it that the key comes again when it must. Raises LeaseLost only."""
+        started = time.perf_counter()
+        try:
+            outcome = await self._attempt(key)
+        except LeaseLost:
+            raise
+        except Conflict as error:
+            outcome = "conflict"
+            self._after_conflict(key, error)
+        except Exception as error:
+            # Whatever one object provokes, the worker and the other objects go on.
+            outcome = "error"
+            await self._after_failure(key, error)
+        else:
+            self._queue.succeeded(key)
+            self._conflicts.pop(key, None)
+        self.last_pass = time.monotonic()
+        self._metrics.reconciled(key.kind, outcome, time.perf_counter() - started)
+
+    async def _attempt(self, key: ObjectKey) -> str:
+        raw = self._store.get(key)
+        if raw is None:
+            self._gateway.forget(key)
+            self._queue.forget(key)
+            self._anew.discard(key)
+            return "gone"
+        if "deletionTimestamp" in raw["metadata"]:
+            return "deleting"
+        if key in self._anew:
+            self._gateway.forget(key)
+        plan = await self._plan(key, raw)
+        run = _Pass(key, raw, str(raw["metadata"].get("resourceVersion", "")))
+        await self._execute(run, plan.actions)
+        if plan.status is not None:
+            await self._write_status(run, plan.status)
+        await self._execute(run, plan.clean_up)
+        self._anew.discard(key)
+        if plan.requeue_after is not None:
+            self._queue.add_after(key, plan.requeue_after)
+        return "ok"
+
+    async def _plan(self, key: ObjectKey, raw: RawObject) -> Plan:
+        match key.kind:
+            case "ClusteringModel":
+                return self._decide.model(await self._observer.model(raw), self._now())
+            case "ClusteringModelVersion":
+                return self._decide.version(raw, self._now())
+            case "ClusteringDeployment":
+                return self._decide.deployment(await self._observer.deployment(raw), self._now())
+            case _:
+                raise BoundaryViolation(f"{key.kind} is no kind that is reconciled")
+
+    async def _execute(self, run: _Pass, actions: Iterable[Action]) -> None:
+        for action in actions:
+            _check_boundary(run.key, action)
+            match action:
+                case Apply(manifest):
+                    await self._gateway.apply(run.key, manifest)
+                case Create(manifest):
+                    await self._gateway.create(manifest)
+                case Delete(key, uid):
+                    await self._gateway.delete(key, uid)
+                case Label():
+                    await self._label(run, action)
+                case Emit():
+                    await self._gateway.emit(run.raw, action)
+                case _:
+                    assert_never(action)
+
+    async def _label(self, run: _Pass, action: Label) -> None:
+        if action.key != run.key:
+            await self._gateway.label(action)
+            return
+        # On the object itself the resourceVersion guards too: a command given meanwhile must not be removed unseen.
+        written = await self._gateway.label(action, run.resource_version)
+        run.resource_version = written or run.resource_version
+
+    async def _write_status(self, run: _Pass, write: StatusWrite) -> None:
+        if write.key == run.key:
+            if run.raw.get("status") != write.status:
+                run.resource_version = await self._gateway.write_status(
+                    write.key, write.status, uid_of(run.raw), run.resource_version
+                )
+            return
+        other = self._store.get(write.key)
+        if other is not None and other.get("status") != write.status:
+            version = str(other["metadata"].get("resourceVersion", ""))
+            await self._gateway.write_status(write.key, write.status, uid_of(other), version)
+
+    def _after_conflict(self, key: ObjectKey, error: Conflict) -> None:
+        count = self._conflicts.get(key, 0) + 1
+        self._conflicts[key] = count
+        _log.debug("stale view, observing again", object=_text(key), error=str(error))
+        if count <= _CONFLICTS_IN_A_ROW:
+            self._queue.add_after(key, _AFTER_CONFLICT_SECONDS)
+        else:
+            self._queue.add_failed(key)
+
+    async def _after_failure(self, key: ObjectKey, error: Exception) -> None:
+        retry_after = error.retry_after if isinstance(error, ApiError) else None
+        delay = self._queue.add_failed(key, at_least=retry_after or 0.0)
+        in_a_row = self._queue.failures(key)
+        _log.warning(
+            "reconcile failed",
+            object=_text(key),
+            error=str(error),
+            in_a_row=in_a_row,
+            retry_in=round(delay, 2),
+            # An API error says all in its text; anything else is a defect of ours and needs its origin.
+            exc_info=None if isinstance(error, ApiError) else error,
+        )
+        raw = self._store.get(key)
+        if raw is None or not failures.worth_telling(error, in_a_row):
+            return
+        status = failures.status_with_failure(raw, error, self._now())
+        if status == raw.get("status"):
+            return
+        try:
+            await self._gateway.write_status(key, status, uid_of(raw), str(raw["metadata"]["resourceVersion"]))
+        except ApiError as second:
+            _log.debug("could not record the failure", object=_text(key), error=str(second))
+
+
+def _check_boundary(key: ObjectKey, action: Action) -> None:
+    """A plan acts in its object's namespace only, so that who may edit one namespace gains nothing in another."""
+    match action:
+        case Apply(manifest) | Create(manifest):
+            target = key_of(manifest)
+        case Delete(target, _):
+            pass
+        case Label():
+            target = action.key
+        case _:
+            return
+    if target.namespace != key.namespace or target.kind not in BY_KIND:
+        raise BoundaryViolation(f"the plan of {_text(key)} names {_text(target)}, outside its namespace or kinds")
+
+
+def _text(key: ObjectKey) -> str:
+    return f"{key.kind} {key.namespace}/{key.name}"

@@ -1,0 +1,162 @@
+"""Builds the snapshot of one object: everything that its decision may know, read once.
+
+Called by runtime.controller at the start of a pass. Invariant: nothing that belonged to a deleted object of the same
+name gets in: a child counts by its owner reference's uid, a pod by its age. No decision is made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from shoal_operator.api.meta import ObjectKey
+from shoal_operator.core import names
+from shoal_operator.core.plan import Plan
+from shoal_operator.core.snapshot import (
+    Defaults,
+    DeploymentSnapshot,
+    ModelSnapshot,
+    PodFacts,
+    RawObject,
+    WindowFigures,
+)
+from shoal_operator.runtime.store import Link, Store, uid_of
+
+RequiredSecrets = Callable[[RawObject, Defaults], frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The core's functions that the shell calls."""
+
+    model: Callable[[ModelSnapshot, datetime], Plan]
+    model_secrets: RequiredSecrets
+    version: Callable[[RawObject, datetime], Plan]
+    deployment: Callable[[DeploymentSnapshot, datetime], Plan]
+    deployment_secrets: RequiredSecrets
+
+
+class Secrets(Protocol):
+    """Tells whether a Secret exists."""
+
+    async def secret_exists(self, namespace: str, name: str) -> bool:
+        """Return whether a Secret exists."""
+
+
+class Figures(Protocol):
+    """Holds what the pods of an analysis window served."""
+
+    def windows(self, deployment: RawObject) -> Mapping[str, WindowFigures]:
+        """Return revision -> figures; empty before the first look."""
+
+
+class Observer:
+    """Reads the store, and asks for the existence of Secrets."""
+
+    def __init__(self, store: Store, secrets: Secrets, figures: Figures, decide: Decisions, defaults: Defaults) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._figures = figures
+        self._decide = decide
+        self._defaults = defaults
+
+    async def model(self, raw: RawObject) -> ModelSnapshot:
+        """Return all facts about a ClusteringModel."""
+        namespace = raw["metadata"]["namespace"]
+        owned = Link("owned-by-model", namespace, names.label_value(raw["metadata"]["name"]))
+        jobs = self._children("Job", owned, raw)
+        uids = {uid_of(job) for job in jobs}
+        pods = self._store.linked("Pod", owned)
+        return ModelSnapshot(
+            model=raw,
+            jobs=jobs,
+            job_pods=tuple(pod for pod in pods if uids & set(_owner_uids(pod))),
+            versions=self._versions(raw),
+            missing_secrets=await self._missing(namespace, self._decide.model_secrets(raw, self._defaults)),
+            defaults=self._defaults,
+        )
+
+    async def deployment(self, raw: RawObject) -> DeploymentSnapshot:
+        """Return all facts about a ClusteringDeployment."""
+        metadata = raw["metadata"]
+        namespace = metadata["namespace"]
+        owned = Link("owned-by-deployment", namespace, names.label_value(metadata["name"]))
+        model = self._named("ClusteringModel", namespace, (raw.get("spec") or {}).get("modelRef"))
+        traffic = (raw.get("spec") or {}).get("traffic") or {}
+        return DeploymentSnapshot(
+            deployment=raw,
+            model=model,
+            versions=self._versions(model) if model is not None else (),
+            workloads=self._children("Deployment", owned, raw),
+            services=self._children("Service", owned, raw),
+            routes=self._children("GRPCRoute", owned, raw),
+            budgets=self._children("PodDisruptionBudget", owned, raw),
+            pods=self.pods(raw),
+            gateway=self._named("Gateway", namespace, traffic.get("gateway")),
+            gateway_api_installed=self._store.gateway_api_installed,
+            missing_secrets=await self._missing(namespace, self._decide.deployment_secrets(raw, self._defaults)),
+            windows=self._figures.windows(raw),
+            defaults=self._defaults,
+        )
+
+    def pods(self, deployment: RawObject) -> tuple[PodFacts, ...]:
+        """Return the serving pods of a ClusteringDeployment."""
+        return serving_pods(self._store, deployment)
+
+    def _children(self, kind: str, owned: Link, owner: RawObject) -> tuple[RawObject, ...]:
+        uid = uid_of(owner)
+        return tuple(child for child in self._store.linked(kind, owned) if uid in _owner_uids(child))
+
+    def _versions(self, model: RawObject) -> tuple[RawObject, ...]:
+        """Return a model's versions; one without an owner, as after a restore, counts too."""
+        metadata = model["metadata"]
+        link = Link("model", metadata["namespace"], names.label_value(metadata["name"]))
+        uid = uid_of(model)
+        return tuple(
+            version
+            for version in self._store.linked("ClusteringModelVersion", link)
+            if (owners := _owner_uids(version, "ClusteringModel")) == () or uid in owners
+        )
+
+    def _named(self, kind: str, namespace: str, reference: object) -> RawObject | None:
+        name = reference.get("name") if isinstance(reference, Mapping) else None
+        return self._store.get(ObjectKey(kind, namespace, name)) if isinstance(name, str) else None
+
+    async def _missing(self, namespace: str, required: Iterable[str]) -> frozenset[str]:
+        return frozenset([name for name in required if not await self._secrets.secret_exists(namespace, name)])
+
+
+def serving_pods(store: Store, deployment: RawObject) -> tuple[PodFacts, ...]:
+    """Return the pods of a ClusteringDeployment that are not older than it is.
+
+    A pod's owner is a ReplicaSet, which is not watched; but the pods of a deleted namesake are older than the object.
+    """
+    metadata = deployment["metadata"]
+    owned = Link("owned-by-deployment", metadata["namespace"], names.label_value(metadata["name"]))
+    born = str(metadata.get("creationTimestamp", ""))
+    pods = store.linked("Pod", owned)
+    return tuple(_pod_facts(pod) for pod in pods if str(pod["metadata"].get("creationTimestamp", "")) >= born)
+
+
+def _pod_facts(pod: RawObject) -> PodFacts:
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    labels = metadata.get("labels") or {}
+    conditions = status.get("conditions") or ()
+    return PodFacts(
+        name=metadata["name"],
+        uid=uid_of(pod),
+        revision=labels.get(names.REVISION),
+        ready=any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions),
+        deleting="deletionTimestamp" in metadata,
+        routed=labels.get(names.ROUTED) == "true",
+        ip=status.get("podIP") or None,
+        created=str(metadata.get("creationTimestamp", "")),
+        status=status,
+    )
+
+
+def _owner_uids(raw: RawObject, kind: str | None = None) -> tuple[str, ...]:
+    references = raw["metadata"].get("ownerReferences") or ()
+    return tuple(item["uid"] for item in references if kind is None or item.get("kind") == kind)

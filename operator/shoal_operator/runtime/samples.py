@@ -1,0 +1,182 @@
+"""Looks at the workers' metrics while a rollout is judged, and keeps the figures of the running window.
+
+Started by app as one task. Invariant: figures of a window are differences to readings taken at its start, for both
+revisions in the same look; a scrape that fails is no data, never zero. All is in memory: a restarted operator begins
+a new window, which costs time and never a wrong verdict. No verdict is given here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import aiohttp
+import structlog
+
+from shoal_operator.api.meta import ObjectKey
+from shoal_operator.core import names
+from shoal_operator.core.snapshot import PodFacts, RawObject, WindowFigures
+from shoal_operator.runtime.figures import Counters, PodSeries, parse, window_figures
+from shoal_operator.runtime.observer import serving_pods
+from shoal_operator.runtime.store import Store, key_of
+
+SCRAPE_SECONDS = 2.0
+LARGEST_SCRAPE = 1024 * 1024
+_AT_ONCE = 16
+_TICK_SECONDS = 0.5
+_DEFAULT_INTERVAL = 5.0
+_log = structlog.get_logger(__name__)
+
+
+class Window(Protocol):
+    """What core.gates says of a running analysis."""
+
+    @property
+    def identity(self) -> str:
+        """Return what tells this window from any other of the deployment."""
+
+    @property
+    def stable(self) -> str:
+        """Return the revision that serves."""
+
+    @property
+    def candidate(self) -> str:
+        """Return the revision on trial."""
+
+
+Scrape = Callable[[str], Awaitable[str]]
+
+
+@dataclass(slots=True)
+class _State:
+    """The figures of one deployment's running window."""
+
+    identity: str
+    began: str
+    """When the window began, RFC 3339, to tell pods born in it from older ones."""
+    due: float
+    looked: bool = False
+    pods: dict[str, dict[str, PodSeries]] = field(default_factory=dict)
+    """Revision -> pod's uid -> counters. Pods that are gone stay: what they served belongs to the window."""
+
+
+class Sampler:
+    """Keeps the windows of all deployments."""
+
+    def __init__(
+        self,
+        store: Store,
+        window_of: Callable[[RawObject], Window | None],
+        scrape: Scrape,
+        looked: Callable[[ObjectKey], None],
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`looked` is told the key of a deployment that has new figures."""
+        self._store = store
+        self._window_of = window_of
+        self._scrape = scrape
+        self._looked = looked
+        self._now = now
+        self._clock = clock
+        self._states: dict[ObjectKey, _State] = {}
+        self._limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self) -> None:
+        """Look at every window in its interval until cancelled."""
+        while True:
+            await self.tick()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def tick(self) -> None:
+        """Look at the windows that are due, and forget those that are over."""
+        running: dict[ObjectKey, _State] = {}
+        due: list[Awaitable[None]] = []
+        for raw in self._store.of_kind("ClusteringDeployment"):
+            window = self._window(raw)
+            if window is None:
+                continue
+            key = key_of(raw)
+            state = self._states.get(key)
+            if state is None or state.identity != window.identity:
+                state = _State(window.identity, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), self._clock())
+            running[key] = state
+            if self._clock() >= state.due:
+                state.due = self._clock() + _interval(raw)
+                due.append(self._look(key, raw, window, state))
+        self._states = running
+        await asyncio.gather(*due)
+
+    def windows(self, deployment: RawObject) -> Mapping[str, WindowFigures]:
+        """Return revision -> figures of the deployment's running window; empty before the first look."""
+        window = self._window(deployment)
+        state = self._states.get(key_of(deployment))
+        if window is None or state is None or state.identity != window.identity or not state.looked:
+            return {}
+        return {revision: window_figures(pods.values()) for revision, pods in state.pods.items() if pods}
+
+    def _window(self, raw: RawObject) -> Window | None:
+        try:
+            return self._window_of(raw)
+        except Exception:
+            # An object that the core cannot read is the controller's to report; it must not stop the other windows.
+            _log.debug("no analysis window could be read", object=str(key_of(raw)), exc_info=True)
+            return None
+
+    async def _look(self, key: ObjectKey, raw: RawObject, window: Window, state: _State) -> None:
+        revisions = {window.stable, window.candidate}
+        pods = [pod for pod in serving_pods(self._store, raw) if pod.ready and pod.ip and pod.revision in revisions]
+        readings = await asyncio.gather(*(self._read(pod) for pod in pods))
+        for pod, reading in zip(pods, readings, strict=True):
+            if reading is None:
+                continue
+            series = state.pods.setdefault(str(pod.revision), {})
+            if pod.uid not in series:
+                # A pod born in the window has served nothing before it; an older one counts from its first reading.
+                series[pod.uid] = PodSeries(Counters() if pod.created >= state.began else reading)
+            series[pod.uid].update(reading)
+        state.looked = True
+        self._looked(key)
+
+    async def _read(self, pod: PodFacts) -> Counters | None:
+        async with self._limit:
+            try:
+                return parse(await self._scrape(str(pod.ip)))
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                _log.info("no metrics from a worker", pod=pod.name, error=str(error) or type(error).__name__)
+                return None
+
+
+class HttpScrape:
+    """Reads a worker's metrics over HTTP."""
+
+    def __init__(self, port: int = names.METRICS_PORT) -> None:
+        self._port = port
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SCRAPE_SECONDS))
+
+    async def __call__(self, ip: str) -> str:
+        """Return the text of a pod's metrics. Raises ValueError when it is too large or not the answer of a worker."""
+        host = f"[{ip}]" if ":" in ip else ip
+        url = f"http://{host}:{self._port}/metrics"
+        async with self._session.get(url, allow_redirects=False) as response:
+            if response.status != 200:
+                raise ValueError(f"{url} answered {response.status}")
+            data = bytearray()
+            async for chunk in response.content.iter_chunked(65536):
+                data += chunk
+                if len(data) > LARGEST_SCRAPE:
+                    raise ValueError(f"{url} sends more than {LARGEST_SCRAPE} bytes")
+        return data.decode()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+
+def _interval(raw: RawObject) -> float:
+    analysis = (raw.get("spec") or {}).get("analysis") or {}
+    return float(analysis.get("intervalSeconds", _DEFAULT_INTERVAL))
