@@ -70,14 +70,14 @@ def backend(name: str) -> Backend:
 
 
 @contextlib.contextmanager
-def locked(layout: Layout, steps: Steps) -> Iterator[None]:
-    """Let one process at a time change the cluster; the next one waits its turn."""
+def locked(layout: Layout, steps: Steps, what: str) -> Iterator[None]:
+    """Let one process at a time change the cluster or the images; the next one waits its turn."""
     layout.cache.mkdir(parents=True, exist_ok=True)
-    with layout.lock.open("w") as file:
+    with layout.lock(what).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with steps.step("waiting for another change of the cluster to end"):
+            with steps.step(f"waiting for another change of the {what} to end"):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -106,10 +106,10 @@ def main(arguments: Sequence[str]) -> int:
         chosen = backend(name)
         match options.verb:
             case "up":
-                with locked(layout, steps):
+                with locked(layout, steps, "cluster"):
                     chosen.up(layout, steps)
             case "down":
-                with locked(layout, steps):
+                with locked(layout, steps, "cluster"):
                     chosen.down(layout, steps)
             case "kubeconfig":
                 print(chosen.kubeconfig(layout))

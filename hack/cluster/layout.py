@@ -46,11 +46,6 @@ class Layout:
         return self.cache / "cluster"
 
     @property
-    def lock(self) -> Path:
-        """Held by whoever changes the cluster."""
-        return self.cache / "cluster.lock"
-
-    @property
     def bin(self) -> Path:
         """Built programs, one file per hash of inputs, and the links kubectl and helm."""
         return self.cache / "bin"
@@ -119,6 +114,10 @@ class Layout:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.state / "kubeconfig"
+
+    def lock(self, what: str) -> Path:
+        """Return the file that whoever changes a part of it holds."""
+        return self.cache / f"{what}.lock"
 
     def log(self, program: str) -> Path:
         """Return the log file of a program."""
