@@ -161,6 +161,11 @@ class AioGateway:
             )
         except NotFound:
             return None
+        except ApiError as error:
+            # Most kinds answer so, and not with 409, when the object has another uid.
+            if error.status == 422 and "metadata.uid" in error.message:
+                raise Conflict(409, "Conflict", error.message) from error
+            raise
         self._store.put(answer, resource)
         return str(answer["metadata"]["resourceVersion"])
 
