@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hack.crdgen.schema import structural_schema
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
 from shoal_operator.api.meta import GROUP, VERSION, ApiModel, CelRule
 from shoal_operator.api.model import ClusteringModelSpec, ClusteringModelStatus
 from shoal_operator.api.version import ClusteringModelVersionSpec, ClusteringModelVersionStatus
-
-from hack.crdgen.schema import structural_schema
 
 Manifest = dict[str, Any]
 

@@ -9,9 +9,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shoal_operator.api.meta import GROUP, VERSION
-
 from hack.crdgen.definition import Kind, build_schema
+from shoal_operator.api.meta import GROUP, VERSION
 
 _INTRODUCTION = f"""\
 # API reference

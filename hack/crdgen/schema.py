@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticUndefined, core_schema
+
 from shoal_operator.api.meta import ApiModel, CelRule, Condition
 
 Json = dict[str, Any]

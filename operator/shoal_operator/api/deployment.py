@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 
@@ -23,8 +23,8 @@ class ModelVersionReference(ApiModel):
         CelRule(
             rule="self.name == oldSelf.name",
             message="modelRef.name cannot change; create another ClusteringDeployment for the other model",
-            message_expression="'modelRef.name cannot change from %s to %s; create another ClusteringDeployment for the "
-            "other model'.format([oldSelf.name, self.name])",
+            message_expression="'modelRef.name cannot change from %s to %s; create another ClusteringDeployment "
+            "for the other model'.format([oldSelf.name, self.name])",
         ),
     )
 
@@ -150,6 +150,7 @@ class Strategy(ApiModel):
 class ErrorRateGate(ApiModel):
     """Compares the share of failed calls with stable's over the same window."""
 
+    enabled: bool = Field(default=True, description="false: this gate is not asked.")
     max_ratio: float = Field(default=1.05, ge=1, le=100, description="Largest tolerated candidate / stable ratio.")
     min_samples: int = Field(
         default=50, ge=1, le=1_000_000, description="Calls that each side needs before there is a verdict."
@@ -159,6 +160,7 @@ class ErrorRateGate(ApiModel):
 class LatencyGate(ApiModel):
     """Compares the mean latency with stable's over the same window."""
 
+    enabled: bool = Field(default=True, description="false: this gate is not asked.")
     max_ratio: float = Field(default=1.2, ge=1, le=100, description="Largest tolerated candidate / stable ratio.")
     min_difference_millis: float = Field(
         default=5.0, ge=0, le=60_000, description="Difference in milliseconds below which no latency counts as worse."
@@ -180,6 +182,12 @@ class Analysis(ApiModel):
         "command), Proceed goes on without its verdict.",
     )
 
+    @field_validator("error_rate", "latency", mode="after")
+    @classmethod
+    def _leave_out(cls, gate: ErrorRateGate | LatencyGate | None) -> ErrorRateGate | LatencyGate | None:
+        """A gate that is switched off is None to the operator; kubectl cannot write null over a default."""
+        return gate if gate is not None and gate.enabled else None
+
 
 class GatewayReference(ApiModel):
     """The Gateway that the GRPCRoute attaches to."""
@@ -199,8 +207,8 @@ class Traffic(ApiModel):
         CelRule(
             rule="!has(self.gateway) || (has(self.router) && self.router == 'Gateway')",
             message="traffic.gateway has no effect with traffic.router Service; remove it, or use router Gateway",
-            message_expression="'traffic.gateway %s has no effect with traffic.router Service; remove it, or use router "
-            "Gateway'.format([self.gateway.name])",
+            message_expression="'traffic.gateway %s has no effect with traffic.router Service; remove it, or use "
+            "router Gateway'.format([self.gateway.name])",
         ),
         CelRule(
             rule="!has(self.hostnames) || self.hostnames.size() == 0 || (has(self.router) && self.router == 'Gateway')",

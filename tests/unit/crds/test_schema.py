@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
-from shoal_operator.api.meta import ApiModel, CelRule
 
 from hack.crdgen.schema import InexpressibleError, structural_schema
+from shoal_operator.api.meta import ApiModel, CelRule
 
 
 class Inner(ApiModel):

@@ -1,0 +1,261 @@
+"""Wrong objects are refused by the API server itself, with a text that names the field and the remedy.
+
+Needs only an API server, no operator: the CRDs are applied from crds/, objects go into a namespace that is deleted
+afterwards, and most are only tried (server-side dry run).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hack.lab.kube import CACHE, REPOSITORY, kubeconfig
+from shoal_operator.api.deployment import ClusteringDeploymentSpec
+from shoal_operator.api.model import ClusteringModelSpec
+
+Object = dict[str, Any]
+
+
+class Api:
+    """kubectl in one namespace of the cluster."""
+
+    def __init__(self, namespace: str) -> None:
+        cached = CACHE / "bin/kubectl"
+        self._program = str(cached) if cached.exists() else (shutil.which("kubectl") or "kubectl")
+        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig())}
+        self.namespace = namespace
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self._program, *arguments, "--namespace", self.namespace],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=self._environment,
+        )
+
+    def must(self, *arguments: str, stdin: str = "") -> str:
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def accepted(self, manifest: Object) -> Object:
+        """Try an object; return it as the server would store it."""
+        tried = self.must("apply", "--dry-run=server", "-o", "yaml", "-f", "-", stdin=yaml.safe_dump(manifest))
+        stored: Object = yaml.safe_load(tried)
+        return stored
+
+    def refused(self, manifest: Object) -> str:
+        """Try an object that must be refused; return the text that its author reads."""
+        done = self.run("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(manifest))
+        assert done.returncode != 0, f"accepted: {manifest}"
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Api]:
+    api = Api(f"admission-{uuid.uuid4().hex[:8]}")
+    api.must("apply", "-f", str(REPOSITORY / "crds"))
+    api.must("wait", "--for=condition=Established", "--timeout=30s", "-f", str(REPOSITORY / "crds"))
+    api.must("create", "namespace", api.namespace)
+    yield api
+    api.run("delete", "namespace", api.namespace, "--wait=false")
+
+
+def build(kind: str, spec: Object, name: str = "probe") -> Object:
+    return {"apiVersion": "shoal.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def model(name: str = "probe", columns: list[str] | None = None, source: Object | None = None, **more: Any) -> Object:
+    dbscan = {"eps": 0.5, **more.pop("dbscan", {})}
+    held = {"uri": "s3://data/points.parquet", **({"columns": columns} if columns else {}), **(source or {})}
+    return build("ClusteringModel", {"source": held, "algorithm": {"dbscan": dbscan}, **more}, name)
+
+
+def deployment(name: str = "probe", **more: Any) -> Object:
+    return build("ClusteringDeployment", {"modelRef": {"name": "towns"}, **more}, name)
+
+
+def version(**more: Any) -> Object:
+    spec = {
+        "modelRef": {"name": "towns"},
+        "version": 1,
+        "trainingHash": "0123abcd",
+        "artifact": {"uri": "s3://models/a", "digest": f"sha256:{'0' * 64}", "bytes": 10},
+        "algorithm": {"dbscan": {"eps": 0.5}},
+        "schema": {"columns": [{"name": "x", "dtype": "double"}]},
+        "metrics": {"rows": 10, "clusters": 2, "noiseRatio": 0.1, "coreSamples": 5, "fitSeconds": 0.1},
+        "validation": {"verdict": "pass"},
+        **more,
+    }
+    return build("ClusteringModelVersion", spec, "towns-v1")
+
+
+def canary(*steps: Object) -> Object:
+    return deployment(strategy={"canary": {"steps": list(steps)}})
+
+
+ACCEPTED = {
+    "least model": model(),
+    "haversine with two columns": model(columns=["lat", "lon"], dbscan={"metric": "haversine", "eps": 0.006}),
+    "haversine without columns": model(dbscan={"metric": "haversine", "eps": 0.006}),
+    "format told": model(source={"uri": "s3://data/points", "format": "csv"}),
+    "one cluster exactly": model(validation={"minClusters": 1, "maxClusters": 1}),
+    "quantity as a number": model(training={"resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}),
+    "least deployment": deployment(),
+    "blue-green": deployment(strategy={"blueGreen": {}}),
+    "canary": deployment(strategy={"canary": {}}),
+    "level weights": canary({"setWeight": 10}, {"pause": {}}, {"setWeight": 10}, {"setWeight": 100}),
+    "gateway": deployment(traffic={"router": "Gateway", "gateway": {"name": "models"}, "hostnames": ["a.example"]}),
+    "a version by number": deployment(modelRef={"name": "towns", "version": "12"}),
+    "version": version(),
+}
+
+REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
+    "no strategy": (
+        deployment(strategy={}),
+        ("spec.strategy", "exactly one of blueGreen and canary must be set, not 0"),
+    ),
+    "both strategies": (
+        deployment(strategy={"blueGreen": {}, "canary": {}}),
+        ("spec.strategy", "exactly one of blueGreen and canary must be set, not 2"),
+    ),
+    "step without action": (
+        canary({"setWeight": 10}, {}),
+        ("spec.strategy.canary.steps[1]", "exactly one of setWeight and pause must be set, not 0"),
+    ),
+    "step with two actions": (
+        canary({"setWeight": 10, "pause": {}}),
+        ("spec.strategy.canary.steps[0]", "exactly one of setWeight and pause must be set, not 2"),
+    ),
+    "no steps": (canary(), ("spec.strategy.canary.steps", "at least 1 items")),
+    "pause first": (canary({"pause": {}}, {"setWeight": 10}), ("canary.steps[0] is a pause", "begin with a setWeight")),
+    "falling weights": (
+        canary({"setWeight": 50}, {"pause": {}}, {"setWeight": 20}),
+        ("must never fall", "[50, 20]", "rising order"),
+    ),
+    "weight above 100": (canary({"setWeight": 101}), ("steps[0].setWeight", "100")),
+    "router without gateway": (deployment(traffic={"router": "Gateway"}), ("spec.traffic", "name a Gateway")),
+    "gateway without router": (
+        deployment(traffic={"gateway": {"name": "models"}}),
+        ("traffic.gateway models has no effect", "use router Gateway"),
+    ),
+    "host names without router": (
+        deployment(traffic={"hostnames": ["a.example"]}),
+        ("traffic.hostnames have no effect", "use router Gateway"),
+    ),
+    "unknown router": (deployment(traffic={"router": "Ingress"}), ("spec.traffic.router", '"Service", "Gateway"')),
+    "version that is no number": (
+        deployment(modelRef={"name": "towns", "version": "newest"}),
+        ("spec.modelRef.version", "newest"),
+    ),
+    "negative replicas": (deployment(worker={"replicas": -1}), ("spec.worker.replicas", "-1")),
+    "unknown field": (deployment(worker={"replica": 3}), ('unknown field "spec.worker.replica"',)),
+    "name that no Service can have": (deployment(name="towns.europe"), ("metadata.name", "name of a Service")),
+    "eps of zero": (model(dbscan={"eps": 0}), ("spec.algorithm.dbscan.eps", "greater than 0")),
+    "eps in kilometres": (
+        model(dbscan={"eps": 38, "metric": "haversine"}),
+        ("dbscan.eps 38", "radians", "divide kilometres by 6371"),
+    ),
+    "eps beyond cosine": (model(dbscan={"eps": 2.5, "metric": "cosine"}), ("dbscan.eps 2.5", "at most 2")),
+    "unknown metric": (model(dbscan={"metric": "cityblock"}), ("dbscan.metric", '"cityblock"', '"manhattan"')),
+    "haversine with three columns": (
+        model(columns=["lat", "lon", "population"], dbscan={"metric": "haversine", "eps": 0.006}),
+        ("exactly two source.columns", "not 3", "population"),
+    ),
+    "limits that exclude each other": (
+        model(validation={"minClusters": 5, "maxClusters": 2}),
+        ("minClusters 5 is above validation.maxClusters 2", "lower minClusters or raise"),
+    ),
+    "uri of another kind": (model(source={"uri": "https://a/b.csv"}), ("spec.source.uri", "https://a/b.csv")),
+    "format unknown": (model(source={"uri": "s3://data/points"}), ("set source.format to parquet or csv",)),
+    "no algorithm": (build("ClusteringModel", {"source": {"uri": "s3://a/b.csv"}}), ("spec.algorithm", "Required")),
+    "quantity that is none": (
+        deployment(worker={"resources": {"requests": {"memory": "1 GiB"}}}),
+        ("spec.worker.resources.requests.memory", "1 GiB"),
+    ),
+    "name too long for its versions": (model(name="a" * 64), ("metadata.name", "63 characters", "shorten it")),
+}
+
+
+@pytest.mark.parametrize("manifest", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_a_right_object_is_accepted(api: Api, manifest: Object) -> None:
+    api.accepted(manifest)
+
+
+@pytest.mark.parametrize(("manifest", "told"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_wrong_object_is_refused_with_the_remedy(api: Api, manifest: Object, told: tuple[str, ...]) -> None:
+    text = api.refused(manifest)
+    for part in told:
+        assert part in text
+
+
+def test_a_version_is_a_record(api: Api) -> None:
+    api.must("apply", "-f", "-", stdin=yaml.safe_dump(version()))
+    assert "never changes" in api.refused(version(algorithm={"dbscan": {"eps": 0.6}}))
+    api.accepted(version())
+
+
+def test_a_deployment_stays_with_its_model(api: Api) -> None:
+    api.must("apply", "-f", "-", stdin=yaml.safe_dump(deployment("moved")))
+    text = api.refused(deployment("moved", modelRef={"name": "cities"}))
+    assert "modelRef.name cannot change from towns to cities; create another" in text
+    api.accepted(deployment("moved", modelRef={"name": "towns", "version": "3"}))
+
+
+@pytest.mark.parametrize("way", [(), ("--server-side",)], ids=["client-side apply", "server-side apply"])
+def test_a_change_of_strategy_leaves_nothing_of_the_other_behind(api: Api, way: tuple[str, ...]) -> None:
+    name = f"changed-{len(way)}"
+    for strategy in (None, {"blueGreen": {"steps": 3}}, {"canary": {"steps": [{"setWeight": 5}]}}, {"blueGreen": {}}):
+        manifest = deployment(name, **({"strategy": strategy} if strategy else {}))
+        stored = yaml.safe_load(api.must("apply", *way, "-o", "yaml", "-f", "-", stdin=yaml.safe_dump(manifest)))
+        assert stored["spec"].get("strategy") == strategy
+
+
+def test_defaults_show_in_the_stored_object_and_say_the_same(api: Api) -> None:
+    for kind, manifest in ((ClusteringDeploymentSpec, deployment()), (ClusteringModelSpec, model())):
+        stored = api.accepted(manifest)["spec"]
+        assert stored != manifest["spec"]
+        assert kind.model_validate(stored) == kind.model_validate(manifest["spec"])
+
+
+def test_a_gate_that_is_switched_off_stays_off(api: Api) -> None:
+    stored = api.accepted(deployment(analysis={"latency": {"enabled": False}}))["spec"]
+    analysis = ClusteringDeploymentSpec.model_validate(stored).analysis
+    assert analysis.latency is None
+    assert analysis.error_rate is not None
+
+
+def test_the_scale_subresource_changes_the_workers(api: Api) -> None:
+    api.must("apply", "-f", "-", stdin=yaml.safe_dump(deployment("scaled")))
+    api.must("scale", "cdep/scaled", "--replicas=5")
+    assert api.must("get", "cdep", "scaled", "-o", "jsonpath={.spec.worker.replicas}") == "5"
+
+
+def test_kubectl_lists_the_kinds_by_their_short_names_and_category(api: Api) -> None:
+    api.must("apply", "-f", "-", stdin=yaml.safe_dump(version()))
+    row = api.must("get", "cmv").splitlines()
+    assert row[0].split() == ["NAME", "MODEL", "VERSION", "STATE", "CLUSTERS", "NOISE", "AGE"]
+    assert row[1].split()[:3] == ["towns-v1", "towns", "1"]
+    assert "clusteringmodelversion.shoal.dev/towns-v1" in api.must("get", "shoal", "-o", "name")
+
+
+def test_explain_tells_what_a_field_does(api: Api) -> None:
+    told = api.must("explain", "cdep.spec.strategy.canary")
+    assert "steps" in told
+    assert "Weights (never falling) and pauses, in order." in " ".join(told.split())
+
+
+@pytest.mark.parametrize("file", sorted(Path(REPOSITORY, "examples").rglob("*.yaml")), ids=lambda file: file.name)
+def test_the_examples_are_accepted_as_printed(api: Api, file: Path) -> None:
+    api.must("apply", "--dry-run=server", "-f", str(file))
