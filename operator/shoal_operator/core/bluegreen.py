@@ -1,0 +1,28 @@
+"""Blue-green as a schedule: a full second pool, then traffic in equal steps.
+
+Called by core.rollout. Pure arithmetic.
+"""
+
+from __future__ import annotations
+
+from shoal_operator.api.deployment import BlueGreen
+from shoal_operator.core.steps import Schedule, Step
+
+
+def build_blue_green(strategy: BlueGreen) -> Schedule:
+    """Turn the strategy into steps; the last weight, 100, belongs to the promotion.
+
+    At 100 % stable gets no calls to compare with, so there is nothing to hold for; the replaced pool stands by for
+    the scale-down delay instead.
+
+    >>> [step.weight for step in build_blue_green(BlueGreen(steps=5)).steps]
+    [20, 40, 60, 80]
+    >>> build_blue_green(BlueGreen(steps=2, interval_seconds=7, auto_promotion=False)).steps
+    (Step(weight=0, hold_seconds=None), Step(weight=50, hold_seconds=7.0))
+    """
+    waiting = () if strategy.auto_promotion else (Step(0, None),)
+    rising = tuple(
+        Step(round(100 * number / strategy.steps), float(strategy.interval_seconds))
+        for number in range(1, strategy.steps)
+    )
+    return Schedule((*waiting, *rising), strategy.scale_down_delay_seconds, full_pool=True)

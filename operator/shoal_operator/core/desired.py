@@ -1,0 +1,134 @@
+"""Builds what should exist for a deployment, and finds what should not any more.
+
+Called by core.rollout once the decision is made. Invariants: a pool is never smaller than its routed weight needs;
+nothing is deleted that the router may still send calls to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, RetiringRevision, Revision
+from shoal_operator.core import names
+from shoal_operator.core.facts import instant, is_deleting, key_of, label_of, name_of, text_at, uid_of
+from shoal_operator.core.manifests.budget import build_budget
+from shoal_operator.core.manifests.workload import build_workload
+from shoal_operator.core.plan import Action, Apply, Delete
+from shoal_operator.core.pools import pods_needed
+from shoal_operator.core.progress import Progress
+from shoal_operator.core.routing import Arrangement
+from shoal_operator.core.snapshot import DeploymentSnapshot, RawObject
+from shoal_operator.core.steps import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What building needs to know."""
+
+    snapshot: DeploymentSnapshot
+    spec: ClusteringDeploymentSpec
+    schedule: Schedule
+    progress: Progress
+    arrangement: Arrangement | None
+
+
+def build_objects(scene: Scene) -> tuple[Action, ...]:
+    """Return every wanted object; pools before a weight that rises, a weight that falls before anything else."""
+    deployment = scene.snapshot.deployment
+    pools: list[Action] = []
+    for revision, size in _sizes(scene):
+        workload = build_workload(
+            deployment,
+            revision,
+            size,
+            scene.spec.model_ref.name,
+            scene.spec.progress_deadline_seconds,
+            scene.snapshot.defaults,
+        )
+        pools.append(Apply(workload))
+        if size > 1:
+            pools.append(Apply(build_budget(deployment, revision.revision)))
+    if scene.arrangement is None:
+        return tuple(pools)
+    routing = scene.arrangement.actions
+    rising = scene.progress.weight > scene.arrangement.actual_weight
+    return (*pools, *routing) if rising else (*routing, *pools)
+
+
+def still_retiring(scene: Scene, now: datetime) -> tuple[RetiringRevision, ...]:
+    """Return the replaced revisions that stay: not due yet, or still routed to."""
+    routed = scene.arrangement.routed if scene.arrangement else frozenset()
+    return tuple(
+        item for item in scene.progress.retiring if item.revision in routed or now < (instant(item.until) or now)
+    )
+
+
+def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
+    """Return the deletion of owned objects that nothing wants any more; routing first, then pools.
+
+    `due` are the revisions that have just left the retiring ones.
+    """
+    progress, arrangement = scene.progress, scene.arrangement
+    if arrangement is None:
+        return ()
+    living = {item.revision for item in (progress.stable, progress.candidate, *progress.retiring) if item}
+    keep = living | arrangement.routed
+    # Without a stable revision, pools that status does not know may be what serves: they stay until one is found.
+    forgotten = progress.stable is None
+    large = {revision.revision for revision, size in _sizes(scene) if size > 1}
+    retiring = {item.revision for item in progress.retiring}
+
+    def unwanted(raw: RawObject) -> bool:
+        revision = label_of(raw, names.REVISION) or text_at(raw, "spec", "selector", names.REVISION)
+        return revision not in keep and (not forgotten or revision in due)
+
+    removals = [
+        *_unused_routing(scene, unwanted_services=[item for item in scene.snapshot.services if unwanted(item)]),
+        *(_delete(item, "Deployment") for item in scene.snapshot.workloads if unwanted(item)),
+        *(
+            _delete(item, "PodDisruptionBudget")
+            for item in scene.snapshot.budgets
+            if label_of(item, names.REVISION) not in large | retiring
+        ),
+    ]
+    return tuple(item for item in removals if item)
+
+
+def _unused_routing(scene: Scene, unwanted_services: list[RawObject]) -> list[Delete | None]:
+    """Return the Services and routes to remove; those of the other router go once this one is in force."""
+    snapshot, arrangement = scene.snapshot, scene.arrangement
+    router = names.router(name_of(snapshot.deployment))
+    pools = [item for item in snapshot.services if name_of(item) != router]
+    if scene.spec.traffic.router == "Gateway":
+        removals = [_delete(item, "Service") for item in pools if item in unwanted_services]
+        if arrangement is not None and arrangement.settled:
+            removals += [_delete(item, "Service") for item in snapshot.services if name_of(item) == router]
+        return removals
+    if arrangement is None or not arrangement.settled:
+        return []
+    routes = [_delete(item, "GRPCRoute") for item in snapshot.routes]
+    # The route goes a pass before its backends.
+    return routes or [_delete(item, "Service") for item in pools]
+
+
+def _sizes(scene: Scene) -> list[tuple[Revision, int]]:
+    """Return how many pods each served revision should have."""
+    progress, replicas = scene.progress, scene.spec.worker.replicas
+    if progress.candidate is None:
+        return [(progress.stable, replicas)] if progress.stable else []
+    if progress.stable is None:
+        return [(progress.candidate, replicas)]
+    steps = scene.schedule.steps
+    step = progress.step or 0
+    target = steps[step].weight if step < len(steps) else 100
+    actual = scene.arrangement.actual_weight if scene.arrangement else 0
+    size = max(
+        pods_needed(weight, replicas, full_pool=scene.schedule.full_pool)
+        for weight in (target, progress.weight, actual)
+    )
+    return [(progress.stable, replicas), (progress.candidate, size)]
+
+
+def _delete(raw: RawObject, kind: str) -> Delete | None:
+    return None if is_deleting(raw) else Delete(key_of(raw, kind), uid_of(raw))

@@ -1,0 +1,114 @@
+"""What a rollout remembers from pass to pass: the part of status that cannot be observed.
+
+Read by every rollout decision, changed by core.transitions only. Invariant: whatever a status holds, what is read
+from it is consistent: no weight without a candidate, no candidate that is the stable revision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from shoal_operator.api.deployment import BlockedRevision, ClusteringDeploymentStatus, RetiringRevision, Revision
+from shoal_operator.core import names
+from shoal_operator.core.facts import annotation_of, instant, mapping_at
+from shoal_operator.core.snapshot import RawObject
+from shoal_operator.core.versions import KnownVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a deployment stands between its revisions."""
+
+    stable: Revision | None = None
+    candidate: Revision | None = None
+    retiring: tuple[RetiringRevision, ...] = ()
+    blocked: tuple[BlockedRevision, ...] = ()
+    weight: int = 0
+    """What the router is told to give the candidate; raised only once its pods can bear it."""
+    step: int | None = None
+    """Index into the schedule; its length while promoting."""
+    step_count: int | None = None
+    step_started_at: datetime | None = None
+    window_started_at: datetime | None = None
+    progressed_at: datetime | None = None
+    user_paused: bool = False
+    failure_paused: str | None = None
+    handled_commands: tuple[str, ...] = ()
+
+    def without_candidate(self) -> Progress:
+        """Return the same without anything that concerns a candidate: all traffic is stable's."""
+        return replace(
+            self,
+            candidate=None,
+            weight=0,
+            step=None,
+            step_count=None,
+            step_started_at=None,
+            window_started_at=None,
+            progressed_at=None,
+            failure_paused=None,
+        )
+
+
+def read_status(deployment: RawObject) -> ClusteringDeploymentStatus:
+    """Read a status; one that cannot be read counts as absent."""
+    try:
+        return ClusteringDeploymentStatus.model_validate(mapping_at(deployment, "status"))
+    except ValidationError:
+        return ClusteringDeploymentStatus()
+
+
+def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, known: Iterable[KnownVersion]) -> Progress:
+    """Return what is remembered; the durable record stands in for a stable revision that status does not name."""
+    stable = status.stable or _recorded_stable(deployment, known)
+    progress = Progress(
+        stable=stable,
+        candidate=status.candidate,
+        retiring=tuple(status.retiring),
+        blocked=tuple(status.blocked_versions),
+        weight=status.weight,
+        step=status.step,
+        step_count=status.step_count,
+        step_started_at=instant(status.step_started_at),
+        window_started_at=instant(status.window_started_at),
+        progressed_at=instant(status.progressed_at),
+        user_paused=status.user_paused,
+        failure_paused=status.failure_paused,
+        handled_commands=tuple(status.handled_commands),
+    )
+    candidate = progress.candidate
+    if candidate is None or (stable is not None and candidate.revision == stable.revision):
+        progress = progress.without_candidate()
+    living = {item.revision for item in (progress.stable, progress.candidate) if item}
+    return replace(progress, retiring=tuple(item for item in progress.retiring if item.revision not in living))
+
+
+def read_record(deployment: RawObject) -> Revision | None:
+    """Return the durable record of the stable revision, if there is one that can be read."""
+    try:
+        return Revision.model_validate_json(annotation_of(deployment, names.STABLE_RECORD))
+    except ValidationError:
+        return None
+
+
+def write_record(revision: Revision) -> str:
+    """Return the durable record of a revision."""
+    return json.dumps(revision_only(revision).to_wire(), sort_keys=True, separators=(",", ":"))
+
+
+def revision_only(revision: Revision) -> Revision:
+    """Return the bundle alone, without why or until when it stands in a list."""
+    return Revision(**{name: getattr(revision, name) for name in Revision.model_fields})
+
+
+def _recorded_stable(deployment: RawObject, known: Iterable[KnownVersion]) -> Revision | None:
+    record = read_record(deployment)
+    if record is None:
+        return None
+    exists = any(version.number == record.version and version.digest == record.digest for version in known)
+    return record if exists else None

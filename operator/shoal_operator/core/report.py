@@ -1,0 +1,105 @@
+"""Reads the report that a training or serving container leaves in its termination message.
+
+Called by core.training and core.diagnosis. The report is untrusted: whoever controls the training data or the image
+may write it. Invariant: what comes out is bounded, printable and of known types, or it is None.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from shoal_operator.api.meta import Reason, StatusModel
+from shoal_operator.api.version import Artifact, Schema, ValidationReport, VersionMetrics
+from shoal_operator.core.facts import printable
+
+_LIMIT_BYTES = 4096
+"""What the kubelet keeps of a termination message."""
+
+_FAILURES = frozenset(
+    {
+        Reason.SOURCE_UNREADABLE,
+        Reason.SOURCE_FORMAT_INVALID,
+        Reason.COLUMN_MISSING,
+        Reason.COLUMN_NOT_NUMERIC,
+        Reason.DATA_INVALID,
+        Reason.PARAMETERS_INVALID,
+        Reason.STORE_UNAVAILABLE,
+        Reason.CREDENTIALS_REJECTED,
+        Reason.OUT_OF_MEMORY,
+        Reason.TRAINING_FAILED,
+        Reason.ARTIFACT_REFUSED,
+    }
+)
+
+Line = Annotated[str, AfterValidator(lambda text: printable(text, 600))]
+Word = Annotated[str, AfterValidator(lambda text: printable(text, 120))]
+
+
+def _known(word: object) -> object:
+    """Reduce a reason that we do not know to the general one: a condition's reason is never a foreign text."""
+    return word if word in _FAILURES else Reason.TRAINING_FAILED
+
+
+class TrainingSuccess(StatusModel):
+    """What a training that ended well reports."""
+
+    outcome: Literal["Succeeded"]
+    artifact: Artifact
+    schema_: Schema = Field(alias="schema")
+    metrics: VersionMetrics
+    validation: ValidationReport
+    framework_versions: Annotated[dict[str, Word], Field(max_length=32)] = Field(default_factory=dict)
+
+
+class ContainerFailure(StatusModel):
+    """What a container that cannot do its work reports."""
+
+    outcome: Literal["Failed"]
+    reason: Annotated[Reason, BeforeValidator(_known)] = Reason.TRAINING_FAILED
+    field: Word = ""
+    value: Word = ""
+    message: Line = ""
+    remedy: Line = ""
+    transient: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The failure in one line: field, value, message, remedy."""
+        place = f"{self.field}: " if self.field else ""
+        value = f" (it is {self.value!r})" if self.value else ""
+        remedy = f". {self.remedy}" if self.remedy else ""
+        return f"{place}{self.message or self.reason}{value}{remedy}"
+
+
+Report = TypeVar("Report")
+
+_SUCCESS = TypeAdapter(TrainingSuccess)
+_FAILURE = TypeAdapter(ContainerFailure)
+
+
+def read_success(message: str, store_uri: str) -> TrainingSuccess | None:
+    """Read the report of a training that ended well; None where it is not one.
+
+    The artifact must lie where this operator told the training to put it: a report cannot make a deployment load
+    files from somewhere else.
+    """
+    report = _read(_SUCCESS, message)
+    if report is None or not report.artifact.uri.startswith(f"{store_uri.rstrip('/')}/artifacts/"):
+        return None
+    return report
+
+
+def read_failure(message: str) -> ContainerFailure | None:
+    """Read the report of a container that failed; None where it is not one."""
+    return _read(_FAILURE, message)
+
+
+def _read(adapter: TypeAdapter[Report], message: str) -> Report | None:
+    if len(message.encode()) > _LIMIT_BYTES:
+        return None
+    try:
+        return adapter.validate_json(message)
+    except ValidationError:
+        return None

@@ -1,0 +1,251 @@
+"""Plans one pass over a ClusteringDeployment: what to remember, what to build, in which order.
+
+`plan_deployment` is called by runtime.controller, `required_secrets` by runtime.store. Invariant: create new, verify,
+move weight, drain, delete; a plan that is cut off anywhere leaves the served version served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus, Revision
+from shoal_operator.api.meta import Reason
+from shoal_operator.core import facts, gateway_router, names, service_router
+from shoal_operator.core.bluegreen import build_blue_green
+from shoal_operator.core.canary import build_canary
+from shoal_operator.core.commands import clear_commands, read_commands
+from shoal_operator.core.conditions import Problem, build_conditions
+from shoal_operator.core.desired import Scene, build_objects, find_removals, still_retiring
+from shoal_operator.core.manifests.workload import pool_selector
+from shoal_operator.core.plan import Label, Plan, StatusWrite
+from shoal_operator.core.pools import supported_weight
+from shoal_operator.core.progress import Progress, read_progress, read_record, read_status, write_record
+from shoal_operator.core.revision import select_revision
+from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
+from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
+from shoal_operator.core.steps import Schedule
+from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
+from shoal_operator.core.transitions import Decision, Facts, decide
+from shoal_operator.core.versions import known_versions
+
+_KIND = "ClusteringDeployment"
+_LOOK_AGAIN_SECONDS = 30.0
+_RECORDING_SECONDS = 2.0
+
+
+def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
+    """Plan one pass over a ClusteringDeployment."""
+    deployment = snapshot.deployment
+    if facts.is_deleting(deployment):
+        return Plan()
+    status = read_status(deployment)
+    progress = read_progress(deployment, status, known_versions(snapshot.versions))
+    try:
+        spec = ClusteringDeploymentSpec.model_validate(facts.at(deployment, "spec"))
+    except ValidationError as error:
+        return _refuse(snapshot, status, progress, Problem(Reason.INVALID_SPEC, facts.refusal(error)), now)
+    return _Pass(snapshot, now, spec, status, progress, build_schedule(spec)).plan()
+
+
+def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:  # noqa: ARG001, as for models
+    """Return the names of the Secrets that serving this deployment needs."""
+    return frozenset({defaults.store_secret_name} if defaults.store_secret_name else ())
+
+
+def build_schedule(spec: ClusteringDeploymentSpec) -> Schedule:
+    """Return the spec's strategy as steps; the spec has exactly one."""
+    if spec.strategy.blue_green is not None:
+        return build_blue_green(spec.strategy.blue_green)
+    if spec.strategy.canary is not None:
+        return build_canary(spec.strategy.canary)
+    raise AssertionError("Strategy validates that exactly one of its fields is set")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One pass: its facts, and the parts of its plan."""
+
+    snapshot: DeploymentSnapshot
+    now: datetime
+    spec: ClusteringDeploymentSpec
+    status: ClusteringDeploymentStatus
+    observed: Progress
+    schedule: Schedule
+
+    def plan(self) -> Plan:
+        """Decide, then build everything that the decision wants to exist."""
+        deployment = self.snapshot.deployment
+        commands = read_commands(deployment, self.observed.handled_commands)
+        wanted = self._wanted()
+        decision = decide(
+            Facts(
+                spec=self.spec,
+                schedule=self.schedule,
+                snapshot=self.snapshot,
+                arrange=self._arrange,
+                recorded=read_record(deployment),
+                was_held=was_held(self.status),
+                was_ready=was_ready(self.status),
+            ),
+            self.observed,
+            wanted,
+            commands,
+            self.now,
+        )
+        arrangement = self._share(decision.progress)
+        scene = Scene(self.snapshot, self.spec, self.schedule, decision.progress, arrangement)
+        staying = still_retiring(scene, self.now)
+        due = frozenset(item.revision for item in decision.progress.retiring if item not in staying)
+        progress = replace(decision.progress, retiring=staying)
+        decision = replace(decision, progress=progress)
+        scene = replace(scene, progress=progress)
+        actions = (*build_objects(scene), *find_removals(scene, due))
+        if decision.recording is not None:
+            # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
+            return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
+        findings = find(Standing(self.snapshot, self.spec.worker.replicas, decision, arrangement, wanted))
+        status = self._status(decision, arrangement, *summarise(findings))
+        generation = facts.generation_of(deployment)
+        conditions = build_conditions(findings, self.status.conditions, generation, self.now)
+        status = status.model_copy(update={"conditions": conditions})
+        stale_record = progress.stable is not None and read_record(deployment) != progress.stable
+        return Plan(
+            actions=actions,
+            status=StatusWrite(facts.key_of(deployment, _KIND), status.to_wire()),
+            requeue_after=self._requeue_after(decision, wanted),
+            clean_up=(
+                *clear_commands(deployment, commands),
+                *((self._record(progress.stable),) if stale_record and progress.stable else ()),
+                *decision.events,
+                *build_events(findings, self.status),
+            ),
+        )
+
+    def _wanted(self) -> Revision | Problem:
+        """Return the revision that the spec asks for; nothing new starts while a Secret is missing."""
+        wanted = select_revision(self.spec, self.snapshot)
+        missing = sorted(
+            self.snapshot.missing_secrets & required_secrets(self.snapshot.deployment, self.snapshot.defaults)
+        )
+        running = {item.revision for item in (self.observed.stable, self.observed.candidate) if item}
+        if isinstance(wanted, Problem) or not missing or wanted.revision in running:
+            return wanted
+        return Problem(
+            Reason.SECRET_MISSING,
+            f"Secret {', '.join(missing)} with the store's credentials does not exist in namespace "
+            f"{facts.namespace_of(self.snapshot.deployment)}. Create it there; serving goes on by itself then.",
+        )
+
+    def _arrange(self, stable: Revision, candidate: Revision | None, weight: int) -> Arrangement:
+        question = Question(self.snapshot, self.spec, stable, candidate, weight)
+        if self.spec.traffic.router == "Gateway":
+            return gateway_router.arrange(question)
+        return service_router.arrange(question)
+
+    def _share(self, progress: Progress) -> Arrangement | None:
+        """Ask the router for the weight that the candidate's ready pods can bear; None while nothing is to serve."""
+        if progress.stable is None:
+            if progress.candidate is None:
+                return None
+            arrangement = self._arrange(progress.candidate, None, 0)
+            others = arrangement.routed - {progress.candidate.revision}
+            if others and not ready_pods(self.snapshot, progress.candidate):
+                # Something serves that status has forgotten: it goes on until there is a pod to take over.
+                return replace(arrangement, actions=())
+            return arrangement
+        weight = progress.weight
+        if progress.candidate is not None and weight:
+            ready = len(ready_pods(self.snapshot, progress.candidate))
+            weight = min(weight, supported_weight(ready, self.spec.worker.replicas))
+        return self._arrange(progress.stable, progress.candidate, weight)
+
+    def _status(
+        self, decision: Decision, arrangement: Arrangement | None, phase: str, message: str
+    ) -> ClusteringDeploymentStatus:
+        """Write down what must be remembered, and what people want to see."""
+        deployment, progress = self.snapshot.deployment, decision.progress
+        selector = pool_selector(deployment, progress.stable.revision) if progress.stable else {}
+        return ClusteringDeploymentStatus(
+            observed_generation=facts.generation_of(deployment),
+            phase=phase,
+            message=facts.printable(message, 1500),
+            **_remember(progress),
+            actual_weight=arrangement.actual_weight if arrangement and progress.candidate else 0,
+            verdicts=list(decision.verdicts) if progress.candidate or decision.verdicts else [],
+            replicas=len(live_pods(self.snapshot, progress.stable)),
+            ready_replicas=len(ready_pods(self.snapshot, progress.stable)),
+            candidate_replicas=len(live_pods(self.snapshot, progress.candidate)),
+            candidate_ready_replicas=len(ready_pods(self.snapshot, progress.candidate)),
+            selector=",".join(f"{name}={value}" for name, value in selector.items()),
+        )
+
+    def _requeue_after(self, decision: Decision, wanted: Revision | Problem) -> float | None:
+        """Return the seconds to the nearest moment at which this pass would decide otherwise by time alone."""
+        progress = decision.progress
+        moments = [*decision.look_again, *filter(None, (facts.instant(item.until) for item in progress.retiring))]
+        if progress.window_started_at is not None:
+            moments.append(self.now + timedelta(seconds=self.spec.analysis.interval_seconds))
+        if isinstance(wanted, Problem):
+            moments.append(self.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
+        return max(0.05, (min(moments) - self.now).total_seconds()) if moments else None
+
+    def _record(self, revision: Revision) -> Label:
+        """Write the durable record of the stable revision, which outlives status."""
+        deployment = self.snapshot.deployment
+        return Label(
+            facts.key_of(deployment, _KIND),
+            facts.uid_of(deployment),
+            annotations={names.STABLE_RECORD: write_record(revision)},
+        )
+
+
+def _remember(progress: Progress) -> dict[str, Any]:
+    """Return the remembered part of a status."""
+
+    def text(moment: datetime | None) -> str | None:
+        return None if moment is None else facts.timestamp(moment)
+
+    return {
+        "stable": progress.stable,
+        "candidate": progress.candidate,
+        "retiring": list(progress.retiring),
+        "blocked_versions": list(progress.blocked),
+        "weight": progress.weight,
+        "step": progress.step,
+        "step_count": progress.step_count,
+        "step_started_at": text(progress.step_started_at),
+        "window_started_at": text(progress.window_started_at),
+        "progressed_at": text(progress.progressed_at),
+        "user_paused": progress.user_paused,
+        "failure_paused": progress.failure_paused,
+        "handled_commands": list(progress.handled_commands),
+    }
+
+
+def _refuse(
+    snapshot: DeploymentSnapshot,
+    status: ClusteringDeploymentStatus,
+    progress: Progress,
+    problem: Problem,
+    now: datetime,
+) -> Plan:
+    """Leave everything as it is under a spec that cannot be read, and say what is wrong with it."""
+    deployment = snapshot.deployment
+    standing = Standing(snapshot, len(live_pods(snapshot, progress.stable)), Decision(progress), None, wanted=problem)
+    findings = find(standing)
+    generation = facts.generation_of(deployment)
+    phase, message = summarise(findings)
+    told = build_events(findings, status)
+    status = status.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": phase,
+            "message": message,
+            "conditions": build_conditions(findings, status.conditions, generation, now),
+        }
+    )
+    return Plan(status=StatusWrite(facts.key_of(deployment, _KIND), status.to_wire()), clean_up=told)
