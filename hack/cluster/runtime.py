@@ -30,6 +30,11 @@ def images(layout: Layout) -> frozenset[str]:
     return frozenset(run(ctr(layout, "images", "list", "--quiet")).split())
 
 
+def blobs(layout: Layout) -> frozenset[str]:
+    """Return the digests of the contents that the node holds."""
+    return frozenset(run(ctr(layout, "content", "list", "--quiet")).split())
+
+
 def import_archive(layout: Layout, archive: Path) -> None:
     """Bring an image archive in."""
     run(ctr(layout, "images", "import", archive))

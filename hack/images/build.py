@@ -18,7 +18,7 @@ from hack.cluster.binaries import digest
 from hack.cluster.layout import Layout
 from hack.cluster.process import ClusterError, run, succeeds
 from hack.cluster.progress import Steps
-from hack.images import base, wheels
+from hack.images import base, blobs, wheels
 from hack.images.buildah import Buildah
 from hack.images.sources import Requirements
 
@@ -107,7 +107,7 @@ def load_into_node(layout: Layout, steps: Steps, images: list[Image], buildah: B
         if image.name not in present:
             with steps.step(f"loading {image.name}"), tempfile.TemporaryDirectory(dir=layout.cache) as scratch:
                 archive = Path(scratch, "image.tar")
-                buildah.save(image.name, archive)
+                blobs.pack(buildah.export(image.name, image.short), image.name, runtime.blobs(layout), archive)
                 runtime.import_archive(layout, archive)
 
 

@@ -27,14 +27,8 @@ class Buildah:
     def command(self, verb: str, *arguments: str | Path) -> list[str]:
         """Return the whole command line of one buildah command."""
         private = ["unshare", "--mount", "--propagation", "private"]
-        store: list[str | Path] = [
-            "--root",
-            self._folder / "storage",
-            "--runroot",
-            self._folder / "run",
-            "--storage-driver",
-            "overlay",
-        ]
+        storage, run_root = self._folder / "storage", self._folder / "run"
+        store = ["--root", str(storage), "--runroot", str(run_root), "--storage-driver", "overlay"]
         words: tuple[str | Path, ...] = (*private, "buildah", *store, verb, *arguments)
         return [str(word) for word in words]
 
@@ -47,11 +41,16 @@ class Buildah:
         options = ["--isolation", "chroot", "--pull-never", "--layers", "--format", "docker", "--quiet"]
         self.run("bud", *options, "--file", containerfile, "--tag", name, context, log=log)
 
-    def save(self, name: str, archive: Path) -> None:
-        """Write an image to an archive."""
-        archive.unlink(missing_ok=True)
-        policy = ["--signature-policy", str(self._policy)]
-        self.run("push", "--quiet", *policy, name, f"docker-archive:{archive}:{name}")
+    def export(self, name: str, short: str) -> Path:
+        """Write an image into a kept folder of blobs, where only new blobs cost anything; return the folder."""
+        folder = self._folder / "layouts" / short
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "index.json").unlink(missing_ok=True)
+        # The weakest compression is faster than writing the layers as they are.
+        compression = ["--compression-format", "zstd", "--compression-level", "1"]
+        options = ["--quiet", "--format", "oci", "--signature-policy", str(self._policy), *compression]
+        self.run("push", *options, name, f"oci:{folder}:{name}")
+        return folder
 
     def names(self) -> list[str]:
         """Return the names of the images in the store."""
