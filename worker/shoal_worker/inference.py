@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from shoal_proto import inference_pb2 as pb
-from shoal_worker.artifact import FloatArray, LabelArray
+from shoal_worker.artifact import LabelArray
 from shoal_worker.errors import ModelUnknown, RequestInvalid
-from shoal_worker.model import Model
+from shoal_worker.model import Model, PointArray
 
 INPUT_NAME = "points"
 OUTPUT_NAME = "labels"
 DTYPES: dict[str, np.dtype[np.floating[Any]]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4")}
 _CONTENTS = {"FP64": "fp64_contents", "FP32": "fp32_contents"}
 _ID_LIMIT = 1024
+
+Tensor = pb.ModelInferRequest.InferInputTensor
+Values = np.ndarray[tuple[int], np.dtype[np.floating[Any]]]
 
 
 def check_target(model: Model, name: str, version: str) -> None:
@@ -37,8 +40,8 @@ def check_target(model: Model, name: str, version: str) -> None:
         )
 
 
-def read_points(model: Model, request: pb.ModelInferRequest) -> FloatArray:
-    """The request's points as a float64 matrix, as wide as the model's columns and free of NaN and infinity."""
+def read_points(model: Model, request: pb.ModelInferRequest) -> PointArray:
+    """The request's points in their own type, as wide as the model's columns, free of NaN and infinity."""
     tensor = _only_input(request)
     if tensor.datatype not in DTYPES:
         raise RequestInvalid(
@@ -50,7 +53,7 @@ def read_points(model: Model, request: pb.ModelInferRequest) -> FloatArray:
     rows = _checked_rows(model, tensor.shape)
     count = rows * len(model.columns)
     flat = _raw_values(request, tensor, count) if request.raw_input_contents else _typed_values(tensor, count)
-    points = np.ascontiguousarray(flat.reshape(rows, len(model.columns)), dtype=np.float64)
+    points = flat.reshape(rows, len(model.columns))
     if not np.isfinite(points).all():
         row, column = (int(index) for index in np.argwhere(~np.isfinite(points))[0])
         raise RequestInvalid(
@@ -81,7 +84,7 @@ def build_metadata(model: Model) -> pb.ModelMetadataResponse:
     return response
 
 
-def _only_input(request: pb.ModelInferRequest) -> pb.ModelInferRequest.InferInputTensor:
+def _only_input(request: pb.ModelInferRequest) -> Tensor:
     if len(request.inputs) != 1 or request.inputs[0].name != INPUT_NAME:
         raise RequestInvalid(
             f"there must be exactly one input, named {INPUT_NAME!r}",
@@ -115,7 +118,7 @@ def _checked_rows(model: Model, shape: Sequence[int]) -> int:
     return shape[0]
 
 
-def _raw_values(request: pb.ModelInferRequest, tensor: pb.ModelInferRequest.InferInputTensor, count: int) -> np.ndarray:
+def _raw_values(request: pb.ModelInferRequest, tensor: Tensor, count: int) -> Values:
     if len(request.raw_input_contents) != 1 or tensor.HasField("contents"):
         raise RequestInvalid(
             "values must come once, in one entry",
@@ -135,7 +138,7 @@ def _raw_values(request: pb.ModelInferRequest, tensor: pb.ModelInferRequest.Infe
     return np.frombuffer(raw, dtype=dtype)
 
 
-def _typed_values(tensor: pb.ModelInferRequest.InferInputTensor, count: int) -> np.ndarray:
+def _typed_values(tensor: Tensor, count: int) -> Values:
     wanted = _CONTENTS[tensor.datatype]
     foreign = [field.name for field, _ in tensor.contents.ListFields() if field.name != wanted]
     if foreign:

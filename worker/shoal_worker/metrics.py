@@ -36,7 +36,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # One more series per counter would only tell when this process started.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(

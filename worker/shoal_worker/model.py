@@ -6,13 +6,15 @@ Predicting changes nothing, so any number of threads may share one Model.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from shoal_engine import Predictor
-from shoal_worker.artifact import Artifact, FloatArray, LabelArray
+from shoal_worker.artifact import Artifact, LabelArray
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
 
+PointArray = np.ndarray[tuple[int, int], np.dtype[np.floating[Any]]]
 # Rows between two looks at whether the answer is still wanted: a few milliseconds of work.
 CHUNK_ROWS = 4096
 
@@ -28,7 +30,7 @@ class Model:
     clusters: int
     predictor: Predictor
 
-    def predict(self, points: FloatArray, cancelled: Callable[[], bool]) -> LabelArray:
+    def predict(self, points: PointArray, cancelled: Callable[[], bool]) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
         rows = len(points)
         if rows <= CHUNK_ROWS:

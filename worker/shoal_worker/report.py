@@ -14,7 +14,7 @@ import structlog
 from shoal_worker.errors import WorkerError, shorten
 
 REPORT_LIMIT = 4000
-_TEXT_LIMITS = (1000, 300, 80)
+_TEXT_LIMITS = (1000, 500, 200)
 
 _log = structlog.get_logger(__name__)
 
@@ -33,14 +33,19 @@ def failure_report(error: WorkerError) -> dict[str, Any]:
 
 
 def encode_report(report: Mapping[str, Any]) -> bytes:
-    """Serialize within the limit: texts are cut first, then a long list of columns."""
-    for limit in _TEXT_LIMITS:
-        encoded = json.dumps(_cut(report, limit), ensure_ascii=True, separators=(",", ":")).encode("ascii")
-        if len(encoded) <= REPORT_LIMIT:
-            return encoded
-    # Only a schema of very many columns gets here: the manifest in the store has the whole of it.
-    schema = {"columns": list(report.get("schema", {}).get("columns", []))[:16], "truncated": True}
-    return json.dumps(_cut({**report, "schema": schema}, _TEXT_LIMITS[-1]), separators=(",", ":")).encode("ascii")
+    """Serialize within the limit.
+
+    A failure's texts are cut. A success keeps each value whole, since a cut URI or column name would be another one;
+    of a schema too long for it the first columns are told, and the manifest in the store has them all.
+    """
+    if "schema" not in report:
+        return next(encoded for limit in _TEXT_LIMITS if len(encoded := _encode(_cut(report, limit))) <= REPORT_LIMIT)
+    columns = list(report["schema"]["columns"])
+    encoded = _encode(report)
+    while len(encoded) > REPORT_LIMIT and columns:
+        columns.pop()
+        encoded = _encode({**report, "schema": {"columns": columns, "truncated": True}})
+    return encoded
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
@@ -60,11 +65,9 @@ def clear_report(path: Path) -> None:
         _log.warning("report not cleared", path=str(path), message=str(error))
 
 
-def _cut(value: Any, limit: int) -> Any:
-    if isinstance(value, str):
-        return shorten(value, limit)
-    if isinstance(value, Mapping):
-        return {key: _cut(item, limit) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_cut(item, limit) for item in value]
-    return value
+def _encode(report: Mapping[str, Any]) -> bytes:
+    return json.dumps(report, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _cut(report: Mapping[str, Any], limit: int) -> dict[str, Any]:
+    return {key: shorten(value, limit) if isinstance(value, str) else value for key, value in report.items()}

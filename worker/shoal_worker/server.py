@@ -5,7 +5,6 @@ NOT_SERVING, keep serving for the drain delay, refuse new calls and let those in
 """
 
 import asyncio
-import os
 import signal
 from contextlib import suppress
 
@@ -16,21 +15,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from shoal_proto import inference_pb2 as pb
-from shoal_proto.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from shoal_worker.cache import load_artifact
-from shoal_worker.dispatch import Dispatcher
-from shoal_worker.errors import WorkerError
+from shoal_worker.dispatch import Dispatcher, available_cpus
+from shoal_worker.errors import SettingsInvalid, StoreUnavailable, WorkerError
 from shoal_worker.metrics import Metrics
 from shoal_worker.model import Model, build_model
 from shoal_worker.probes import Heartbeat, build_probe_app
 from shoal_worker.report import clear_report, failure_report, write_report
-from shoal_worker.servicer import InferenceServicer
+from shoal_worker.servicer import INFERENCE_SERVICE, InferenceServicer, build_handler
 from shoal_worker.settings import ServeSettings
 from shoal_worker.state import ServingState
 from shoal_worker.store import open_store
 
-INFERENCE_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _FIRST_RETRY_SECONDS = 0.5
 
@@ -44,11 +40,15 @@ class WorkerServer:
         self._settings = settings
         self._state = ServingState()
         self._metrics = Metrics()
-        threads = settings.threads or len(os.sched_getaffinity(0))
+        threads = settings.threads or available_cpus()
         self._dispatcher = Dispatcher(threads=threads, max_in_flight=settings.max_in_flight)
         self._metrics.watch_load(lambda: self._dispatcher.in_flight, lambda: self._dispatcher.queue_length)
         self._health = health.HealthServicer()
         self._heartbeat = Heartbeat()
+        self._http = web.AppRunner(build_probe_app(self._state, self._metrics, self._heartbeat), access_log=None)
+        self._grpc = grpc.aio.server(
+            options=_channel_options(settings), maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight)
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = 0
         self.metrics_port = 0
@@ -57,32 +57,29 @@ class WorkerServer:
         """Open both ports, not ready yet."""
         await self._set_health(serving=False)
         self._tasks.append(asyncio.create_task(self._heartbeat.beat()))
-        self._http = web.AppRunner(build_probe_app(self._state, self._metrics, self._heartbeat), access_log=None)
         await self._http.setup()
-        site = web.TCPSite(self._http, self._settings.bind_address, self._settings.metrics_port)
-        await site.start()
+        try:
+            await web.TCPSite(self._http, self._settings.bind_address, self._settings.metrics_port).start()
+        except OSError as error:
+            raise _port_taken("SHOAL_METRICS_PORT", self._settings.metrics_port) from error
         self.metrics_port = self._http.addresses[0][1]
-        self._grpc = grpc.aio.server(
-            options=_channel_options(self._settings),
-            maximum_concurrent_rpcs=max(1024, 4 * self._settings.max_in_flight),
+        servicer = InferenceServicer(
+            self._state, self._dispatcher, self._metrics, max_request_seconds=self._settings.max_request_seconds
         )
-        add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            InferenceServicer(
-                self._state,
-                self._dispatcher,
-                self._metrics,
-                max_request_seconds=self._settings.max_request_seconds,
-            ),
-            self._grpc,
-        )
+        self._grpc.add_generic_rpc_handlers((build_handler(servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection([INFERENCE_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME], self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port(f"{self._settings.bind_address}:{self._settings.grpc_port}")
+        reflection.enable_server_reflection(
+            [INFERENCE_SERVICE.full_name, HEALTH_SERVICE, reflection.SERVICE_NAME], self._grpc
+        )
+        try:
+            self.grpc_port = self._grpc.add_insecure_port(f"{self._settings.bind_address}:{self._settings.grpc_port}")
+        except RuntimeError as error:
+            raise _port_taken("SHOAL_GRPC_PORT", self._settings.grpc_port) from error
         await self._grpc.start()
         _log.info("listening", grpc_port=self.grpc_port, metrics_port=self.metrics_port)
 
     async def load(self) -> None:
-        """Load and verify the model, then turn ready. Transient failures are retried for as long as it takes."""
+        """Load and verify the model, then turn ready. An outage of the store is waited for as long as it takes."""
         pause = _FIRST_RETRY_SECONDS
         while True:
             try:
@@ -92,7 +89,8 @@ class WorkerServer:
                 self._state.record_failure(f"{error.reason}: {error}")
                 write_report(self._settings.report_path, failure_report(error))
                 _log.error("artifact not loaded", reason=error.reason, message=str(error), transient=error.transient)
-                if not error.transient:
+                # Only an outage is worth waiting for in place; the rest ends, for the pod's status to tell.
+                if not (error.transient and isinstance(error, StoreUnavailable)):
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._settings.load_retry_seconds)
@@ -124,7 +122,7 @@ class WorkerServer:
     async def _set_health(self, *, serving: bool) -> None:
         answers = health_pb2.HealthCheckResponse
         status = answers.SERVING if serving else answers.NOT_SERVING
-        for service in ("", INFERENCE_SERVICE):
+        for service in ("", INFERENCE_SERVICE.full_name):
             await self._health.set(service, status)
 
 
@@ -139,10 +137,11 @@ async def serve(settings: ServeSettings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     server = WorkerServer(settings)
-    await server.start()
-    loading = asyncio.create_task(server.load())
-    stopping = asyncio.create_task(stop.wait())
+    loading = stopping = None
     try:
+        await server.start()
+        loading = asyncio.create_task(server.load())
+        stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done() and loading.exception() is not None:
             return 1
@@ -150,9 +149,14 @@ async def serve(settings: ServeSettings) -> int:
         await server.drain(hurry)
         return 0
     finally:
-        loading.cancel()
-        stopping.cancel()
+        for task in (loading, stopping):
+            if task:
+                task.cancel()
         await server.close()
+
+
+def _port_taken(field: str, port: int) -> SettingsInvalid:
+    return SettingsInvalid("the port cannot be opened", field=field, value=port, remedy="Choose a free port above 1023")
 
 
 def _load_model(settings: ServeSettings) -> Model:

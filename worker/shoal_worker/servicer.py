@@ -7,19 +7,22 @@ traceback. A ModelInfer call is counted exactly once. No numbers are looked at h
 # ruff: noqa: N802, ARG002 - names and signatures are those of the generated base class
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
 import grpc
 import numpy as np
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 
 from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
 from shoal_worker.dispatch import Cancelled, Dispatcher
-from shoal_worker.errors import ModelNotReady, RequestRefused, shorten
+from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
 from shoal_worker.inference import build_metadata, build_response, check_target, read_points
 from shoal_worker.metrics import Metrics
 from shoal_worker.model import Model
@@ -28,11 +31,21 @@ from shoal_worker.state import ServingState
 SERVER_NAME = "shoal-worker"
 # A status message travels in a header, whose size is limited.
 _MESSAGE_LIMIT = 1000
+_PROTOCOL_REMEDY = "Send a message of inference.proto, the Open Inference Protocol v2"
+
+INFERENCE_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 
 _log = structlog.get_logger(__name__)
 
 
 Context = grpc.aio.ServicerContext[Message, Message]
+
+
+@dataclass(frozen=True, slots=True)
+class _Malformed:
+    """Stands for a request whose bytes are no message."""
+
+    problem: str
 
 
 class InferenceServicer(GRPCInferenceServiceServicer):
@@ -45,6 +58,20 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._max_request_seconds = max_request_seconds
+
+    def guard(self, name: str) -> Callable[[Message | _Malformed, Context], Awaitable[Message]]:
+        """The method of that name, behind a check that there is a request at all."""
+        method = getattr(self, name)
+
+        async def guarded(request: Message | _Malformed, context: Context) -> Message:
+            if isinstance(request, _Malformed):
+                if name == "ModelInfer":
+                    self._metrics.record_call("INVALID_ARGUMENT", 0)
+                await _abort(context, RequestInvalid(request.problem, field=name, remedy=_PROTOCOL_REMEDY))
+            answer: Message = await method(request, context)
+            return answer
+
+        return guarded
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
         """Whoever reads the answer knows that the event loop turns."""
@@ -103,6 +130,29 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             await context.abort(grpc.StatusCode.INTERNAL, "internal error of the worker; its log has the details")
         finally:
             self._metrics.record_call(code, time.perf_counter() - started)
+
+
+def build_handler(servicer: InferenceServicer) -> grpc.GenericRpcHandler:
+    """Bind the service's methods. Unlike generated code it answers bytes that do not parse with INVALID_ARGUMENT."""
+    methods = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            servicer.guard(method.name),
+            request_deserializer=_tolerant(GetMessageClass(method.input_type)),
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+        for method in INFERENCE_SERVICE.methods
+    }
+    return grpc.method_handlers_generic_handler(INFERENCE_SERVICE.full_name, methods)
+
+
+def _tolerant(kind: type[Message]) -> Callable[[bytes], Message | _Malformed]:
+    def parse(content: bytes) -> Message | _Malformed:
+        try:
+            return kind.FromString(content)
+        except DecodeError as error:
+            return _Malformed(str(error))
+
+    return parse
 
 
 def _answer(

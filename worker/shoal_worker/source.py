@@ -5,6 +5,7 @@ columns that exist. Memory is claimed once, after rows x columns was checked aga
 batches into it, so a small file cannot unfold into a large one unnoticed.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -22,6 +23,8 @@ from shoal_worker.spec import SourceFormat, SourceSpec
 
 _BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 4 << 20
+# Arrow tells the column by its position in the file only.
+_CSV_CONVERSION = re.compile(r"In CSV column #(\d+): .*conversion error.*: invalid value (.*)")
 _SHOWN_COLUMNS = 20
 _COLUMNS_FIELD = "spec.source.columns"
 _URI_FIELD = "spec.source.uri"
@@ -72,7 +75,7 @@ def read_table(content: bytes, source: SourceSpec, *, max_rows: int, max_bytes: 
     try:
         opened = (_open_parquet if file_format == "parquet" else _open_csv)(content, source.columns)
         points = _collect(opened, max_rows=max_rows, max_bytes=max_bytes)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceInvalid(
             f"the object is not readable as {file_format}: {shorten(str(error).partition(chr(10))[0], 300)}",
             reason="SourceFormatInvalid",
@@ -87,7 +90,7 @@ def read_table(content: bytes, source: SourceSpec, *, max_rows: int, max_bytes: 
 
 
 def _open_parquet(content: bytes, wanted: tuple[str, ...] | None) -> _Opened:
-    file = pa.parquet.ParquetFile(pa.BufferReader(content))
+    file = pa.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     columns = _choose(file.schema_arrow, wanted)
     batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=[column.name for column in columns])
     return _Opened(columns, file.metadata.num_rows, batches)
@@ -99,10 +102,27 @@ def _open_csv(content: bytes, wanted: tuple[str, ...] | None) -> _Opened:
     schema = pa.csv.open_csv(pa.BufferReader(content), read_options=options).schema  # type: ignore[arg-type]  # stubs
     columns = _choose(schema, wanted)
     names = [column.name for column in columns]
-    convert = pa.csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, pa.float64()))
+    batches = _csv_batches(content, options, chosen=names, present=schema.names)
+    return _Opened(tuple(Column(name=name, dtype="float64") for name in names), None, batches)
+
+
+def _csv_batches(
+    content: bytes, options: pa.csv.ReadOptions, *, chosen: list[str], present: list[str]
+) -> Iterator[pa.RecordBatch]:
+    convert = pa.csv.ConvertOptions(include_columns=chosen, column_types=dict.fromkeys(chosen, pa.float64()))
     buffer = pa.BufferReader(content)
-    reader = pa.csv.open_csv(buffer, read_options=options, convert_options=convert)  # type: ignore[arg-type]  # stubs
-    return _Opened(tuple(Column(name=name, dtype="float64") for name in names), None, reader)
+    try:
+        yield from pa.csv.open_csv(buffer, read_options=options, convert_options=convert)  # type: ignore[arg-type]  # stubs
+    except pa.ArrowInvalid as error:
+        if not (match := _CSV_CONVERSION.match(str(error))):
+            raise
+        raise SourceInvalid(
+            f"a value is not a number: {shorten(match[2])}",
+            reason="ColumnNotNumeric",
+            field=_COLUMNS_FIELD,
+            value=present[int(match[1])],
+            remedy="Correct the value, or leave the column out",
+        ) from None
 
 
 def _choose(schema: pa.Schema, wanted: tuple[str, ...] | None) -> tuple[Column, ...]:
@@ -133,7 +153,8 @@ def _choose(schema: pa.Schema, wanted: tuple[str, ...] | None) -> tuple[Column, 
                 value=name,
                 remedy=f"The file has: {_listed(names)}",
             )
-        if name not in numeric:
+        # A column of nothing but missing values has no type yet; its first missing value is the better complaint.
+        if name not in numeric and not pa.types.is_null(schema.field(name).type):
             raise SourceInvalid(
                 f"the column holds {schema.field(name).type}, not numbers",
                 reason="ColumnNotNumeric",
@@ -149,12 +170,16 @@ def _collect(opened: _Opened, *, max_rows: int, max_bytes: int) -> FloatArray:
     width = len(opened.columns)
     row_limit = min(max_rows, max_bytes // (8 * width))
     if opened.rows is not None:
+        if opened.rows < 0:
+            raise _miscounted(opened.rows)
         _check_rows(opened.rows, row_limit, width)
     parts: list[FloatArray] = []
     points: FloatArray = np.empty((opened.rows or 0, width))
     filled = 0
     for batch in opened.batches:
         _check_rows(filled + batch.num_rows, row_limit, width)
+        if opened.rows is not None and filled + batch.num_rows > opened.rows:
+            raise _miscounted(opened.rows)
         part = (
             points[filled : filled + batch.num_rows] if opened.rows is not None else np.empty((batch.num_rows, width))
         )
@@ -163,7 +188,19 @@ def _collect(opened: _Opened, *, max_rows: int, max_bytes: int) -> FloatArray:
         filled += batch.num_rows
         if opened.rows is None:
             parts.append(part)
-    return np.concatenate(parts) if parts else points[:filled]
+    if opened.rows is not None and filled != opened.rows:
+        raise _miscounted(opened.rows)
+    return np.concatenate(parts) if parts else points
+
+
+def _miscounted(rows: int) -> SourceInvalid:
+    return SourceInvalid(
+        "the file holds another number of rows than its footer says",
+        reason="SourceFormatInvalid",
+        field=_URI_FIELD,
+        value=rows,
+        remedy="The file is damaged: write it again",
+    )
 
 
 def _numbers(column: "pa.Array[Any]", name: str, first_row: int) -> np.ndarray:

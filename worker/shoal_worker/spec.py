@@ -67,7 +67,8 @@ class TrainingSpec(_Part):
     source: SourceSpec
     algorithm: AlgorithmSpec
     validation: ValidationSpec = ValidationSpec()
-    store_uri: str = Field(min_length=1, max_length=2048)
+    # Short and plain, because the artifact's URI must fit into the report whole.
+    store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")
 
 
 def parse_spec(text: str) -> TrainingSpec:

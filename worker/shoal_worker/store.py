@@ -6,6 +6,7 @@ bucket or, for files, out of the configured root; never puts a credential into a
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,6 +44,7 @@ _CHUNK_BYTES = 16 << 20
 _CONNECT_TIMEOUT = timedelta(seconds=1)
 _REQUEST_TIMEOUT = timedelta(seconds=30)
 _RETRY_TIMEOUT = timedelta(seconds=2)
+_REFUSED_STATUS = re.compile(r"status code: 40[13] ")
 _BACKOFF = timedelta(milliseconds=100)
 
 
@@ -190,7 +192,9 @@ class Store:
     def _translated(self, error: Exception, location: Location, *, listing: bool = False) -> StoreError:
         known: dict[str, Any] = {"field": self._field, "value": location.uri}
         text = str(error).partition("\n")[0]
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+        refused = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+        # A refused listing comes as a general error with the status in its text only.
+        if refused or _REFUSED_STATUS.search(str(error)):
             code = next(
                 (c for c in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied") if c in str(error)), ""
             )

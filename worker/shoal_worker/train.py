@@ -30,6 +30,15 @@ def train(settings: TrainSettings) -> int:
         _log.error("training failed", reason=error.reason, message=str(error), transient=error.transient)
         write_report(settings.report_path, failure_report(error))
         return TRANSIENT if error.transient else PERMANENT
+    except MemoryError:
+        _log.exception("out of memory")
+        exhausted = TrainingFailed(
+            "the memory is exhausted",
+            field="spec.training.resources",
+            remedy="Give more memory, or fewer rows",
+        )
+        write_report(settings.report_path, failure_report(exhausted))
+        return PERMANENT
     except Exception as error:
         _log.exception("training failed unexpectedly")
         unexpected = TrainingFailed(

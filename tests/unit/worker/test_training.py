@@ -1,0 +1,319 @@
+"""A training leaves an artifact and a report, or a report that says what to change; exit codes tell which."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import DBSCAN
+
+from shoal_worker.artifact import ArtifactFiles, verify_artifact
+from shoal_worker.errors import SettingsInvalid, WorkerError
+from shoal_worker.manifest import Column
+from shoal_worker.model import build_model
+from shoal_worker.report import REPORT_LIMIT, encode_report, failure_report
+from shoal_worker.settings import TrainSettings
+from shoal_worker.source import Table
+from shoal_worker.spec import parse_spec
+from shoal_worker.train import PERMANENT, SUCCESS, TRANSIENT, train
+from shoal_worker.training import train_model
+from tests.unit.worker.harness import make_spec, make_table
+
+
+class TestModel:
+    def test_the_served_labels_are_those_of_the_fit(self) -> None:
+        table = make_table(400)
+        trained = train_model(table, make_spec())
+        model = build_model(verify_artifact(trained.files, trained.files.digest), name="m", version="1")
+        reference = DBSCAN(eps=0.8, min_samples=4).fit(table.points)
+        cores = reference.core_sample_indices_
+        labels = model.predict(table.points, lambda: False)
+        assert np.array_equal(labels[cores], reference.labels_[cores])
+        assert np.array_equal(labels == -1, reference.labels_ == -1)
+
+    def test_the_metrics_are_those_of_the_data(self) -> None:
+        trained = train_model(make_table(), make_spec())
+        assert trained.metrics.rows == 201
+        assert trained.metrics.clusters == 2
+        assert trained.metrics.noise_ratio == pytest.approx(1 / 201)
+        assert 0.8 < (trained.metrics.silhouette or 0) < 1
+        assert trained.verdict == "pass"
+        assert [check.name for check in trained.checks] == ["minClusters", "reproducibility"]
+
+    @pytest.mark.parametrize("eps", [1e-9, 1e-3])
+    def test_all_noise_is_a_model_that_fails_its_validation(self, eps: float) -> None:
+        trained = train_model(make_table(), make_spec(algorithm={"dbscan": {"eps": eps, "minSamples": 4}}))
+        assert trained.verdict == "fail"
+        assert trained.metrics.silhouette is None
+        artifact = verify_artifact(trained.files, trained.files.digest)
+        model = build_model(artifact, name="m", version="1")
+        assert model.predict(np.zeros((2, 2)), lambda: False).tolist() == [-1, -1]
+
+    @pytest.mark.parametrize(
+        ("limits", "failing"),
+        [
+            ({"minClusters": 3}, "minClusters"),
+            ({"maxClusters": 1}, "maxClusters"),
+            ({"maxNoiseRatio": 0.001}, "maxNoiseRatio"),
+            ({"minSilhouette": 0.999}, "minSilhouette"),
+            ({"minClusters": 2, "maxClusters": 2, "maxNoiseRatio": 0.01, "minSilhouette": 0.5}, None),
+        ],
+    )
+    def test_limits_are_judged(self, limits: dict[str, Any], failing: str | None) -> None:
+        trained = train_model(make_table(), make_spec(validation=limits))
+        assert [check.name for check in trained.checks if check.verdict == "fail"] == ([failing] if failing else [])
+        assert trained.verdict == ("fail" if failing else "pass")
+        assert all("wanted" in check.message for check in trained.checks if check.name != "reproducibility")
+
+    @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev", "cosine", "haversine"])
+    def test_every_metric_trains_and_passes_its_self_test(self, metric: str) -> None:
+        random = np.random.default_rng(1)
+        points = random.uniform(-1, 1, (300, 2))
+        table = Table(points, (Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64")))
+        spec = make_spec(algorithm={"dbscan": {"eps": 0.05, "minSamples": 4, "metric": metric}})
+        files = train_model(table, spec).files
+        build_model(verify_artifact(files, files.digest), name="m", version="1")
+
+    def test_haversine_teaches_radians_and_two_columns(self) -> None:
+        spec = make_spec(algorithm={"dbscan": {"eps": 0.01, "metric": "haversine"}})
+        columns = (Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64"))
+        with pytest.raises(SettingsInvalid, match="radians") as error:
+            train_model(Table(np.array([[50.7, 7.1], [59.9, 10.7]]), columns), spec)
+        assert error.value.reason == "DataInvalid"
+        with pytest.raises(SettingsInvalid, match="two columns"):
+            train_model(Table(np.zeros((3, 1)), columns[:1]), spec)
+
+    def test_hostile_data_is_only_data(self) -> None:
+        columns = (Column(name="x", dtype="float64"),)
+        for points in (np.zeros((2000, 1)), np.full((10, 1), 1e308), np.array([[-1.7e308], [1.7e308]])):
+            for eps in (5e-324, 1.0, 1e300):
+                spec = make_spec(algorithm={"dbscan": {"eps": eps, "minSamples": 1_000_000}})
+                assert train_model(Table(points, columns), spec).metrics.clusters == 0
+
+
+class TestSpec:
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"algorithm": {"dbscan": {"eps": 0}}}, "spec.algorithm.dbscan.eps"),
+            ({"algorithm": {"dbscan": {"eps": -1}}}, "spec.algorithm.dbscan.eps"),
+            ({"algorithm": {"dbscan": {"eps": 1e308}}}, "spec.algorithm.dbscan.eps"),
+            ({"algorithm": {"dbscan": {"eps": float("nan")}}}, "spec.algorithm.dbscan.eps"),
+            ({"algorithm": {"dbscan": {"eps": 1, "minSamples": 2**31}}}, "spec.algorithm.dbscan.minSamples"),
+            ({"algorithm": {"dbscan": {"eps": 1, "metric": "minkowski"}}}, "spec.algorithm.dbscan.metric"),
+            ({"algorithm": {}}, "spec.algorithm.dbscan"),
+            ({"source": {"uri": "s3://b/a.csv", "columns": []}}, "spec.source.columns"),
+            ({"source": {"uri": "s3://b/a.csv", "delimiter": ";"}}, "spec.source.delimiter"),
+            ({"validation": {"maxNoiseRatio": 2}}, "spec.validation.maxNoiseRatio"),
+            ({"storeUri": None}, "storeUri"),
+        ],
+    )
+    def test_a_wrong_field_is_named_as_the_user_knows_it(self, change: dict[str, Any], field: str) -> None:
+        fields = {**make_spec().model_dump(by_alias=True, mode="json"), **change}
+        with pytest.raises(SettingsInvalid) as error:
+            parse_spec(json.dumps(fields))
+        assert error.value.field == field
+        assert error.value.reason == "ParametersInvalid"
+
+    def test_what_the_operator_sends_is_understood(self) -> None:
+        fields = make_spec().model_dump(by_alias=True, mode="json")
+        fields["source"] |= {"secretRef": {"name": "store"}, "format": None, "columns": None}
+        fields["futureField"] = 1
+        assert parse_spec(json.dumps(fields)).algorithm.dbscan.eps == 0.8
+
+    @pytest.mark.parametrize("text", ["{}", "nonsense", "[" * 5000, '{"name": 3}'])
+    def test_nonsense_is_refused(self, text: str) -> None:
+        with pytest.raises(SettingsInvalid):
+            parse_spec(text)
+
+
+@pytest.fixture
+def run_training(tmp_path: Path) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Run the verb in process against a file store; return exit code and report."""
+    rows = "\n".join(f"{x},{y}" for x, y in make_table().points)
+    (tmp_path / "blobs.csv").write_text(f"x,y\n{rows}\n")
+
+    def run(**changes: Any) -> tuple[int, dict[str, Any]]:
+        fields = {
+            "name": "blobs",
+            "namespace": "default",
+            "source": {"uri": f"file://{tmp_path}/blobs.csv"},
+            "algorithm": {"dbscan": {"eps": 0.8, "minSamples": 4}},
+            "storeUri": f"file://{tmp_path}",
+            **changes,
+        }
+        arguments: dict[str, Any] = {
+            "training_spec": json.dumps(fields),
+            "file_root": tmp_path,
+            "report_path": tmp_path / "report.json",
+            "store_secret_dir": tmp_path / "store-secret",
+            "source_secret_dir": tmp_path / "source-secret",
+        }
+        code = train(TrainSettings(**arguments))
+        content = (tmp_path / "report.json").read_bytes()
+        assert len(content) <= REPORT_LIMIT
+        return code, json.loads(content)
+
+    return run
+
+
+Run = Callable[..., tuple[int, dict[str, Any]]]
+
+
+class TestVerb:
+    def test_success_leaves_a_loadable_artifact_and_a_report(self, run_training: Run, tmp_path: Path) -> None:
+        code, report = run_training(validation={"minClusters": 2})
+        assert code == SUCCESS
+        directory = tmp_path / "artifacts" / report["artifact"]["digest"].replace(":", "-")
+        assert report["artifact"]["uri"] == f"file://{directory}"
+        files = ArtifactFiles(
+            (directory / "manifest.json").read_bytes(), (directory / "model.safetensors").read_bytes()
+        )
+        assert files.size == report["artifact"]["bytes"]
+        verify_artifact(files, report["artifact"]["digest"])
+        assert report["outcome"] == "Succeeded"
+        assert report["schema"] == {"columns": [{"name": "x", "dtype": "float64"}, {"name": "y", "dtype": "float64"}]}
+        assert set(report["metrics"]) == {"rows", "clusters", "noiseRatio", "coreSamples", "silhouette", "fitSeconds"}
+        assert report["validation"]["verdict"] == "pass"
+        assert report["frameworkVersions"]["shoal-engine"]
+
+    def test_a_repetition_writes_the_same_artifact(self, run_training: Run) -> None:
+        first, second = run_training()[1], run_training()[1]
+        assert first["artifact"] == second["artifact"]
+
+    def test_a_failed_validation_is_a_success_with_a_verdict(self, run_training: Run) -> None:
+        code, report = run_training(validation={"minClusters": 9})
+        assert code == SUCCESS
+        assert report["validation"]["verdict"] == "fail"
+        assert report["validation"]["checks"][0] == {
+            "name": "minClusters",
+            "verdict": "fail",
+            "message": "measured 2, wanted >= 9",
+        }
+
+    @pytest.mark.parametrize(
+        ("source", "reason", "field"),
+        [
+            ({"uri": "file://{root}/none.csv"}, "SourceUnreadable", "spec.source.uri"),
+            ({"uri": "file:///etc/passwd", "format": "csv"}, "ParametersInvalid", "spec.source.uri"),
+            ({"uri": "ftp://host/a.csv"}, "ParametersInvalid", "spec.source.uri"),
+            ({"uri": "file://{root}/blobs.csv", "columns": ["x", "lon"]}, "ColumnMissing", "spec.source.columns"),
+            ({"uri": "file://{root}/blobs.csv", "format": "parquet"}, "SourceFormatInvalid", "spec.source.uri"),
+        ],
+    )
+    def test_a_source_that_must_change_is_permanent(
+        self, run_training: Run, tmp_path: Path, source: dict[str, Any], reason: str, field: str
+    ) -> None:
+        source["uri"] = source["uri"].replace("{root}", str(tmp_path))
+        code, report = run_training(source=source)
+        assert code == PERMANENT
+        assert report["outcome"] == "Failed"
+        assert (report["reason"], report["field"], report["transient"]) == (reason, field, False)
+        assert report["message"]
+        assert report["remedy"]
+
+    @pytest.mark.parametrize("which", ["source", "store"])
+    def test_an_unreachable_store_is_transient(
+        self, run_training: Run, tmp_path: Path, which: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        changes = {"source": {"source": {"uri": "s3://b/a.csv"}}, "store": {"storeUri": "s3://b"}}[which]
+        code, report = run_training(**changes)
+        assert code == TRANSIENT
+        assert report["transient"] is True
+        assert report["reason"] == {"source": "SourceUnreadable", "store": "StoreUnavailable"}[which]
+        assert not (tmp_path / "artifacts").exists()
+
+    def test_a_bug_is_told_and_retried(self, run_training: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("surprise")
+
+        monkeypatch.setattr("shoal_worker.training.train_model", fail)
+        code, report = run_training()
+        assert (code, report["reason"]) == (TRANSIENT, "TrainingFailed")
+
+    def test_exhausted_memory_is_not_retried(self, run_training: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr("shoal_worker.training.train_model", fail)
+        assert run_training()[0] == PERMANENT
+
+
+class TestProcess:
+    """The console script, as a Job starts it."""
+
+    def _run(self, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "shoal_worker", *arguments],
+            env={"PATH": "/usr/bin:/bin", **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_an_unreachable_store_is_reported_within_three_seconds(self, tmp_path: Path) -> None:
+        fields = make_spec(source={"uri": "s3://b/a.parquet"}, storeUri="s3://b").model_dump(by_alias=True, mode="json")
+        started = time.monotonic()
+        done = self._run(
+            {
+                "SHOAL_TRAINING_SPEC": json.dumps(fields),
+                "SHOAL_REPORT_PATH": str(tmp_path / "report"),
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+                "AWS_ALLOW_HTTP": "true",
+            },
+            "train",
+        )
+        assert done.returncode == TRANSIENT
+        assert json.loads((tmp_path / "report").read_text())["reason"] == "SourceUnreadable"
+        assert time.monotonic() - started < 3
+        assert json.loads(done.stderr.splitlines()[-1])["event"] == "training failed"
+
+    @pytest.mark.parametrize("verb", ["serve", "train"])
+    def test_a_missing_variable_is_named(self, tmp_path: Path, verb: str) -> None:
+        done = self._run({"SHOAL_REPORT_PATH": str(tmp_path / "report")}, verb)
+        assert done.returncode == PERMANENT
+        missing = {"serve": "SHOAL_MODEL_NAME", "train": "SHOAL_TRAINING_SPEC"}[verb]
+        assert missing in done.stderr
+        assert json.loads((tmp_path / "report").read_text())["field"] == missing
+
+    def test_help_lists_verbs_variables_and_examples(self) -> None:
+        done = self._run({}, "--help")
+        assert done.returncode == 0
+        for text in ("serve", "train", "examples", "SHOAL_ARTIFACT_DIGEST", "SHOAL_TRAINING_SPEC"):
+            assert text in done.stdout
+
+
+class TestReport:
+    @given(st.text(max_size=20_000), st.text(max_size=20_000), st.text(max_size=20_000))
+    @settings(deadline=None)
+    def test_a_failure_fits_whatever_it_holds(self, message: str, value: str, remedy: str) -> None:
+        error = WorkerError(message, field="spec.source.uri", value=value, remedy=remedy)
+        content = encode_report(failure_report(error))
+        assert len(content) <= REPORT_LIMIT
+        assert json.loads(content)["field"] == "spec.source.uri"
+
+    @given(st.integers(1, 256), st.text(st.characters(codec="utf-8"), min_size=1, max_size=256))
+    @settings(deadline=None)
+    def test_a_success_with_many_columns_fits(self, count: int, name: str) -> None:
+        report = {
+            "outcome": "Succeeded",
+            "artifact": {"uri": "s3://" + "b" * 1100, "digest": "sha256:" + "0" * 64, "bytes": 1},
+            "schema": {"columns": [{"name": name, "dtype": "float64"}] * count},
+        }
+        content = encode_report(report)
+        assert len(content) <= REPORT_LIMIT
+        told = json.loads(content)
+        assert told["artifact"] == report["artifact"]
+        columns = told["schema"]["columns"]
+        assert columns == report["schema"]["columns"][: len(columns)]  # type: ignore[index]
+        assert told["schema"].get("truncated", False) == (len(columns) < count)
