@@ -57,6 +57,7 @@ def install_chart(kube: Kube, *settings: str) -> None:
         kube,
         *("upgrade", "--install", RELEASE, str(REPOSITORY / "helm" / "shoal")),
         *("--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s"),
+        *("--take-ownership", "--force-conflicts"),  # of CRDs that were applied by hand on a cluster that is kept
         *(part for value in values for part in ("--set", value)),
     )
 

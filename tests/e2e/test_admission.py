@@ -1,13 +1,12 @@
 """Wrong objects are refused by the API server itself, with a text that names the field and the remedy.
 
-Needs only an API server, no operator: the CRDs are applied from crds/, objects go into a namespace that is deleted
-afterwards, and most are only tried (server-side dry run).
+The CRDs are the chart's. Most objects are only tried (server-side dry run), the others live in a namespace that is
+deleted afterwards; what the operator makes of them is no matter here.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.lab.kube import CACHE, REPOSITORY, kubeconfig
+from hack.lab.kube import CACHE, REPOSITORY, Kube
 from shoal_operator.api.deployment import ClusteringDeploymentSpec
 from shoal_operator.api.model import ClusteringModelSpec
 
@@ -25,12 +24,12 @@ Object = dict[str, Any]
 
 
 class Api:
-    """kubectl in one namespace of the cluster."""
+    """kubectl in one namespace of the cluster, with its exit status and its errors."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
         cached = CACHE / "bin/kubectl"
-        self._program = str(cached) if cached.exists() else (shutil.which("kubectl") or "kubectl")
-        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig())}
+        self._program = str(cached) if cached.exists() else "kubectl"
+        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
         self.namespace = namespace
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -63,9 +62,8 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Api]:
-    api = Api(f"admission-{uuid.uuid4().hex[:8]}")
-    api.must("apply", "-f", str(REPOSITORY / "crds"))
+def api(kube: Kube) -> Iterator[Api]:
+    api = Api(kube.kubeconfig, f"admission-{uuid.uuid4().hex[:8]}")
     api.must("wait", "--for=condition=Established", "--timeout=30s", "-f", str(REPOSITORY / "crds"))
     api.must("create", "namespace", api.namespace)
     yield api
