@@ -5,7 +5,6 @@ Called by hack/generate_crds.py. Pure: schemas in, Markdown out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,15 +19,11 @@ Group `{GROUP}/{VERSION}`. All kinds are namespaced. `kubectl explain` shows the
 
 This page is generated from the types in `operator/shoal_operator/api`.
 """
-_LIMITS = (
-    ("minimum", "at least {}"),
-    ("maximum", "at most {}"),
-    ("minLength", "at least {} characters"),
-    ("maxLength", "at most {} characters"),
-    ("minItems", "at least {} items"),
-    ("maxItems", "at most {} items"),
-    ("maxProperties", "at most {} entries"),
-    ("pattern", "matches `{}`"),
+_RANGES = (
+    ("minimum", "maximum", ""),
+    ("minLength", "maxLength", " characters"),
+    ("minItems", "maxItems", " items"),
+    ("minProperties", "maxProperties", " entries"),
 )
 
 
@@ -76,13 +71,24 @@ def _row(path: str, node: dict[str, Any], required: bool) -> str:
     meaning = node["description"]
     if "enum" in node:
         meaning += f" One of {', '.join(f'`{value}`' for value in node['enum'])}."
-    limits = [form.format(json.dumps(node[key]).strip('"')) for key, form in _LIMITS if key in node]
-    if node.get("exclusiveMinimum"):
-        limits = [limit.replace("at least", "above") for limit in limits]
-    if limits:
+    if limits := list(_limits(node)):
         meaning += f" ({', '.join(limits)})"
     cells = (f"`{path}`", _type(node) + (", required" if required else ""), meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _limits(node: dict[str, Any]) -> Iterator[str]:
+    for low, high, unit in _RANGES:
+        least, most = node.get(low), node.get(high)
+        if node.get("exclusiveMinimum") and low == "minimum":
+            yield f"above {least:g}"
+            least = None
+        if least is not None and most is not None:
+            yield f"{least} to {most}{unit}"
+        elif least is not None or most is not None:
+            yield f"at least {least}{unit}" if most is None else f"at most {most}{unit}"
+    if "pattern" in node:
+        yield f"matches `{node['pattern']}`"
 
 
 def _type(node: dict[str, Any]) -> str:
