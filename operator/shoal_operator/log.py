@@ -15,6 +15,7 @@ _QUIET = {
     "kopf._core.reactor.running": logging.ERROR,
     "kopf._core.reactor.observation": logging.ERROR,
     "kopf": logging.WARNING,
+    "kubernetes": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
 }

@@ -143,7 +143,8 @@ class Controller:
                     await self._gateway.delete(key, uid)
                 case Label():
                     await self._label(run, action)
-                case Emit():
+                case Emit(_, reason, message):
+                    _log.info(message, object=_text(run.key), reason=reason)
                     await self._gateway.emit(run.raw, action)
                 case _:
                     assert_never(action)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
+
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
 from shoal_operator.core.plan import Emit, Label, Manifest
@@ -28,6 +30,7 @@ from shoal_operator.runtime.transport import APPLY_PATCH, MERGE_PATCH, METADATA_
 FIELD_MANAGER = "shoal-operator"
 _SECRET_SEEN_SECONDS = 30.0
 _SECRET_MISSING_SECONDS = 2.0
+_log = structlog.get_logger(__name__)
 
 
 class KubeGateway(Protocol):
@@ -225,6 +228,7 @@ class AioGateway:
     ) -> dict[str, Any]:
         # A write that is still under way when the Lease expires could land under another leader, so it may not last.
         seconds = min(REQUEST_SECONDS, self._fence())
+        _log.debug("write", verb=method, path=path)
         return await self._transport.request(
             method, path, query=query, body=body, content_type=content_type, seconds=seconds
         )

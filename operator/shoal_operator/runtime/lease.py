@@ -24,6 +24,7 @@ RENEW_DEADLINE_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 _REQUEST_SECONDS = 3.0
 _MARGIN_SECONDS = 0.5
+_RELEASE_ATTEMPTS = 3
 _log = structlog.get_logger(__name__)
 
 
@@ -109,12 +110,24 @@ class Lease:
 
     async def release(self) -> None:
         """Let another process lead at once. Nothing may be written after this."""
-        if self._renewed is None or self._lease is None:
+        lease = self._lease
+        if self._renewed is None:
             return
         self._renewed = None
-        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._put({**self._lease, "spec": spec})
+            for _ in range(_RELEASE_ATTEMPTS):
+                if lease is None:
+                    lease = await self._read()
+                if lease["spec"].get("holderIdentity") != self._identity:
+                    return
+                try:
+                    await self._put(
+                        {**lease, "spec": {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
+                    )
+                    return
+                except Conflict:
+                    # A renewal that was cancelled on its way may have arrived all the same.
+                    lease = None
         except ApiError as error:
             _log.info("the Lease could not be released; it expires by itself", error=str(error))
 

@@ -13,7 +13,8 @@ def test_a_worker_s_metrics_are_read() -> None:
     requests.labels("OK").inc(3)
     requests.labels("INVALID_ARGUMENT").inc()
     counters = parse(generate_latest(registry).decode())
-    assert (counters.calls, counters.errors, counters.seconds) == (4, 1, pytest.approx(5.6))
+    assert (counters.calls, counters.errors) == (4, 1)
+    assert counters.seconds == pytest.approx(5.6)
     assert counters.squares == pytest.approx(3 * 0.2**2 + 1.0**2)
 
 

@@ -84,6 +84,28 @@ async def test_a_released_lease_is_free_at_once_and_writes_end_with_it(api: Fake
     assert await second.attempt()
 
 
+async def test_a_renewal_that_was_cut_off_but_arrived_does_not_stop_the_release(
+    api: FakeApi, clock: ManualClock
+) -> None:
+    lease, twin = contender(api, clock, "a"), contender(api, clock, "a")
+    await lease.attempt()
+    await twin.attempt()  # Stands for the renewal whose answer was never read.
+    await lease.release()
+    (stored,) = api.objects.values()
+    assert stored["spec"]["holderIdentity"] == ""
+
+
+async def test_a_lease_that_another_took_meanwhile_is_not_released(api: FakeApi, clock: ManualClock) -> None:
+    first, second = contender(api, clock, "a"), contender(api, clock, "b")
+    await first.attempt()
+    await second.attempt()
+    clock.seconds += 15.1
+    await second.attempt()
+    await first.release()
+    (stored,) = api.objects.values()
+    assert stored["spec"]["holderIdentity"] == "b"
+
+
 async def test_a_process_of_the_same_name_goes_on_at_once(api: FakeApi, clock: ManualClock) -> None:
     await contender(api, clock, "a").attempt()
     assert await contender(api, clock, "a").attempt()
