@@ -1,0 +1,123 @@
+"""Builds the raw objects that the core's tests feed it: models, versions, deployments, pods, Jobs."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from shoal_operator.core.snapshot import Defaults, PodFacts
+
+NAMESPACE = "fish"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STORE = "s3://bucket/models"
+DEFAULTS = Defaults("docker.io/shoal/worker:1", STORE, store_secret_name="store", store_claim_name=None)
+
+Raw = dict[str, Any]
+
+
+def metadata(name: str, **more: Any) -> Raw:
+    return {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "generation": 1, **more}
+
+
+def model(spec: Raw | None = None, status: Raw | None = None, annotations: Raw | None = None) -> Raw:
+    base: Raw = {"source": {"uri": "s3://data/cities.parquet"}, "algorithm": {"dbscan": {"eps": 0.5}}}
+    return {
+        "kind": "ClusteringModel",
+        "metadata": metadata("cities", annotations=annotations or {}),
+        "spec": {**base, **(spec or {})},
+        "status": status or {},
+    }
+
+
+def version(number: int, *, verdict: str = "pass", training_hash: str = "", state: str | None = None) -> Raw:
+    digest = f"{number:064x}"
+    checks = [] if verdict == "pass" else [{"name": "minClusters", "verdict": "fail", "message": "1 cluster, least 2"}]
+    return {
+        "kind": "ClusteringModelVersion",
+        "metadata": metadata(f"cities-v{number}"),
+        "spec": {
+            "modelRef": {"name": "cities"},
+            "version": number,
+            "trainingHash": training_hash or f"hash{number}",
+            "artifact": {"uri": f"{STORE}/artifacts/sha256-{digest}", "digest": f"sha256:{digest}", "bytes": 10},
+            "algorithm": {"dbscan": {"eps": 0.5}},
+            "schema": {"columns": [{"name": "lat", "dtype": "float64"}]},
+            "metrics": {"rows": 10, "clusters": 2, "noiseRatio": 0.1, "coreSamples": 5, "fitSeconds": 0.1},
+            "validation": {"verdict": verdict, "checks": checks},
+        },
+        "status": {"state": state or ("Active" if verdict == "pass" else "Rejected")},
+    }
+
+
+def deployment(
+    spec: Raw | None = None, status: Raw | None = None, annotations: Raw | None = None, name: str = "cities"
+) -> Raw:
+    return {
+        "kind": "ClusteringDeployment",
+        "metadata": metadata(name, annotations=annotations or {}, resourceVersion="1"),
+        "spec": {"modelRef": {"name": "cities"}, **copy.deepcopy(spec or {})},
+        "status": copy.deepcopy(status or {}),
+    }
+
+
+def pod(name: str, revision: str, *, ready: bool = True, routed: bool = False, status: Raw | None = None) -> PodFacts:
+    return PodFacts(
+        name=name,
+        uid=f"uid-{name}",
+        revision=revision,
+        ready=ready,
+        deleting=False,
+        routed=routed,
+        ip="10.0.0.1",
+        created="2026-01-01T00:00:00Z",
+        status=status or {},
+    )
+
+
+def terminated(message: str = "", *, reason: str = "Error", code: int = 1, restarts: int = 0) -> Raw:
+    ended = {"reason": reason, "exitCode": code, "message": message}
+    return {"phase": "Failed", "containerStatuses": [{"restartCount": restarts, "state": {"terminated": ended}}]}
+
+
+def crash_loop(restarts: int) -> Raw:
+    return {
+        "containerStatuses": [
+            {
+                "ready": False,
+                "restartCount": restarts,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"reason": "Error", "exitCode": 1}},
+            }
+        ]
+    }
+
+
+def success_report(uri: str = f"{STORE}/artifacts/sha256-{'a' * 64}", **more: Any) -> str:
+    return json.dumps(
+        {
+            "outcome": "Succeeded",
+            "artifact": {"uri": uri, "digest": f"sha256:{'a' * 64}", "bytes": 10},
+            "schema": {"columns": [{"name": "lat", "dtype": "float64"}]},
+            "metrics": {"rows": 10, "clusters": 2, "noiseRatio": 0.1, "coreSamples": 5, "fitSeconds": 0.1},
+            "validation": {"verdict": "pass", "checks": []},
+            "frameworkVersions": {"shoal-engine": "0.1.0"},
+            **more,
+        }
+    )
+
+
+def failure_report(**more: Any) -> str:
+    return json.dumps(
+        {
+            "outcome": "Failed",
+            "reason": "ColumnMissing",
+            "field": "spec.source.columns",
+            "value": "lon",
+            "message": "the data has no such column",
+            "remedy": "Choose among lat, lng",
+            "transient": False,
+            **more,
+        }
+    )

@@ -1,0 +1,211 @@
+"""Whatever happens in whatever order, the rollout keeps its promises and comes to rest.
+
+A hypothesis state machine over the fake cluster: users change their minds, pods come and go, the operator is cut off
+in the middle of a plan or sees an old picture, gates get any figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from shoal_operator.core import names
+from shoal_operator.core.plan import Plan
+from shoal_operator.core.rollout import plan_deployment
+from tests.unit.core import objects
+from tests.unit.core.fake_cluster import FakeCluster
+
+STRATEGIES: list[dict[str, Any]] = [
+    {"canary": {"steps": [{"setWeight": 10}, {"pause": {"durationSeconds": 20}}, {"setWeight": 60}, {"pause": {}}]}},
+    {"canary": {"steps": [{"setWeight": 100}], "scaleDownDelaySeconds": 0}},
+    {"blueGreen": {"steps": 3, "intervalSeconds": 10}},
+    {"blueGreen": {"steps": 1, "intervalSeconds": 0, "autoPromotion": False}},
+]
+ROUTERS: list[dict[str, Any]] = [{}, {"router": "Gateway", "gateway": {"name": "gateway"}}]
+
+
+class Rollout(RuleBasedStateMachine):
+    """One deployment's life."""
+
+    @initialize(strategy=st.sampled_from(STRATEGIES), router=st.sampled_from(ROUTERS), replicas=st.integers(1, 5))
+    def begin(self, strategy: dict[str, Any], router: dict[str, Any], replicas: int) -> None:
+        spec = {"strategy": strategy, "traffic": router, "worker": {"replicas": replicas}}
+        self.cluster = FakeCluster(objects.deployment(spec), [objects.version(1)])
+        self.old_view: Any = None
+        self.cluster.settle()
+
+    # The operator
+
+    @rule()
+    def reconcile(self) -> None:
+        self._run(plan_deployment(self.cluster.snapshot(), self.cluster.now), self.cluster.version)
+        self._promises_after_a_whole_pass()
+
+    @rule(cut=st.integers(0, 12))
+    def reconcile_cut_off(self, cut: int) -> None:
+        plan = plan_deployment(self.cluster.snapshot(), self.cluster.now)
+        self._run(plan, self.cluster.version, min(cut, len(plan.actions)))
+
+    @rule()
+    def look(self) -> None:
+        self.old_view = (self.cluster.snapshot(), self.cluster.version)
+
+    @precondition(lambda self: self.old_view is not None)
+    @rule()
+    def reconcile_from_an_old_view(self) -> None:
+        # The operator always sees its own writes, so a view is only as old as what others did since.
+        snapshot, version = self.old_view
+        self._run(plan_deployment(snapshot, self.cluster.now), version)
+
+    # The cluster
+
+    @rule()
+    def run_controllers(self) -> None:
+        self.cluster.run_controllers()
+
+    @rule()
+    def make_ready(self) -> None:
+        self.cluster.make_ready()
+
+    @rule(index=st.integers(0, 30))
+    def lose_a_pod(self, index: int) -> None:
+        pods = sorted(self.cluster.pods)
+        if pods:
+            del self.cluster.pods[pods[index % len(pods)]]
+
+    @rule(index=st.integers(0, 30), restarts=st.integers(0, 4))
+    def break_a_pod(self, index: int, restarts: int) -> None:
+        pods = sorted(self.cluster.pods)
+        if pods:
+            name = pods[index % len(pods)]
+            status = objects.crash_loop(restarts)
+            self.cluster.pods[name] = replace(self.cluster.pods[name], ready=False, status=status)
+
+    @rule(seconds=st.sampled_from([1, 10, 21, 31, 700]))
+    def wait(self, seconds: int) -> None:
+        self.cluster.wait(seconds)
+
+    @rule(accepts=st.booleans())
+    def gateway(self, accepts: bool) -> None:
+        self.cluster.accepts_routes = accepts
+
+    @rule(
+        calls=st.sampled_from([0, 3, 500]), errors=st.sampled_from([0.0, 0.02, 0.9]), mean=st.sampled_from([0.01, 1.0])
+    )
+    def serve_calls(self, calls: int, errors: float, mean: float) -> None:
+        stable, candidate = self.cluster.revision("stable"), self.cluster.revision("candidate")
+        if stable and candidate:
+            self.cluster.figure(stable, calls=500)
+            self.cluster.figure(candidate, calls=calls, errors=int(calls * errors), mean=mean)
+
+    # The user
+
+    @rule(command=st.sampled_from(names.COMMANDS), value=st.sampled_from(["true", "again"]))
+    def command(self, command: str, value: str) -> None:
+        self.cluster.command(command, value)
+
+    @precondition(lambda self: len(self.cluster.versions) < 4)
+    @rule(verdict=st.sampled_from(["pass", "pass", "fail"]))
+    def train(self, verdict: str) -> None:
+        self.cluster.versions.append(objects.version(len(self.cluster.versions) + 1, verdict=verdict))
+
+    @rule(version=st.sampled_from(["latest", "1", "2", "7"]))
+    def ask_for(self, version: str) -> None:
+        self.cluster.change(modelRef={"name": "cities", "version": version})
+
+    @rule(replicas=st.integers(0, 5), image=st.sampled_from([None, "other:1"]))
+    def change_worker(self, replicas: int, image: str | None) -> None:
+        self.cluster.change(worker={"replicas": replicas, **({"image": image} if image else {})})
+
+    @rule(strategy=st.sampled_from(STRATEGIES), router=st.sampled_from(ROUTERS))
+    def change_plan(self, strategy: dict[str, Any], router: dict[str, Any]) -> None:
+        self.cluster.change(strategy=strategy, traffic=router)
+
+    @rule(paused=st.booleans(), on_failure=st.sampled_from(["Rollback", "Pause"]))
+    def change_policy(self, paused: bool, on_failure: str) -> None:
+        self.cluster.change(paused=paused, onFailure=on_failure)
+
+    @rule(spec=st.sampled_from([{"worker": 3}, {"strategy": {}}, {"progressDeadlineSeconds": "soon"}]))
+    def break_the_spec(self, spec: dict[str, Any]) -> None:
+        good = {name: self.cluster.deployment["spec"].get(name) for name in spec}
+        self.cluster.change(**spec)
+        self.reconcile()
+        self.cluster.change(**{name: value for name, value in good.items() if value is not None})
+        for name, value in good.items():
+            if value is None:
+                del self.cluster.deployment["spec"][name]
+
+    # The promises
+
+    @invariant()
+    def weights_are_percents(self) -> None:
+        status = self.cluster.status
+        assert 0 <= status.get("weight", 0) <= 100
+        assert status.get("candidate") or status.get("weight", 0) == 0
+        for backend in self._backends().values():
+            assert 0 <= backend <= 100
+        assert not self._backends() or sum(self._backends().values()) == 100
+
+    def teardown(self) -> None:
+        if not hasattr(self, "cluster"):
+            return
+        self.cluster.accepts_routes = True
+        for name, pod in self.cluster.pods.items():
+            self.cluster.pods[name] = replace(pod, status={})
+        for _ in range(4):
+            self.cluster.settle()
+            self.cluster.wait(40)
+        self.cluster.settle()
+        before = self.cluster.writes
+        self.cluster.reconcile()
+        assert self.cluster.writes == before, "comes to rest and stays there"
+
+    def _run(self, plan: Plan, version: str, cut: int | None = None) -> None:
+        cluster = self.cluster
+        self.old_view = None
+        old_stable, old_candidate = cluster.revision("stable"), cluster.revision("candidate")
+        ready_before = {pod.name for pod in cluster.pool(old_candidate) if pod.ready}
+        for number, action in enumerate(plan.actions):
+            if cut is not None and number >= cut:
+                break
+            selecting = bool(cluster.endpoints())
+            cluster.act(action)
+            stable_ready = [pod for pod in cluster.pool(old_stable) if pod.ready]
+            if selecting and stable_ready and ("Service", "cities") in cluster.objects:
+                assert cluster.endpoints(), f"{action} leaves the Service without pods"
+        rest = replace(plan, actions=()) if cut is None else Plan()
+        cluster.execute(rest, version)
+        if cluster.revision("stable") != old_stable:
+            assert cluster.revision("stable") == old_candidate, "stable changes by promotion only"
+            assert ready_before or not cluster.deployment["spec"]["worker"]["replicas"]
+
+    def _promises_after_a_whole_pass(self) -> None:
+        cluster = self.cluster
+        stable = cluster.revision("stable")
+        blocked = {item["revision"] for item in cluster.status.get("blockedVersions", [])} - {stable}
+        if stable is None or cluster.condition("Degraded")["reason"] == "InvalidSpec":
+            return
+        weights = self._backends()
+        if ("Service", "cities") in cluster.objects and not weights:
+            selected = cluster.endpoints()
+            if any(pod.ready for pod in cluster.pool(stable)):
+                assert selected
+            assert not {pod.revision for pod in selected} & blocked, "a blocked revision is never served"
+        for revision in blocked:
+            assert weights.get(f"cities-{revision}", 0) == 0
+        candidate = cluster.revision("candidate")
+        if weights.get(f"cities-{candidate}", 0) > 0 and cluster.deployment["spec"]["worker"]["replicas"]:
+            assert any(pod.ready for pod in cluster.pool(candidate)), "weight needs ready pods"
+
+    def _backends(self) -> dict[str, int]:
+        return self.cluster.backends() if ("GRPCRoute", "cities") in self.cluster.objects else {}
+
+
+TestRollout = Rollout.TestCase
+TestRollout.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
