@@ -108,7 +108,7 @@ class TrainSettings(_Settings):
 
 
 def load_serve_settings() -> ServeSettings:
-    """Read the environment of `serve`, or raise SettingsInvalid naming each wrong variable."""
+    """Read the environment of `serve`, or raise SettingsInvalid naming the wrong variables."""
     try:
         return ServeSettings()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
@@ -116,7 +116,7 @@ def load_serve_settings() -> ServeSettings:
 
 
 def load_train_settings() -> TrainSettings:
-    """Read the environment of `train`, or raise SettingsInvalid naming each wrong variable."""
+    """Read the environment of `train`, or raise SettingsInvalid naming the wrong variables."""
     try:
         return TrainSettings()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
@@ -127,7 +127,7 @@ def _explained(error: ValidationError) -> SettingsInvalid:
     problems = error.errors(include_url=False, include_context=False)
     names = [f"SHOAL_{'_'.join(str(part) for part in problem['loc'])}".upper() for problem in problems]
     return SettingsInvalid(
-        "; ".join(f"{name}: {problem['msg']}" for name, problem in zip(names, problems, strict=True)),
+        problems[0]["msg"] + (f"; also wrong: {', '.join(names[1:])}" if names[1:] else ""),
         field=names[0],
         value="" if problems[0]["type"] == "missing" else problems[0]["input"],
         remedy="Set the variable; `shoal-worker --help` lists them all",

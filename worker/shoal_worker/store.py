@@ -1,8 +1,8 @@
 """Objects in s3:// and file:// stores: read, write, list; called by `source`, `artifact` writers and loaders.
 
-Invariant: every call ends in bounded time with the bytes or with a StoreError that names the URI and the remedy.
-An unreachable store is told within three seconds (short connect timeout, one retry). Never follows a URI out of its
-bucket or, for files, out of the configured root; never puts a credential into an error.
+Invariant: every call ends in bounded time with the bytes or with a StoreError that names the URI and the remedy; one
+that is unreachable or hangs is told within three seconds, since each use begins with a small question. Never follows a
+URI out of its bucket or, for files, out of the configured root; never puts a credential into an error.
 """
 
 import os
@@ -42,8 +42,10 @@ _PLATFORM_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_
 _CREDENTIAL_BYTES = 16 << 10
 _CHUNK_BYTES = 16 << 20
 _CONNECT_TIMEOUT = timedelta(seconds=1)
-_REQUEST_TIMEOUT = timedelta(seconds=30)
-_RETRY_TIMEOUT = timedelta(seconds=2)
+_METADATA_TIMEOUT = timedelta(seconds=2)
+_CONTENT_TIMEOUT = timedelta(seconds=30)
+# Shorter than the timeout of a question, so that a refused connection is tried again and a hanging store is not.
+_RETRY_TIMEOUT = timedelta(seconds=1.5)
 _REFUSED_STATUS = re.compile(r"status code: 40[13] ")
 _BACKOFF = timedelta(milliseconds=100)
 
@@ -109,17 +111,19 @@ class Store:
         self._field = field
         self._location = location
         self._root = file_root.resolve()
-        self._backend: S3Store | LocalStore
+        self._metadata: S3Store | LocalStore
+        self._content: S3Store | LocalStore
         if location.scheme == "s3":
-            self._backend = _s3_store(location.bucket, credentials, field)
+            self._metadata = _s3_store(location.bucket, credentials, field, _METADATA_TIMEOUT)
+            self._content = _s3_store(location.bucket, credentials, field, _CONTENT_TIMEOUT)
         else:
             self._check_below_root(location)
-            self._backend = LocalStore()
+            self._metadata = self._content = LocalStore()
 
     def size(self, location: Location) -> int:
         """Size of an object in bytes."""
         try:
-            return obstore.head(self._backend, self._key(location))["size"]
+            return obstore.head(self._metadata, self._key(location))["size"]
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
 
@@ -138,7 +142,7 @@ class Store:
         for start in range(0, size, _CHUNK_BYTES):
             end = min(start + _CHUNK_BYTES, size)
             try:
-                chunk = obstore.get_range(self._backend, self._key(location), start=start, end=end)
+                chunk = obstore.get_range(self._content, self._key(location), start=start, end=end)
             except (BaseError, OSError, ValueError) as error:
                 raise self._translated(error, location) from None
             if len(chunk) != end - start:
@@ -149,7 +153,7 @@ class Store:
     def write(self, location: Location, content: bytes | memoryview) -> None:
         """Write an object, replacing one of the same name."""
         try:
-            obstore.put(self._backend, self._key(location), content)
+            obstore.put(self._content, self._key(location), content)
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
 
@@ -171,7 +175,7 @@ class Store:
             raise self._translated(error, self._location, listing=True) from None
 
     def _list_one(self) -> Iterator[object]:
-        return iter(obstore.list(self._backend, prefix=self._key(self._location) or None, chunk_size=1))
+        return iter(obstore.list(self._metadata, prefix=self._key(self._location) or None, chunk_size=1))
 
     def _key(self, location: Location) -> str:
         if location.scheme == "file":
@@ -219,8 +223,11 @@ class Store:
                 except StoreError as bucket_error:
                     return bucket_error
             return ObjectMissing("there is no such object", **known, remedy="Check the URI and that the object exists")
+        unreachable = any(kind in str(error) for kind in ("kind: Connect", "kind: Timeout"))
         return StoreUnavailable(
-            f"the store did not answer as expected: {shorten(text, 400)}",
+            "the store cannot be reached"
+            if unreachable
+            else f"the store did not answer as expected: {shorten(text, 400)}",
             **known,
             remedy="Check AWS_ENDPOINT_URL, the network policy and the store's health; the attempt is repeated",
         )
@@ -232,7 +239,7 @@ def open_store(uri: str, *, field: str, secret_dir: Path, file_root: Path) -> tu
     return Store(location, credentials=read_credentials(secret_dir), file_root=file_root, field=field), location
 
 
-def _s3_store(bucket: str, credentials: Mapping[str, str], field: str) -> S3Store:
+def _s3_store(bucket: str, credentials: Mapping[str, str], field: str, timeout: timedelta) -> S3Store:
     """Build an S3 client. Without any credentials the calls are unsigned: that reads public buckets, and it never
     waits for a cloud's metadata service that is not there.
     """
@@ -261,7 +268,7 @@ def _s3_store(bucket: str, credentials: Mapping[str, str], field: str) -> S3Stor
         client_options={
             "allow_http": allow_http,
             "connect_timeout": _CONNECT_TIMEOUT,
-            "timeout": _REQUEST_TIMEOUT,
+            "timeout": timeout,
         },
         retry_config={
             "max_retries": 1,

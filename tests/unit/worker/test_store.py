@@ -130,11 +130,14 @@ class S3:
 
     def __init__(self) -> None:
         self.answer: Answer = (200, "")
+        self.hold = threading.Event()
+        self.hold.set()
         self.authorizations: list[str | None] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
+                outer.hold.wait()
                 status, body = outer.answer
                 outer.authorizations.append(self.headers.get("Authorization"))
                 self.send_response(status)
@@ -155,6 +158,7 @@ class S3:
         self._thread.start()
 
     def close(self) -> None:
+        self.hold.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -240,6 +244,15 @@ class TestS3:
         with pytest.raises(StoreUnavailable, match="AWS_ENDPOINT_URL") as error:
             store.read(location, 100)
         assert error.value.transient
+        assert "cannot be reached" in error.value.message
+        assert time.monotonic() - started < 3
+
+    def test_a_store_that_hangs_is_told_soon(self, s3: S3, make_secret: Callable[..., Path]) -> None:
+        s3.hold.clear()
+        store, location = open_s3(make_secret(s3.url))
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            store.read(location, 100)
         assert time.monotonic() - started < 3
 
     def test_plain_http_must_be_allowed(self, make_secret: Callable[..., Path]) -> None:
