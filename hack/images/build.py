@@ -58,7 +58,7 @@ def context(layout: Layout, steps: Steps, image: Image) -> Iterator[Path]:
     """Prepare the build context outside the checkout: requirements, others' wheels, our wheels."""
     theirs = wheels.others(layout, steps, image.package, image.requirements.others)
     ours = [
-        wheels.own(layout, steps, member, hashed)
+        wheels.own(layout, steps, member, image.requirements.members, hashed)
         for member, hashed in zip(image.requirements.members, image.hashes, strict=True)
     ]
     with tempfile.TemporaryDirectory(dir=layout.cache) as scratch:

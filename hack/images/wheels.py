@@ -9,18 +9,21 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster.binaries import digest
+from hack.cluster.binaries import HASH_LENGTH, digest
 from hack.cluster.layout import Layout
-from hack.cluster.process import run
+from hack.cluster.process import ClusterError, run
 from hack.cluster.progress import Steps
 from hack.images.sources import Member, Requirements, member_hash, split_requirements
 
 # The interpreter of the base image; wheels are chosen for it, whatever Python this machine has.
 PYTHON = "3.11"
 PIP = "26.3"
+# Spelled out, so that the wheels of "worker" are told from those of "worker-engine".
+ANY_HASH = "[0-9a-f]" * HASH_LENGTH
 GLIBC_MINORS = (17, 24, 26, 27, 28, 31, 34, 35, 36)
 
 
@@ -74,13 +77,13 @@ def others(layout: Layout, steps: Steps, package: str, requirements: str) -> Pat
         chosen = ["--implementation", "cp", "--python-version", PYTHON, *platforms(platform.machine())]
         run([*pip, *chosen, "--require-hashes", "--requirement", str(source)])
         run([*pip, f"pip=={PIP}"])
-        for older in target.parent.glob(f"others-{package}-*"):
+        for older in target.parent.glob(f"others-{package}-{ANY_HASH}"):
             shutil.rmtree(older)
         wheels.rename(target)
     return target
 
 
-def own(layout: Layout, steps: Steps, member: Member, hashed: str) -> Path:
+def own(layout: Layout, steps: Steps, member: Member, members: Iterable[Member], hashed: str) -> Path:
     """Build the wheel of a member unless these very sources were built before; return its folder."""
     target = layout.cache / "wheels" / f"own-{member.label}-{hashed}"
     if target.exists():
@@ -106,7 +109,9 @@ def own(layout: Layout, steps: Steps, member: Member, hashed: str) -> Path:
         for other in built.iterdir():
             if other.suffix != ".whl":
                 other.unlink()
-        for older in target.parent.glob(f"own-{member.label}-*"):
+        if member_hash(layout.repository, member, members) != hashed:
+            raise ClusterError(f"the sources in {member.folder}/ changed while its wheel was built; run it again")
+        for older in target.parent.glob(f"own-{member.label}-{ANY_HASH}"):
             shutil.rmtree(older)
         built.rename(target)
     return target

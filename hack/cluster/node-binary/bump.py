@@ -1,7 +1,7 @@
 """Writes go.mod and go.sum of the node binary anew: `python3 hack/cluster/node-binary/bump.py [KUBERNETES]`.
 
-Run by hand to move to other versions, which are named below and in hack/cluster/binaries.py; builds only read the files.
-Kubernetes' own go.mod points its staging modules into its source tree; here they become the published ones.
+Run by hand to move to other versions, which are named below and in hack/cluster/binaries.py; builds only read the
+files. Kubernetes' own go.mod points its staging modules into its source tree; here they become the published ones.
 """
 
 from __future__ import annotations
