@@ -69,7 +69,7 @@ impl<K: Kernel> Borders<'_, K> {
         if self.lowest[span.node] >= best || tree.nearest(&query.coords, span.node) > ball.reject {
             return best;
         }
-        if tree.farthest(&query.coords, span.node) <= ball.accept {
+        if tree.is_inside(&query.coords, span.node, ball.accept) {
             return self.lowest[span.node];
         }
         if span.is_block() {

@@ -118,7 +118,7 @@ impl<K: Kernel> Fit<K> {
     /// Points within eps, `own` always among them; stops soon after `needed`.
     fn count(&self, span: Span, query: &Query, own: usize, needed: usize) -> usize {
         let tree = &self.index.tree;
-        if tree.farthest(&query.coords, span.node) <= self.ball.accept {
+        if tree.is_inside(&query.coords, span.node, self.ball.accept) {
             return tree.points(span);
         }
         if span.is_block() {

@@ -123,20 +123,11 @@ impl<K: Kernel> Growth<'_, K> {
         if tree.nearest(&query.coords, span.node) > ball.reject {
             return;
         }
-        if tree.farthest(&query.coords, span.node) <= ball.accept {
+        if tree.is_inside(&query.coords, span.node, ball.accept) {
             return self.absorb(span, slot);
         }
         if span.is_block() {
-            let hits = self.fit.index.hits(ball, query, span.first) & self.cores[span.first];
-            if state == UNIFORM && hits != 0 {
-                self.sets.union(slot, self.first(span));
-            } else {
-                lanes(hits).for_each(|lane| self.sets.union(slot, span.first * LANES + lane));
-                if hits == self.cores[span.first] {
-                    self.set_state(span, UNIFORM);
-                }
-            }
-            return;
+            return self.grow_into_block(span, state, query, slot);
         }
         let (left, right) = span.children();
         self.grow(left, query, slot);
@@ -144,6 +135,21 @@ impl<K: Kernel> Growth<'_, K> {
         if state == MIXED && self.is_uniform(left, right) {
             self.set_state(span, UNIFORM);
         }
+    }
+
+    fn grow_into_block(&self, span: Span, mut state: u8, query: &Query, slot: usize) {
+        let (cores, first) = (self.cores[span.first], self.first(span));
+        let slots = |bits: u16| lanes(bits).map(|lane| span.first * LANES + lane);
+        // Asking the sets is cheaper than measuring, and in many dimensions the only way to learn that a block is uniform.
+        if state == MIXED && slots(cores).skip(1).all(|other| self.sets.same(first, other)) {
+            self.set_state(span, UNIFORM);
+            state = UNIFORM;
+        }
+        if state == UNIFORM && self.sets.same(slot, first) {
+            return;
+        }
+        let hits = self.fit.index.hits(&self.fit.ball, query, span.first) & cores;
+        slots(hits).for_each(|other| self.sets.union(slot, other));
     }
 
     fn is_uniform(&self, left: Span, right: Span) -> bool {

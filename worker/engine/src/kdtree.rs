@@ -2,14 +2,16 @@
 //!
 //! Called by `index`; knows nothing of metrics beyond a kernel and nothing of clusters. Every block but the last is full, so a
 //! point's place ("slot") is its block times sixteen plus its lane, and no node stores a pointer or a range.
-//! Box bounds round exactly as point distances do (rounding is monotone), so pruning by them never changes an answer.
+//! Box bounds round as point distances do (rounding is monotone) or to the safe side, so pruning by them never changes an answer.
 
 use std::marker::PhantomData;
 
-use crate::error::{Result, filled};
-use crate::metric::Kernel;
+use crate::error::{Result, filled, room};
+use crate::metric::{Kernel, larger};
 
 pub const LANES: usize = 16;
+/// From this many columns on, bounds are summed in as many independent parts.
+const WIDE: usize = 8;
 /// Subtrees above this many blocks are built on two threads.
 const FORK_BLOCKS: usize = 256;
 
@@ -48,6 +50,8 @@ pub struct KdTree<K> {
     lanes: Vec<f64>,
     /// Per node the low corner, then the high corner.
     boxes: Vec<f64>,
+    /// Per node, the reduced distance between its corners.
+    diagonals: Vec<f64>,
     /// Slot to row.
     rows: Vec<u32>,
     kernel: PhantomData<K>,
@@ -62,13 +66,18 @@ impl<K: Kernel> KdTree<K> {
         if blocks > 0 {
             split(coords, width, &mut rows, &mut boxes, blocks);
         }
+        let mut diagonals = room(boxes.len() / (2 * width))?;
+        diagonals.extend(boxes.chunks_exact(2 * width).map(|corners| {
+            let (low, high) = corners.split_at(width);
+            low.iter().zip(high).fold(0.0, |sum, (&low, &high)| K::add(sum, high - low))
+        }));
         for (slot, &row) in rows.iter().enumerate() {
             let block = &mut lanes[slot / LANES * LANES * width..];
             for (axis, &value) in coords[row as usize * width..][..width].iter().enumerate() {
                 block[axis * LANES + slot % LANES] = value;
             }
         }
-        Ok(Self { width, lanes, boxes, rows, kernel: PhantomData })
+        Ok(Self { width, lanes, boxes, diagonals, rows, kernel: PhantomData })
     }
 
     pub fn n_points(&self) -> usize {
@@ -111,9 +120,10 @@ impl<K: Kernel> KdTree<K> {
     pub fn distances(&self, query: &[f64], block: usize) -> [f64; LANES] {
         let mut sums = [0.0; LANES];
         let block = &self.lanes[block * LANES * self.width..][..LANES * self.width];
-        for (axis, &centre) in block.chunks_exact(LANES).zip(query) {
-            for (sum, &value) in sums.iter_mut().zip(axis) {
-                *sum = K::add(*sum, value - centre);
+        // Arrays of a known length: the compiler keeps all sums in registers and unrolls the lanes.
+        for (axis, &centre) in block.as_chunks::<LANES>().0.iter().zip(query) {
+            for lane in 0..LANES {
+                sums[lane] = K::add(sums[lane], axis[lane] - centre);
             }
         }
         sums
@@ -127,22 +137,41 @@ impl<K: Kernel> KdTree<K> {
     #[inline]
     pub fn nearest(&self, query: &[f64], node: usize) -> f64 {
         let (low, high) = self.corners(node);
-        let sides = low.iter().zip(high).zip(query);
-        sides.fold(0.0, |sum, ((&low, &high), &centre)| K::add(sum, (low - centre).max(centre - high).max(0.0)))
+        let gap = |low: f64, high: f64, centre: f64| larger(larger(low - centre, centre - high), 0.0);
+        if self.width < WIDE {
+            return low.iter().zip(high).zip(query).fold(0.0, |sum, ((&l, &h), &c)| K::add(sum, gap(l, h, c)));
+        }
+        // Independent sums are several times faster; what another order of additions may round up, the factor takes away.
+        let (lows, low_rest) = low.as_chunks::<WIDE>();
+        let (highs, high_rest) = high.as_chunks::<WIDE>();
+        let (centres, centre_rest) = query.as_chunks::<WIDE>();
+        let mut sums = [0.0; WIDE];
+        for ((low, high), centre) in lows.iter().zip(highs).zip(centres) {
+            for lane in 0..WIDE {
+                sums[lane] = K::add(sums[lane], gap(low[lane], high[lane], centre[lane]));
+            }
+        }
+        let rest = low_rest.iter().zip(high_rest).zip(centre_rest);
+        let rest = rest.fold(0.0, |sum, ((&l, &h), &c)| K::add(sum, gap(l, h, c)));
+        sums.into_iter().fold(rest, K::merge) * (1.0 - 4.0 * self.width as f64 * f64::EPSILON)
     }
 
-    /// No point below the node is farther than this.
+    /// Whether every point below the node is within `radius` (reduced).
     #[inline]
-    pub fn farthest(&self, query: &[f64], node: usize) -> f64 {
+    pub fn is_inside(&self, query: &[f64], node: usize, radius: f64) -> bool {
+        // Most boxes are too wide for any ball, which costs one comparison to see.
+        self.diagonals[node] <= K::ACROSS * radius && self.farthest(query, node) <= radius
+    }
+
+    fn farthest(&self, query: &[f64], node: usize) -> f64 {
         let (low, high) = self.corners(node);
         let sides = low.iter().zip(high).zip(query);
-        sides.fold(0.0, |sum, ((&low, &high), &centre)| K::add(sum, (centre - low).max(high - centre)))
+        sides.fold(0.0, |sum, ((&low, &high), &centre)| K::add(sum, larger(centre - low, high - centre)))
     }
 
     /// No two points below the node are farther apart than this.
     pub fn diagonal(&self, node: usize) -> f64 {
-        let (low, high) = self.corners(node);
-        low.iter().zip(high).fold(0.0, |sum, (&low, &high)| K::add(sum, high - low))
+        self.diagonals[node]
     }
 }
 

@@ -55,7 +55,18 @@ impl Metric {
 
 /// How coordinate differences become a reduced distance: monotone in the distance, cheaper to compute.
 pub trait Kernel: Copy + Send + Sync + 'static {
+    /// Reduced distance of two radii, with room for rounding: what a box inside a ball may measure across, in units of the ball.
+    const ACROSS: f64;
+
     fn add(sum: f64, difference: f64) -> f64;
+    /// One sum from two over different coordinates.
+    fn merge(a: f64, b: f64) -> f64;
+}
+
+/// `f64::max` for numbers known not to be NaN: one instruction.
+#[inline(always)]
+pub fn larger(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
 }
 
 #[derive(Clone, Copy)]
@@ -66,23 +77,44 @@ pub struct SumAbs;
 pub struct MaxAbs;
 
 impl Kernel for SumSquares {
+    const ACROSS: f64 = 4.000_001;
+
     #[inline(always)]
     fn add(sum: f64, difference: f64) -> f64 {
         sum + difference * difference
     }
+
+    #[inline(always)]
+    fn merge(a: f64, b: f64) -> f64 {
+        a + b
+    }
 }
 
 impl Kernel for SumAbs {
+    const ACROSS: f64 = 2.000_001;
+
     #[inline(always)]
     fn add(sum: f64, difference: f64) -> f64 {
         sum + difference.abs()
     }
+
+    #[inline(always)]
+    fn merge(a: f64, b: f64) -> f64 {
+        a + b
+    }
 }
 
 impl Kernel for MaxAbs {
+    const ACROSS: f64 = 2.000_001;
+
     #[inline(always)]
     fn add(sum: f64, difference: f64) -> f64 {
-        sum.max(difference.abs())
+        larger(sum, difference.abs())
+    }
+
+    #[inline(always)]
+    fn merge(a: f64, b: f64) -> f64 {
+        larger(a, b)
     }
 }
 
