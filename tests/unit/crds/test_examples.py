@@ -43,6 +43,13 @@ def closed(node: Any) -> Any:
     return shut
 
 
+def test_the_quickstarts_data_come_by_the_charts_default_worker() -> None:
+    chart = yaml.safe_load((ROOT / "helm/shoal/Chart.yaml").read_text(encoding="utf-8"))
+    job = yaml.safe_load((ROOT / "examples/quickstart/1-data.yaml").read_text(encoding="utf-8"))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"docker.io/shoal/worker:{chart['appVersion']}"
+
+
 def test_there_are_examples_of_both_routers_and_both_strategies() -> None:
     specs = [manifest["spec"] for _, manifest in FOUND if manifest["kind"] == "ClusteringDeployment"]
     assert {next(iter(spec["strategy"])) for spec in specs if "strategy" in spec} == {"blueGreen", "canary"}
