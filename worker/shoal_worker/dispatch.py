@@ -1,4 +1,4 @@
-"""Admission and execution of predictions off the event loop; called by `servicer`.
+"""Admission and execution of predictions, the long ones off the event loop; called by `servicer`.
 
 Invariant: at most `max_in_flight` calls are admitted and at most `threads` run; one more is refused at once, without
 waiting. A slot is given back when the work has really ended, not when its caller stopped waiting for it.
@@ -19,6 +19,10 @@ T = TypeVar("T")
 Cancelled = Callable[[], bool]
 
 
+# A handover to a thread and back costs about as much, and far more on a busy machine.
+INLINE_SECONDS = 0.0002
+
+
 def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """CPUs that this process may use: its affinity, cut by the container's quota where there is one."""
     cpus = len(os.sched_getaffinity(0))
@@ -27,6 +31,10 @@ def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     except (OSError, ValueError):
         return cpus
     return cpus if allowed == "max" else max(1, min(cpus, ceil(int(allowed) / int(period))))
+
+
+def _never() -> bool:
+    return False
 
 
 class Dispatcher:
@@ -48,13 +56,18 @@ class Dispatcher:
         """Calls admitted that wait for a thread."""
         return max(self._in_flight - self._threads, 0)
 
-    async def run(self, work: Callable[[Cancelled], T], seconds: float) -> T:
-        """Run `work` in a thread for at most `seconds`; it should stop soon after its argument turns true."""
+    async def run(self, work: Callable[[Cancelled], T], seconds: float, expected: float) -> T:
+        """Run `work` for at most `seconds`; it should stop soon after its argument turns true.
+
+        Work `expected` to be done sooner than a thread takes it up is done at once.
+        """
         if self._in_flight >= self._limit:
             raise Overloaded(
                 f"{self._limit} calls are in flight already",
                 remedy="Retry after a pause with jitter, or scale the deployment up",
             )
+        if expected < INLINE_SECONDS:
+            return work(_never)
         abandoned = Event()
         loop = asyncio.get_running_loop()
         self._in_flight += 1

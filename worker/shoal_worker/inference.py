@@ -40,6 +40,11 @@ def check_target(model: Model, name: str, version: str) -> None:
         )
 
 
+def declared_rows(request: pb.ModelInferRequest) -> int:
+    """Rows that the request says it has, unchecked: who says too few is refused before any work."""
+    return request.inputs[0].shape[0] if request.inputs and request.inputs[0].shape else 0
+
+
 def read_points(model: Model, request: pb.ModelInferRequest) -> PointArray:
     """The request's points in their own type, as wide as the model's columns, free of NaN and infinity."""
     tensor = _only_input(request)

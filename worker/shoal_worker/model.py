@@ -4,6 +4,7 @@ Invariant: a Model exists only if its artifact was verified and its own predicti
 Predicting changes nothing, so any number of threads may share one Model.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ class Model:
     columns: tuple[str, ...]
     clusters: int
     predictor: Predictor
+    seconds_per_row: float
+    """What a row of the self-test took; tells which calls are too short to be worth a thread."""
 
     def predict(self, points: PointArray, cancelled: Callable[[], bool]) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
@@ -48,8 +51,16 @@ class Model:
 def build_model(artifact: Artifact, *, name: str, version: str) -> Model:
     """Index the core samples and prove on the probes that this machine computes what the training machine did."""
     parameters, tensors = artifact.manifest.parameters, artifact.tensors
-    predictor = Predictor(tensors.core_points, tensors.core_labels, parameters.eps, parameters.metric)
-    wrong = int(np.count_nonzero(predictor.predict(tensors.probe_points) != tensors.probe_labels))
+    try:
+        predictor = Predictor(tensors.core_points, tensors.core_labels, parameters.eps, parameters.metric)
+    except ValueError as error:
+        raise ArtifactInvalid(
+            f"the engine refuses the model: {error}", field="parameters", remedy="Train the model again"
+        ) from None
+    started = time.perf_counter()
+    found = predictor.predict(tensors.probe_points)
+    seconds_per_row = (time.perf_counter() - started) / len(found)
+    wrong = int(np.count_nonzero(found != tensors.probe_labels))
     if wrong:
         raise ArtifactInvalid(
             f"the self-test failed: {wrong} of {len(tensors.probe_labels)} probes got another label",
@@ -64,6 +75,7 @@ def build_model(artifact: Artifact, *, name: str, version: str) -> Model:
         columns=tuple(column.name for column in artifact.manifest.schema_.columns),
         clusters=artifact.manifest.metrics.clusters,
         predictor=predictor,
+        seconds_per_row=seconds_per_row,
     )
 
 

@@ -143,7 +143,9 @@ async def serve(settings: ServeSettings) -> int:
         loading = asyncio.create_task(server.load())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if loading.done() and loading.exception() is not None:
+        if loading.done() and (failure := loading.exception()):
+            if not isinstance(failure, WorkerError):
+                _log.error("loading failed unexpectedly", exc_info=failure)
             return 1
         await stopping
         await server.drain(hurry)

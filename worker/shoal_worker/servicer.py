@@ -23,7 +23,7 @@ from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
 from shoal_worker.dispatch import Cancelled, Dispatcher
 from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
-from shoal_worker.inference import build_metadata, build_response, check_target, read_points
+from shoal_worker.inference import build_metadata, build_response, check_target, declared_rows, read_points
 from shoal_worker.metrics import Metrics
 from shoal_worker.model import Model
 from shoal_worker.state import ServingState
@@ -113,7 +113,9 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             check_target(model, request.model_name, request.model_version)
             remaining = context.time_remaining()
             timeout = self._max_request_seconds if remaining is None else min(remaining, self._max_request_seconds)
-            response, rows, noise = await self._dispatcher.run(partial(_answer, model, request), timeout)
+            response, rows, noise = await self._dispatcher.run(
+                partial(_answer, model, request), timeout, declared_rows(request) * model.seconds_per_row
+            )
             self._metrics.record_rows(rows, noise)
             return response
         except RequestRefused as error:

@@ -15,9 +15,10 @@ from safetensors.numpy import load, save
 from shoal_worker.artifact import ArtifactFiles, directory_name, verify_artifact
 from shoal_worker.cache import fetch_artifact, load_artifact
 from shoal_worker.errors import ArtifactInvalid
-from shoal_worker.manifest import MANIFEST_LIMIT, digest_of
+from shoal_worker.manifest import MANIFEST_LIMIT, Column, digest_of
 from shoal_worker.model import build_model
 from shoal_worker.safetensors_view import TensorSpec, view_tensors
+from shoal_worker.source import Table
 from shoal_worker.store import open_store
 from shoal_worker.training import train_model
 from tests.unit.worker.harness import make_spec, make_table
@@ -163,6 +164,17 @@ def test_a_model_that_fails_its_probes_is_refused() -> None:
     with pytest.raises(ArtifactInvalid, match="1 of 33 probes") as error:
         build_model(artifact, name="blobs", version="1")
     assert error.value.reason == "SelfTestFailed"
+
+
+def test_parameters_that_the_engine_refuses_are_an_invalid_artifact() -> None:
+    table = make_table(columns=("x", "y"))
+    wide = Table(np.hstack([table.points, table.points]), tuple(Column(name=n, dtype="float64") for n in "abcd"))
+    files = train_model(wide, make_spec()).files
+    manifest = json.loads(files.manifest)
+    manifest["parameters"]["metric"] = "haversine"
+    hostile = ArtifactFiles(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode(), files.model)
+    with pytest.raises(ArtifactInvalid, match="the engine refuses"):
+        build_model(verify_artifact(hostile, hostile.digest), name="blobs", version="1")
 
 
 MANIFESTS = {

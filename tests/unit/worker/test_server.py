@@ -85,6 +85,7 @@ def held_predictions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    monkeypatch.setattr("shoal_worker.dispatch.INLINE_SECONDS", 0)
     with held_predictions(monkeypatch) as gate:
         yield gate
 
@@ -256,6 +257,20 @@ class TestLoad:
             stop = asyncio.get_running_loop().time() + 0.6
             while asyncio.get_running_loop().time() < stop:
                 await running.stub.ModelInfer(make_request())
+
+    async def test_short_work_needs_no_thread(self, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = []
+        original = Model.predict
+
+        def predict(model: Model, points: np.ndarray, cancelled: Callable[[], bool]) -> np.ndarray:
+            names.append(threading.current_thread().name)
+            return original(model, points, cancelled)
+
+        monkeypatch.setattr(Model, "predict", predict)
+        await running.stub.ModelInfer(make_request(1))
+        await running.stub.ModelInfer(make_request(200_000))
+        assert names[0] == threading.current_thread().name
+        assert names[1].startswith("predict")
 
 
 class TestMetrics:

@@ -1,4 +1,4 @@
-"""A client that Shoal did not write gets the same answers, from the real process started by its console script."""
+"""The real process from outside: a client that Shoal did not write gets the right answers; it ends as it should."""
 
 import json
 import os
@@ -44,20 +44,7 @@ def test_tritonclient_gets_the_labels_of_the_model(stored: Path, files: Artifact
     points = make_table().points
     model = build_model(verify_artifact(files, files.digest), name="blobs", version="3")
     expected = model.predict(points, lambda: False).tolist()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "SHOAL_MODEL_NAME": "blobs",
-        "SHOAL_MODEL_VERSION": "3",
-        "SHOAL_ARTIFACT_URI": f"file://{stored}",
-        "SHOAL_ARTIFACT_DIGEST": files.digest,
-        "SHOAL_FILE_ROOT": str(tmp_path),
-        "SHOAL_CACHE_DIR": str(tmp_path / "cache"),
-        "SHOAL_REPORT_PATH": str(tmp_path / "report"),
-        "SHOAL_BIND_ADDRESS": "127.0.0.1",
-        "SHOAL_GRPC_PORT": "0",
-        "SHOAL_METRICS_PORT": "0",
-        "SHOAL_DRAIN_DELAY_SECONDS": "0",
-    }
+    environment = serve_environment(stored, files, tmp_path)
     with subprocess.Popen(
         [sys.executable, "-m", "shoal_worker", "serve"], env=environment, stderr=subprocess.PIPE, text=True
     ) as server:
@@ -74,6 +61,55 @@ def test_tritonclient_gets_the_labels_of_the_model(stored: Path, files: Artifact
     assert answers["ready"] is True
     assert answers["inputs"] == [["points", "FP64", [-1, 2]]]
     assert answers["unknown"] == "StatusCode.NOT_FOUND"
+
+
+def test_a_corrupt_artifact_ends_the_process_with_a_report(stored: Path, files: ArtifactFiles, tmp_path: Path) -> None:
+    (stored / "model.safetensors").write_bytes(files.model[:-1])
+    done = subprocess.run(
+        [sys.executable, "-m", "shoal_worker", "serve"],
+        env=serve_environment(stored, files, tmp_path),
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 1
+    report = json.loads((tmp_path / "report").read_text())
+    assert (report["outcome"], report["reason"], report["transient"]) == ("Failed", "DigestMismatch", False)
+
+
+def test_a_worker_that_waits_for_its_store_ends_cleanly(stored: Path, files: ArtifactFiles, tmp_path: Path) -> None:
+    environment = serve_environment(stored, files, tmp_path) | {
+        "SHOAL_ARTIFACT_URI": "s3://models/a",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "shoal_worker", "serve"], env=environment, stderr=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stderr
+            assert json.loads(server.stderr.readline())["event"] == "listening"
+            assert json.loads(server.stderr.readline())["event"] == "artifact not loaded"
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=10) == 0
+
+
+def serve_environment(stored: Path, files: ArtifactFiles, tmp_path: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "SHOAL_MODEL_NAME": "blobs",
+        "SHOAL_MODEL_VERSION": "3",
+        "SHOAL_ARTIFACT_URI": f"file://{stored}",
+        "SHOAL_ARTIFACT_DIGEST": files.digest,
+        "SHOAL_FILE_ROOT": str(tmp_path),
+        "SHOAL_CACHE_DIR": str(tmp_path / "cache"),
+        "SHOAL_REPORT_PATH": str(tmp_path / "report"),
+        "SHOAL_BIND_ADDRESS": "127.0.0.1",
+        "SHOAL_GRPC_PORT": "0",
+        "SHOAL_METRICS_PORT": "0",
+        "SHOAL_DRAIN_DELAY_SECONDS": "0",
+    }
 
 
 def ask(target: str, points: np.ndarray) -> dict[str, object]:
