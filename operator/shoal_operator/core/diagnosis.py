@@ -86,8 +86,10 @@ def _diagnose_container(container: RawObject) -> Diagnosis | None:
     if failure is not None:
         artifact = failure.reason not in (Reason.STORE_UNAVAILABLE, Reason.CREDENTIALS_REJECTED)
         return Diagnosis(Reason.ARTIFACT_REFUSED if artifact else failure.reason, failure.sentence, restarts)
+    code = number_at(ended, "exitCode")
+    if mapping_at(container, "state", "terminated") and restarts == 0:
+        return Diagnosis(Reason.CRASH_LOOP, f"the container ended with exit code {code}. Read its logs.")
     if reason == "CrashLoopBackOff" or restarts > 0:
-        code = number_at(ended, "exitCode")
         return Diagnosis(
             Reason.CRASH_LOOP,
             f"the container ended with exit code {code} and was restarted {restarts} times. Read its logs.",

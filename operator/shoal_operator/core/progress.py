@@ -65,7 +65,7 @@ def read_status(deployment: RawObject) -> ClusteringDeploymentStatus:
 
 def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, known: Iterable[KnownVersion]) -> Progress:
     """Return what is remembered; the durable record stands in for a stable revision that status does not name."""
-    stable = status.stable or _recorded_stable(deployment, known)
+    stable = status.stable or _recorded_stable(deployment, status, known)
     progress = Progress(
         stable=stable,
         candidate=status.candidate,
@@ -106,9 +106,12 @@ def revision_only(revision: Revision) -> Revision:
     return Revision(**{name: getattr(revision, name) for name in Revision.model_fields})
 
 
-def _recorded_stable(deployment: RawObject, known: Iterable[KnownVersion]) -> Revision | None:
+def _recorded_stable(
+    deployment: RawObject, status: ClusteringDeploymentStatus, known: Iterable[KnownVersion]
+) -> Revision | None:
     record = read_record(deployment)
-    if record is None:
+    if record is None or (status.candidate is not None and status.candidate.revision == record.revision):
+        # No record, or that of a first deployment which is about to become stable.
         return None
     exists = any(version.number == record.version and version.digest == record.digest for version in known)
     return record if exists else None

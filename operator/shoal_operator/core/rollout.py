@@ -235,7 +235,7 @@ def _refuse(
 ) -> Plan:
     """Leave everything as it is under a spec that cannot be read, and say what is wrong with it."""
     deployment = snapshot.deployment
-    standing = Standing(snapshot, len(live_pods(snapshot, progress.stable)), Decision(progress), None, wanted=problem)
+    standing = Standing(snapshot, max(1, status.replicas), Decision(progress), None, wanted=problem)
     findings = find(standing)
     generation = facts.generation_of(deployment)
     phase, message = summarise(findings)

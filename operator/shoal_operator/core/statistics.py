@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 Z = 3.0
+_NANOSECOND = 1e-9
 
 
 def wilson_bounds(errors: int, calls: int, z: float = Z) -> tuple[float, float]:
@@ -46,7 +47,7 @@ def excess_lower_bound(errors: int, calls: int, base_errors: int, base_calls: in
 def log_ratio_lower_bound(
     sums: tuple[int, float, float], base_sums: tuple[int, float, float], z: float = Z
 ) -> float | None:
-    """Return a lower bound of ln(mean / base mean) by the delta method; None without positive means.
+    """Return a lower bound of ln(mean / base mean) by the delta method; None without means that a clock can tell.
 
     Each side is (count, sum, sum of squares). The variance of the log of a mean is about var / (n * mean ** 2).
 
@@ -56,9 +57,9 @@ def log_ratio_lower_bound(
     logs = 0.0
     variance = 0.0
     for sign, (count, total, squares) in ((1, sums), (-1, base_sums)):
-        if count < 2 or not (math.isfinite(total) and math.isfinite(squares)) or total <= 0:
+        mean = total / count if count >= 2 else 0.0
+        if not (_NANOSECOND <= mean < math.inf and math.isfinite(squares)):
             return None
-        mean = total / count
         spread = max(0.0, squares - total * mean) / (count - 1)
         logs += sign * math.log(mean)
         variance += spread / (count * mean * mean)

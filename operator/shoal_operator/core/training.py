@@ -245,7 +245,8 @@ def _ailment(pods: tuple[RawObject, ...]) -> Problem | None:
         diagnosis = diagnose_pod(status)
         if diagnosis is not None:
             remedy = diagnosis.message.replace("resources.", "spec.training.resources.")
-            return Problem(diagnosis.reason, remedy)
+            crashed = diagnosis.reason == Reason.CRASH_LOOP
+            return Problem(Reason.TRAINING_FAILED if crashed else diagnosis.reason, remedy)
     return None
 
 

@@ -61,6 +61,29 @@ class Rollout(RuleBasedStateMachine):
         snapshot, version = self.old_view
         self._run(plan_deployment(snapshot, self.cluster.now), version)
 
+    @rule(seconds=st.sampled_from([0, 5, 25]), good=st.booleans())
+    def run_a_while(self, seconds: int, good: bool) -> None:
+        for _ in range(5):
+            self.cluster.run_controllers()
+            self.cluster.make_ready()
+            if good:
+                self.serve_calls(calls=500, errors=0.0, mean=0.01)
+            self.reconcile()
+            self.cluster.wait(seconds)
+
+    @rule(patient=st.booleans())
+    def roll_the_newest_out(self, patient: bool) -> None:
+        cluster = self.cluster
+        cluster.change(modelRef={"name": "cities", "version": "latest"}, paused=False)
+        cluster.command("retry")
+        cluster.command("resume")
+        if len(cluster.versions) < 6:
+            cluster.versions.append(objects.version(len(cluster.versions) + 1))
+        for _ in range(3):
+            self.run_a_while(25, good=True)
+            if patient and cluster.revision("candidate"):
+                cluster.command("promote")
+
     # The cluster
 
     @rule()
@@ -129,6 +152,7 @@ class Rollout(RuleBasedStateMachine):
     def change_policy(self, paused: bool, on_failure: str) -> None:
         self.cluster.change(paused=paused, onFailure=on_failure)
 
+    @precondition(lambda self: self.cluster.deployment["metadata"]["generation"] % 4 == 0)
     @rule(spec=st.sampled_from([{"worker": 3}, {"strategy": {}}, {"progressDeadlineSeconds": "soon"}]))
     def break_the_spec(self, spec: dict[str, Any]) -> None:
         good = {name: self.cluster.deployment["spec"].get(name) for name in spec}
@@ -168,6 +192,7 @@ class Rollout(RuleBasedStateMachine):
         cluster = self.cluster
         self.old_view = None
         old_stable, old_candidate = cluster.revision("stable"), cluster.revision("candidate")
+        bearing = self._bears_all(old_candidate)
         ready_before = {pod.name for pod in cluster.pool(old_candidate) if pod.ready}
         for number, action in enumerate(plan.actions):
             if cut is not None and number >= cut:
@@ -181,6 +206,7 @@ class Rollout(RuleBasedStateMachine):
         cluster.execute(rest, version)
         if cluster.revision("stable") != old_stable:
             assert cluster.revision("stable") == old_candidate, "stable changes by promotion only"
+            assert old_stable is None or bearing, "it had all the traffic before"
             assert ready_before or not cluster.deployment["spec"]["worker"]["replicas"]
 
     def _promises_after_a_whole_pass(self) -> None:
@@ -194,12 +220,26 @@ class Rollout(RuleBasedStateMachine):
             selected = cluster.endpoints()
             if any(pod.ready for pod in cluster.pool(stable)):
                 assert selected
+            able = [
+                pod
+                for pod in cluster.pods.values()
+                if pod.ready and pod.revision in (stable, cluster.revision("candidate"))
+            ]
+            if len({pod.revision for pod in selected}) > 1:
+                least = min(cluster.deployment["spec"]["worker"]["replicas"], len(able))
+                assert sum(pod.ready for pod in selected) >= least, "capacity is kept"
             assert not {pod.revision for pod in selected} & blocked, "a blocked revision is never served"
         for revision in blocked:
             assert weights.get(f"cities-{revision}", 0) == 0
         candidate = cluster.revision("candidate")
         if weights.get(f"cities-{candidate}", 0) > 0 and cluster.deployment["spec"]["worker"]["replicas"]:
             assert any(pod.ready for pod in cluster.pool(candidate)), "weight needs ready pods"
+
+    def _bears_all(self, revision: str | None) -> bool:
+        if self._backends():
+            return self._backends().get(f"cities-{revision}") == 100
+        selected = {pod.revision for pod in self.cluster.endpoints()}
+        return selected <= {revision}
 
     def _backends(self) -> dict[str, int]:
         return self.cluster.backends() if ("GRPCRoute", "cities") in self.cluster.objects else {}
