@@ -196,6 +196,18 @@ class TestHostileBytes:
         assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert (await running.stub.ModelInfer(raw_request(POINTS))).outputs[0].shape == [3]
 
+    async def test_damaged_messages_are_answered_or_refused_but_never_break_the_worker(self, running: Running) -> None:
+        random = np.random.default_rng(3)
+        sound = [raw_request(POINTS).SerializeToString(), typed_request(POINTS).SerializeToString()]
+        for number in range(400):
+            body = bytearray(sound[number % 2])
+            for place in random.integers(0, len(body), 3):
+                body[place] = random.integers(0, 256)
+            try:
+                await self._call(running, bytes(body))
+            except grpc.aio.AioRpcError as refusal:
+                assert refusal.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)  # noqa: PT017
+
     async def test_a_message_over_the_limit_is_refused(self, running: Running) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
             await self._call(running, b"\x00" * (16 << 20) + b"\x00")

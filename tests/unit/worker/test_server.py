@@ -341,6 +341,14 @@ class TestDrain:
             assert [response.outputs[0].shape for response in responses] == [[1], [1]]
             await draining
 
+    async def test_who_watches_the_health_hears_of_it(self, stored: Path, make_settings: Settings) -> None:
+        async with run_server(make_settings(drain_grace_seconds=0)) as running:
+            watch = health_pb2_grpc.HealthStub(running.channel).Watch(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == SERVING
+            draining = asyncio.create_task(running.server.drain(asyncio.Event()))
+            assert (await watch.read()).status == NOT_SERVING
+            await draining
+
     async def test_a_model_that_loads_during_the_drain_does_not_turn_ready(
         self, stored: Path, make_settings: Settings
     ) -> None:
