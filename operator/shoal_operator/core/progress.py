@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
 from shoal_operator.api.deployment import BlockedRevision, ClusteringDeploymentStatus, RetiringRevision, Revision
 from shoal_operator.core import names
-from shoal_operator.core.facts import annotation_of, instant, mapping_at
+from shoal_operator.core.facts import annotation_of, instant, mapping_at, timestamp
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.core.versions import KnownVersion
 
@@ -53,6 +54,10 @@ class Progress:
             progressed_at=None,
             failure_paused=None,
         )
+
+    def enter(self, step: int, now: datetime) -> Progress:
+        """Return the same at the beginning of a step."""
+        return replace(self, step=step, step_started_at=None, progressed_at=now)
 
 
 def read_status(deployment: RawObject) -> ClusteringDeploymentStatus:
@@ -103,7 +108,17 @@ def write_record(revision: Revision) -> str:
 
 def revision_only(revision: Revision) -> Revision:
     """Return the bundle alone, without why or until when it stands in a list."""
-    return Revision(**{name: getattr(revision, name) for name in Revision.model_fields})
+    return Revision(**bundle_of(revision))
+
+
+def retire(revision: Revision, until: datetime) -> RetiringRevision:
+    """Return a revision as one that stands by until a time."""
+    return RetiringRevision(**bundle_of(revision), until=timestamp(until))
+
+
+def bundle_of(revision: Revision) -> dict[str, Any]:
+    """Return the fields of a bundle, to build another form of it."""
+    return {name: getattr(revision, name) for name in Revision.model_fields}
 
 
 def _recorded_stable(

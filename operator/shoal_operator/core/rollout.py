@@ -19,6 +19,7 @@ from shoal_operator.core.bluegreen import build_blue_green
 from shoal_operator.core.canary import build_canary
 from shoal_operator.core.commands import clear_commands, read_commands
 from shoal_operator.core.conditions import Problem, build_conditions
+from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.desired import Scene, build_objects, find_removals, still_retiring
 from shoal_operator.core.manifests.workload import pool_selector
 from shoal_operator.core.plan import Label, Plan, StatusWrite
@@ -29,12 +30,14 @@ from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
-from shoal_operator.core.transitions import Decision, Facts, decide
+from shoal_operator.core.transitions import decide
 from shoal_operator.core.versions import known_versions
 
 _KIND = "ClusteringDeployment"
 _LOOK_AGAIN_SECONDS = 30.0
 _RECORDING_SECONDS = 2.0
+_LEAST_SECONDS = 0.05
+_OVERDUE_SECONDS = 2.0
 
 
 def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
@@ -191,7 +194,11 @@ class _Pass:
             moments.append(self.now + timedelta(seconds=self.spec.analysis.interval_seconds))
         if isinstance(wanted, Problem):
             moments.append(self.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
-        return max(0.05, (min(moments) - self.now).total_seconds()) if moments else None
+        if not moments:
+            return None
+        seconds = (min(moments) - self.now).total_seconds()
+        # What is due already waits for something else, such as the router: no reason to spin.
+        return max(_LEAST_SECONDS, seconds) if seconds > 0 else _OVERDUE_SECONDS
 
     def _record(self, revision: Revision) -> Label:
         """Write the durable record of the stable revision, which outlives status."""

@@ -91,5 +91,6 @@ class DeploymentSnapshot:
     gateway_api_installed: bool = True
     missing_secrets: frozenset[str] = frozenset()
     windows: Mapping[str, WindowFigures] = field(default_factory=dict)
-    """Revision -> figures of the analysis window; empty before the first look."""
+    """Revision -> figures of the window that core.gates.analysis_window opens for this very object; empty before the
+    first look at it. Figures of an earlier window never stand here."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from shoal_operator.api.deployment import ClusteringDeploymentStatus, Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Finding, Problem
+from shoal_operator.core.decision import Decision
 from shoal_operator.core.diagnosis import diagnose_pod
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
 from shoal_operator.core.snapshot import DeploymentSnapshot
-from shoal_operator.core.transitions import Decision
 
 _WAITS = (Reason.WAITING_FOR_PODS, Reason.WAITING_FOR_ROUTE, Reason.ROLLING_OUT)
 _HELD = (Reason.PAUSED_BY_USER, Reason.PAUSED_BY_FAILURE)

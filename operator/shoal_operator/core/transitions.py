@@ -1,6 +1,6 @@
 """The rollout's state machine: from what is remembered and what is observed to what is remembered next.
 
-Called by core.rollout; what it may be asked for is in `Facts`. Invariant: weight rises only while the candidate's
+Called by core.rollout; what it may be asked for is in core.decision. Invariant: weight rises only while the candidate's
 ready pods can bear it, falls at once, and stable changes by promotion only.
 
     remembered        observed                               next
@@ -21,64 +21,22 @@ ready pods can bear it, falls at once, and stable changes by promotion only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from shoal_operator.api.deployment import (
-    BlockedRevision,
-    ClusteringDeploymentSpec,
-    RetiringRevision,
-    Revision,
-    Verdict,
-)
+from shoal_operator.api.deployment import BlockedRevision, Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.commands import Commands
 from shoal_operator.core.conditions import Problem
+from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.facts import timestamp
 from shoal_operator.core.gates import judge_calls, judge_readiness
 from shoal_operator.core.plan import Emit
-from shoal_operator.core.pools import pods_needed
-from shoal_operator.core.progress import Progress, revision_only
-from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
-from shoal_operator.core.snapshot import DeploymentSnapshot
-from shoal_operator.core.steps import Schedule, Step
+from shoal_operator.core.progress import Progress, bundle_of, retire
+from shoal_operator.core.routing import live_pods
+from shoal_operator.core.stepping import advance
 
 _MOST_BLOCKED = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the state machine may look at."""
-
-    spec: ClusteringDeploymentSpec
-    schedule: Schedule
-    snapshot: DeploymentSnapshot
-    arrange: Callable[[Revision, Revision | None, int], Arrangement]
-    """Asks the router how calls are to be shared between stable and candidate at a weight."""
-    recorded: Revision | None
-    """The durable record of the stable revision."""
-    was_held: bool
-    """Whether a person or a failure held the rollout when last looked at; that time is no lack of progress."""
-    was_ready: bool
-    """Whether the candidate's pods were ready when last looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to remember, and what to tell."""
-
-    progress: Progress
-    events: tuple[Emit, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
-    pause: Problem | None = None
-    """Why the rollout does not go on by itself."""
-    waiting: Problem | None = None
-    """What the rollout waits for."""
-    look_again: tuple[datetime, ...] = ()
-    recording: Revision | None = None
-    """The durable record must say this before the rollout goes on."""
 
 
 def decide(facts: Facts, progress: Progress, wanted: Revision | Problem, commands: Commands, now: datetime) -> Decision:
@@ -100,14 +58,14 @@ def _obey(facts: Facts, progress: Progress, commands: Commands, now: datetime) -
     if "abort" in commands:
         if not trial:
             return progress, ()
-        return roll_back(facts, progress, Problem(Reason.ABORTED, "aborted by the abort command"), now)
+        return _roll_back(facts, progress, Problem(Reason.ABORTED, "aborted by the abort command"), now)
     if "resume" in commands:
         progress = replace(progress, user_paused=False)
     if trial and ("promote" in commands or "promote-full" in commands):
         last = len(facts.schedule.steps)
         step = last if "promote-full" in commands else min(last, (progress.step or 0) + 1)
         # The user has judged: no figures of the step that is left may hold the next one up or fail it.
-        progress = replace(_enter(progress, step, now), user_paused=False, failure_paused=None, window_started_at=None)
+        progress = replace(progress.enter(step, now), user_paused=False, failure_paused=None, window_started_at=None)
     if "pause" in commands:
         progress = replace(progress, user_paused=True)
     if "retry" in commands:
@@ -129,7 +87,7 @@ def _aim(
     if candidate is not None and candidate.revision == wanted.revision:
         if stable is not None and progress.step_count != count:
             # The strategy changed under way: walk the new steps from the beginning.
-            progress = replace(_enter(progress, 0, now), weight=0, window_started_at=None, step_count=count)
+            progress = replace(progress.enter(0, now), weight=0, window_started_at=None, step_count=count)
         return progress, ()
     progress = _undo(facts, progress, now)
     progress = replace(
@@ -159,7 +117,7 @@ def _first(facts: Facts, decision: Decision, candidate: Revision, now: datetime)
             message = f"Not ready within {seconds} s (spec.progressDeadlineSeconds), still trying. {message}"
         look = (deadline,) if now < deadline else ()
         return replace(decision, waiting=Problem(reason, message), look_again=look)
-    if not _is(facts.recorded, candidate):
+    if not facts.records(candidate):
         return replace(
             decision, recording=candidate, waiting=Problem(Reason.ROLLING_OUT, "Recording the stable version.")
         )
@@ -175,7 +133,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     if (facts.was_held and held is None) or progress.progressed_at is None:
         progress = replace(progress, progressed_at=now)
     target = _target_weight(facts, progress)
-    readiness, diagnosis = judge_readiness(live_pods(facts.snapshot, candidate), _needed(facts, target))
+    readiness, diagnosis = judge_readiness(live_pods(facts.snapshot, candidate), facts.needed(target))
     verdicts = [readiness]
     if progress.window_started_at is not None and 0 < progress.weight < 100:
         windows = facts.snapshot.windows
@@ -189,7 +147,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     if held is not None:
         # Traffic flows on and nothing rises, but a step that asks for less is heard.
         return replace(decision, progress=replace(progress, weight=min(progress.weight, target)), pause=held)
-    decision = _advance(facts, decision, candidate, stable, now)
+    decision = advance(facts, decision, candidate, stable, now)
     progress = decision.progress
     if decision.waiting is not None and progress.candidate is not None and decision.recording is None:
         seconds = facts.spec.progress_deadline_seconds
@@ -203,88 +161,12 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     return decision
 
 
-def _advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime) -> Decision:
-    """Walk the steps until one is not complete."""
-    progress = decision.progress
-    steps = facts.schedule.steps
-    while progress.step is not None and progress.step < len(steps):
-        step = steps[progress.step]
-        waiting, progress = _reach(facts, progress, candidate, stable, step.weight)
-        if waiting is not None:
-            return replace(decision, progress=progress, waiting=waiting)
-        if progress.step_started_at is None or (step.judged and progress.window_started_at is None):
-            window = now if 0 < step.weight < 100 else None
-            progress = replace(progress, step_started_at=now, window_started_at=window, progressed_at=now)
-            # Figures in hand are of the window before: the new step is judged by its own only.
-            decision = replace(decision, verdicts=decision.verdicts[:1])
-        decision = replace(decision, progress=progress)
-        pause = _hold(facts, decision, step, now)
-        if pause is not None:
-            return pause
-        progress = _enter(progress, (progress.step or 0) + 1, now)
-    waiting, progress = _reach(facts, progress, candidate, stable, 100)
-    if waiting is not None:
-        return replace(decision, progress=progress, waiting=waiting)
-    if not _is(facts.recorded, candidate):
-        message = "Recording the new stable version."
-        return replace(decision, progress=progress, recording=candidate, waiting=Problem(Reason.ROLLING_OUT, message))
-    until = now + timedelta(seconds=facts.schedule.scale_down_delay_seconds)
-    progress = replace(
-        progress.without_candidate(), stable=candidate, retiring=(*progress.retiring, _retire(stable, until))
-    )
-    told = Emit("Normal", Reason.PROMOTED, f"Version {candidate.version} is promoted; it replaces {stable.version}.")
-    return replace(decision, progress=progress, events=(*decision.events, told), verdicts=())
-
-
-def _reach(
-    facts: Facts, progress: Progress, candidate: Revision, stable: Revision, weight: int
-) -> tuple[Problem | None, Progress]:
-    """Bring the weight to a step's; return what it still waits for."""
-    if weight < progress.weight:
-        progress = replace(progress, weight=weight)
-    needed = _needed(facts, weight)
-    ready = len(ready_pods(facts.snapshot, candidate))
-    if ready < needed:
-        message = f"Version {candidate.version}: {ready} of the {needed} pods for {weight} % are ready."
-        return Problem(Reason.WAITING_FOR_PODS, message), progress
-    progress = replace(progress, weight=weight)
-    arrangement = facts.arrange(stable, candidate, weight)
-    if arrangement.settled:
-        return None, progress
-    if arrangement.problem is not None:
-        return arrangement.problem, progress
-    message = f"Version {candidate.version}: the router is being told to give it {weight} %."
-    return Problem(Reason.WAITING_FOR_ROUTE, message), progress
-
-
-def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decision | None:
-    """Return the decision to stay in a step whose weight is reached; None to leave it."""
-    progress = decision.progress
-    number = f"step {(progress.step or 0) + 1} of {len(facts.schedule.steps)}"
-    look = now + timedelta(seconds=facts.spec.analysis.interval_seconds)
-    if step.hold_seconds is None:
-        reason = Reason.PAUSED_BY_STEP if step.weight else Reason.AWAITING_PROMOTION
-        message = f"At {step.weight} % ({number}) until the annotation shoal.dev/promote is set."
-        return replace(decision, pause=Problem(reason, message), look_again=(look,) if step.weight else ())
-    over = (progress.step_started_at or now) + timedelta(seconds=step.hold_seconds)
-    if now < over:
-        return replace(decision, look_again=(min(over, look) if step.judged else over,))
-    lacking = [item for item in decision.verdicts if item.verdict not in ("pass", "fail")]
-    if step.judged and lacking and facts.spec.analysis.on_inconclusive == "Hold":
-        told = "; ".join(f"{item.gate}: {item.message}" for item in lacking)
-        message = f"At {step.weight} % ({number}), no verdict yet: {told} Send calls, or set shoal.dev/promote."
-        return replace(decision, pause=Problem(Reason.GATE_INCONCLUSIVE, message), look_again=(look,))
-    return None
-
-
-def roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) -> tuple[Progress, tuple[Emit, ...]]:
+def _roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) -> tuple[Progress, tuple[Emit, ...]]:
     """Give all traffic back to stable at once and remember not to try this candidate again."""
     candidate = progress.candidate
     if candidate is None:
         return progress, ()
-    entry = BlockedRevision(
-        **_bundle(candidate), reason=why.reason, message=why.message, since=timestamp(now)
-    )  # fmt: skip
+    entry = BlockedRevision(**bundle_of(candidate), reason=why.reason, message=why.message, since=timestamp(now))
     others = tuple(item for item in progress.blocked if item.revision != candidate.revision)
     progress = replace(_undo(facts, progress, now), blocked=(*others, entry)[-_MOST_BLOCKED:])
     told = Emit("Warning", Reason.ROLLED_BACK, f"Version {candidate.version} is rolled back: {why.message}")
@@ -293,7 +175,7 @@ def roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) -> 
 
 def _fail(facts: Facts, decision: Decision, why: Problem, now: datetime) -> Decision:
     if facts.spec.on_failure == "Rollback":
-        progress, events = roll_back(facts, decision.progress, why, now)
+        progress, events = _roll_back(facts, decision.progress, why, now)
         return Decision(progress, (*decision.events, *events), decision.verdicts)
     message = f"{why.reason}: {why.message}"
     progress = replace(decision.progress, failure_paused=message)
@@ -320,31 +202,11 @@ def _undo(facts: Facts, progress: Progress, now: datetime) -> Progress:
     if candidate is None:
         return progress
     delay = facts.schedule.scale_down_delay_seconds if progress.stable is not None else 0
-    retired = _retire(candidate, now + timedelta(seconds=delay))
+    retired = retire(candidate, now + timedelta(seconds=delay))
     return replace(progress.without_candidate(), retiring=(*progress.retiring, retired))
-
-
-def _enter(progress: Progress, step: int, now: datetime) -> Progress:
-    return replace(progress, step=step, step_started_at=None, progressed_at=now)
 
 
 def _target_weight(facts: Facts, progress: Progress) -> int:
     steps = facts.schedule.steps
     step = progress.step or 0
     return steps[step].weight if step < len(steps) else 100
-
-
-def _needed(facts: Facts, weight: int) -> int:
-    return pods_needed(weight, facts.spec.worker.replicas, full_pool=facts.schedule.full_pool)
-
-
-def _is(record: Revision | None, revision: Revision) -> bool:
-    return record is not None and record == revision_only(revision)
-
-
-def _retire(revision: Revision, until: datetime) -> RetiringRevision:
-    return RetiringRevision(**_bundle(revision), until=timestamp(until))
-
-
-def _bundle(revision: Revision) -> dict[str, Any]:
-    return {name: getattr(revision, name) for name in Revision.model_fields}

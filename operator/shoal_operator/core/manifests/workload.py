@@ -109,8 +109,8 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
                 "startupProbe": {"grpc": {"port": names.GRPC_PORT}, "periodSeconds": 1, "failureThreshold": 600},
                 "readinessProbe": {
                     "grpc": {"port": names.GRPC_PORT},
-                    "periodSeconds": 5,
-                    "timeoutSeconds": 3,
+                    "periodSeconds": 3,
+                    "timeoutSeconds": 2,
                     "failureThreshold": 2,
                 },
                 "livenessProbe": {

@@ -1,0 +1,60 @@
+"""What the rollout's state machine looks at and what it answers.
+
+Built by core.rollout, read and answered by core.transitions and core.stepping. Holds no decision itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision, Verdict
+from shoal_operator.core.conditions import Problem
+from shoal_operator.core.plan import Emit
+from shoal_operator.core.pools import pods_needed
+from shoal_operator.core.progress import Progress, revision_only
+from shoal_operator.core.routing import Arrangement
+from shoal_operator.core.snapshot import DeploymentSnapshot
+from shoal_operator.core.steps import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the state machine may look at."""
+
+    spec: ClusteringDeploymentSpec
+    schedule: Schedule
+    snapshot: DeploymentSnapshot
+    arrange: Callable[[Revision, Revision | None, int], Arrangement]
+    """Asks the router how calls are to be shared between stable and candidate at a weight."""
+    recorded: Revision | None
+    """The durable record of the stable revision."""
+    was_held: bool
+    """Whether a person or a failure held the rollout when last looked at; that time is no lack of progress."""
+    was_ready: bool
+    """Whether the candidate's pods were ready when last looked at."""
+
+    def needed(self, weight: int) -> int:
+        """Return how many of the candidate's pods must be ready for a weight."""
+        return pods_needed(weight, self.spec.worker.replicas, full_pool=self.schedule.full_pool)
+
+    def records(self, revision: Revision) -> bool:
+        """Tell whether the durable record says that this revision is stable."""
+        return self.recorded is not None and self.recorded == revision_only(revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to remember, and what to tell."""
+
+    progress: Progress
+    events: tuple[Emit, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    pause: Problem | None = None
+    """Why the rollout does not go on by itself."""
+    waiting: Problem | None = None
+    """What the rollout waits for."""
+    look_again: tuple[datetime, ...] = ()
+    recording: Revision | None = None
+    """The durable record must say this before the rollout goes on."""
