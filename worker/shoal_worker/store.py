@@ -6,26 +6,19 @@ URI out of its bucket or, for files, out of the configured root; never puts a cr
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
-from shoal_worker.errors import (
-    CredentialsRejected,
-    ObjectMissing,
-    SettingsInvalid,
-    StoreError,
-    StoreUnavailable,
-    shorten,
-)
+from shoal_worker.errors import CredentialsRejected, ObjectMissing, SettingsInvalid, StoreError, StoreUnavailable
+from shoal_worker.store_errors import explain
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -46,7 +39,6 @@ _METADATA_TIMEOUT = timedelta(seconds=2)
 _CONTENT_TIMEOUT = timedelta(seconds=30)
 # Shorter than the timeout of a question, so that a refused connection is tried again and a hanging store is not.
 _RETRY_TIMEOUT = timedelta(seconds=1.5)
-_REFUSED_STATUS = re.compile(r"status code: 40[13] ")
 _BACKOFF = timedelta(milliseconds=100)
 
 
@@ -157,22 +149,16 @@ class Store:
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
 
-    def exists(self, location: Location) -> bool:
-        """Is there such an object?"""
-        try:
-            self.size(location)
-        except ObjectMissing:
-            return False
-        return True
-
     def check_reachable(self) -> None:
-        """Raise a StoreError unless the store answers and knows the bucket; writes nothing."""
+        """Raise a StoreError unless the store answers, knows the bucket and knows us; writes nothing."""
         if self._location.scheme == "file":
             return
         try:
-            next(iter(self._list_one()), None)
+            next(self._list_one(), None)
         except (BaseError, OSError, ValueError) as error:
-            raise self._translated(error, self._location, listing=True) from None
+            # Who may not list may still read and write; the use will tell.
+            if "AccessDenied" not in str(error):
+                raise explain(error, uri=self._location.uri, field=self._field, listing=True) from None
 
     def _list_one(self) -> Iterator[object]:
         return iter(obstore.list(self._metadata, prefix=self._key(self._location) or None, chunk_size=1))
@@ -193,44 +179,15 @@ class Store:
                 remedy="Move the file there, or set SHOAL_FILE_ROOT",
             )
 
-    def _translated(self, error: Exception, location: Location, *, listing: bool = False) -> StoreError:
-        known: dict[str, Any] = {"field": self._field, "value": location.uri}
-        text = str(error).partition("\n")[0]
-        refused = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-        # A refused listing comes as a general error with the status in its text only.
-        if refused or _REFUSED_STATUS.search(str(error)):
-            code = next(
-                (c for c in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied") if c in str(error)), ""
-            )
-            return CredentialsRejected(
-                f"the store refused access{f' with {code}' if code else ''}",
-                **known,
-                remedy="Check the Secret's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and the rights of that user",
-            )
-        missing = isinstance(error, FileNotFoundError)
-        if "NoSuchBucket" in str(error) or (missing and listing):
-            return StoreUnavailable(
-                f"there is no bucket {shorten(location.bucket)!r}",
-                **known,
-                remedy="Create the bucket or correct the URI",
-                transient=False,
-            )
-        if missing:
-            if location.scheme == "s3":
-                # A HEAD answers 404 for a missing bucket as well; only a listing tells which it is.
-                try:
-                    self.check_reachable()
-                except StoreError as bucket_error:
-                    return bucket_error
-            return ObjectMissing("there is no such object", **known, remedy="Check the URI and that the object exists")
-        unreachable = any(kind in str(error) for kind in ("kind: Connect", "kind: Timeout"))
-        return StoreUnavailable(
-            "the store cannot be reached"
-            if unreachable
-            else f"the store did not answer as expected: {shorten(text, 400)}",
-            **known,
-            remedy="Check AWS_ENDPOINT_URL, the network policy and the store's health; the attempt is repeated",
-        )
+    def _translated(self, error: Exception, location: Location) -> StoreError:
+        found = explain(error, uri=location.uri, field=self._field, listing=False)
+        if location.scheme == "s3" and isinstance(found, ObjectMissing | CredentialsRejected):
+            # The answer to a HEAD has no body, and 404 may mean the bucket, or even the key: a listing tells which.
+            try:
+                self.check_reachable()
+            except StoreError as exact:
+                return exact
+        return found
 
 
 def open_store(uri: str, *, field: str, secret_dir: Path, file_root: Path) -> tuple[Store, Location]:

@@ -200,8 +200,10 @@ class TestS3:
         [
             ((403, error_body("InvalidAccessKeyId")), CredentialsRejected, "AWS_ACCESS_KEY_ID", True),
             ((403, error_body("SignatureDoesNotMatch")), CredentialsRejected, "AWS_SECRET_ACCESS_KEY", True),
+            ((404, error_body("InvalidAccessKeyId")), CredentialsRejected, "InvalidAccessKeyId", True),
+            ((404, error_body("XAdminUserNotFound")), CredentialsRejected, "XAdminUserNotFound", True),
             ((401, ""), CredentialsRejected, "refused", True),
-            ((404, error_body("NoSuchBucket")), StoreUnavailable, "no bucket 'models'", False),
+            ((404, error_body("NoSuchBucket")), StoreUnavailable, "no such bucket", False),
             ((500, error_body("InternalError")), StoreUnavailable, "did not answer as expected", True),
             ((503, error_body("SlowDown")), StoreUnavailable, "did not answer as expected", True),
         ],
@@ -237,6 +239,13 @@ class TestS3:
         store.check_reachable = lambda: None  # type: ignore[method-assign]  # the listing would succeed
         with pytest.raises(ObjectMissing):
             store.read(location, 100)
+
+    def test_who_may_not_list_may_still_write(self, s3: S3, make_secret: Callable[..., Path]) -> None:
+        store, location = open_s3(make_secret(s3.url))
+        s3.answer = (403, error_body("AccessDenied"))
+        store.check_reachable()
+        with pytest.raises(CredentialsRejected, match="refused access"):
+            store.write(location, b"x")
 
     def test_an_unreachable_store_is_told_soon(self, make_secret: Callable[..., Path]) -> None:
         store, location = open_s3(make_secret("http://127.0.0.1:9"))

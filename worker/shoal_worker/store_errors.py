@@ -1,0 +1,53 @@
+"""What an object store's failure means to the person who can mend it; called by `store` only.
+
+Invariant: each failure becomes exactly one StoreError. Some causes are told in the libraries' texts only, so texts are
+read here and nowhere else; none of them is passed on uncut.
+"""
+
+import re
+
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+from shoal_worker.errors import CredentialsRejected, ObjectMissing, StoreError, StoreUnavailable, shorten
+
+# A refused listing comes as a general error with the status in its text. An unknown key is a 404 for some servers
+# (Versity: XAdminUserNotFound).
+_REFUSED = re.compile(r"status code: 40[13] |InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|UserNotFound")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_UNREACHABLE = re.compile(r"kind: (Connect|Timeout)")
+
+
+def explain(error: Exception, *, uri: str, field: str, listing: bool) -> StoreError:
+    """Translate one failure of a call about `uri`; a listing with nothing to list means no bucket."""
+    text = str(error)
+    code = _CODE.search(text)
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError) or _REFUSED.search(text):
+        remedy = "Check the Secret's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and the rights of that user"
+        return CredentialsRejected(
+            f"the store refused access{f' with {code[1]}' if code else ''}",
+            field=field,
+            value=uri,
+            remedy="Check the file's owner and mode" if uri.startswith("file:") else remedy,
+        )
+    missing = isinstance(error, FileNotFoundError)
+    if "NoSuchBucket" in text or (missing and listing):
+        return StoreUnavailable(
+            "there is no such bucket",
+            field=field,
+            value=uri,
+            remedy="Create the bucket or correct the URI",
+            transient=False,
+        )
+    if missing:
+        return ObjectMissing(
+            "there is no such object", field=field, value=uri, remedy="Check the URI and that the object exists"
+        )
+    answer = code[1] if code else shorten(text.partition("\n")[0], 400)
+    return StoreUnavailable(
+        "the store cannot be reached"
+        if _UNREACHABLE.search(text)
+        else f"the store did not answer as expected: {answer}",
+        field=field,
+        value=uri,
+        remedy="Check AWS_ENDPOINT_URL, the network policy and the store's health; the attempt is repeated",
+    )
