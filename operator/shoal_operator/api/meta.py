@@ -98,7 +98,6 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "ModelNotFound"
     VERSION_NOT_FOUND = "VersionNotFound"
     VERSION_NOT_READY = "VersionNotReady"
-    VERSION_BLOCKED = "VersionBlocked"
     ROLLING_OUT = "RollingOut"
     WAITING_FOR_PODS = "WaitingForPods"
     WAITING_FOR_ROUTE = "WaitingForRoute"

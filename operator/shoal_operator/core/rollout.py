@@ -34,7 +34,7 @@ from shoal_operator.core.transitions import decide
 from shoal_operator.core.versions import known_versions
 
 _KIND = "ClusteringDeployment"
-_LOOK_AGAIN_SECONDS = 30.0
+_LOOK_AGAIN_SECONDS = 10.0
 _RECORDING_SECONDS = 2.0
 _LEAST_SECONDS = 0.05
 _OVERDUE_SECONDS = 2.0

@@ -7,6 +7,8 @@ labels go; together the routed pods are as many as the replicas, if so many are 
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
 from shoal_operator.core.facts import mapping_at, name_of, namespace_of
@@ -39,12 +41,15 @@ def split(weight: int, replicas: int, stable: int, candidate: int) -> tuple[int,
     (1, 1)
     """
     least = min(replicas, stable + candidate)
-    choices = [
-        (abs(100 * c - weight * (s + c)) / (s + c), c, s)
-        for s in range(1, stable + 1)
-        for c in range(1, candidate + 1)
-        if s + c >= least
-    ]
+    choices = []
+    for c in range(1, candidate + 1):
+        lowest = max(1, least - c)
+        if lowest > stable:
+            continue
+        # The share falls as s grows, so the nearest lie beside the s that would be exact.
+        exact = c * (100 - weight) // weight
+        for s in {min(max(near, lowest), stable) for near in (exact, exact + 1)}:
+            choices.append((Fraction(abs(100 * c - weight * (s + c)), s + c), c, s))
     if not choices:
         return stable, candidate
     _, chosen_candidate, chosen_stable = min(choices)

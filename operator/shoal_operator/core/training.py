@@ -37,7 +37,7 @@ from shoal_operator.core.snapshot import Defaults, ModelSnapshot, RawObject
 from shoal_operator.core.versions import KnownVersion, known_versions
 
 _MOST_RERUNS = 3
-_LOOK_AGAIN_SECONDS = 15.0
+_LOOK_AGAIN_SECONDS = 10.0
 _JOB_LOOK_SECONDS = 30.0
 _RETRAIN_HINT = f"then train again: set the annotation {names.RETRAIN} to any new value, or change the spec"
 

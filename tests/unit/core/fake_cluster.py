@@ -63,20 +63,16 @@ class FakeCluster:
         self.execute(plan, self.version)
         return plan
 
-    def execute(self, plan: Plan, observed_version: str, cut: int | None = None) -> bool:
-        """Execute a plan, or its first `cut` writes only; return whether its status was taken."""
-        for number, action in enumerate(plan.actions):
-            if cut is not None and number >= cut:
-                return False
+    def execute(self, plan: Plan, observed_version: str, *, clean_up: bool = True) -> bool:
+        """Execute a plan, or all but its clean-up; return whether its status was taken."""
+        for action in plan.actions:
             self.act(action)
-        if cut is not None and cut <= len(plan.actions):
-            return False
         if plan.status is not None and plan.status.status != self.status:
             if observed_version != self.version:
                 return False
             self.deployment["status"] = copy.deepcopy(plan.status.status)
             self._touch()
-        for action in plan.clean_up:
+        for action in plan.clean_up if clean_up else ():
             self.act(action)
         return True
 

@@ -233,6 +233,35 @@ class TestGateway:
         cluster.settle()
         assert {name for kind, name in cluster.objects if kind == "Service"} == {f"cities-{new}"}
 
+    def test_weight_falls_with_the_pods_that_bear_it(self) -> None:
+        cluster = trying(traffic=GATEWAY)
+        cluster.command("promote")
+        cluster.settle()
+        new = cluster.revision("candidate")
+        assert cluster.backends()[f"cities-{new}"] == 50
+        first, *_ = cluster.pool(new)
+        cluster.pods[first.name] = replace(first, ready=False)
+        cluster.reconcile()
+        assert cluster.backends()[f"cities-{new}"] == 25
+        for pod in cluster.pool(new):
+            cluster.pods[pod.name] = replace(pod, ready=False)
+        cluster.reconcile()
+        assert cluster.backends()[f"cities-{new}"] == 0
+        cluster.settle()
+        assert cluster.backends()[f"cities-{new}"] == 50
+
+    def test_a_backend_stays_a_pass_longer_than_its_place_in_the_route(self) -> None:
+        cluster = trying(traffic=GATEWAY, strategy={"canary": {**CANARY["canary"], "scaleDownDelaySeconds": 0}})
+        new = cluster.revision("candidate")
+        cluster.command("abort")
+        cluster.reconcile()
+        assert f"cities-{new}" not in cluster.backends()
+        assert ("Service", f"cities-{new}") in cluster.objects
+        assert cluster.pool(new)
+        cluster.settle()
+        assert ("Service", f"cities-{new}") not in cluster.objects
+        assert not cluster.pool(new)
+
     def test_a_step_waits_for_the_route(self) -> None:
         cluster = served(traffic=GATEWAY)
         cluster.accepts_routes = False
@@ -342,6 +371,52 @@ class TestFailure:
         entry = cluster.status["blockedVersions"][0]
         assert entry["reason"] == "GateFailed"
         assert "restarted 3 times" in entry["message"]
+
+
+class TestCommands:
+    def test_a_command_takes_effect_once_although_its_annotation_stays(self) -> None:
+        cluster = trying(strategy={"canary": {"steps": [{"setWeight": 25}, *[{"pause": {}}] * 3]}})
+        cluster.command("promote")
+        for _ in range(3):
+            cluster.execute(plan_deployment(cluster.snapshot(), cluster.now), cluster.version, clean_up=False)
+        assert cluster.status["step"] == 2
+        assert cluster.status["handledCommands"] == ["promote=true"]
+        cluster.settle()
+        assert cluster.status["step"] == 2
+        cluster.command("promote")
+        cluster.settle()
+        assert cluster.status["step"] == 3
+
+    def test_a_command_given_again_before_the_first_was_cleared_away_counts(self) -> None:
+        cluster = trying(strategy={"canary": {"steps": [{"setWeight": 25}, *[{"pause": {}}] * 3]}})
+        cluster.command("promote", "1")
+        cluster.execute(plan_deployment(cluster.snapshot(), cluster.now), cluster.version, clean_up=False)
+        cluster.command("promote", "2")
+        cluster.settle()
+        assert cluster.status["step"] == 3
+
+    def test_a_command_without_a_rollout_is_cleared_away(self) -> None:
+        cluster = served()
+        for command in ("promote", "abort", "resume"):
+            cluster.command(command)
+        cluster.settle()
+        assert set(cluster.deployment["metadata"]["annotations"]) == {names.STABLE_RECORD}
+        assert cluster.status["stable"]["version"] == 1
+
+    def test_pause_holds_the_weight_where_it_is(self) -> None:
+        cluster = trying()
+        good_calls(cluster)
+        cluster.command("pause")
+        cluster.wait(1000)
+        cluster.settle()
+        assert (cluster.status["step"], cluster.status["weight"]) == (1, 25)
+        cluster.change(paused=True)
+        cluster.command("resume")
+        cluster.settle()
+        assert (cluster.status["step"], cluster.status["weight"]) == (1, 25)
+        cluster.change(paused=False)
+        cluster.settle()
+        assert cluster.status["weight"] == 50
 
 
 class TestChangeOfMind:

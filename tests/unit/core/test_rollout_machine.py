@@ -51,6 +51,11 @@ class Rollout(RuleBasedStateMachine):
         self._run(plan, self.cluster.version, min(cut, len(plan.actions)))
 
     @rule()
+    def reconcile_without_clean_up(self) -> None:
+        plan = plan_deployment(self.cluster.snapshot(), self.cluster.now)
+        self._run(replace(plan, clean_up=()), self.cluster.version)
+
+    @rule()
     def look(self) -> None:
         self.old_view = (self.cluster.snapshot(), self.cluster.version)
 
