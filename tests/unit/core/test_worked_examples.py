@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 
 import pytest
+
 from shoal_operator import core
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(core.__path__, f"{core.__name__}."))
