@@ -128,5 +128,6 @@ def _recorded_stable(
     if record is None or (status.candidate is not None and status.candidate.revision == record.revision):
         # No record, or that of a first deployment which is about to become stable.
         return None
-    exists = any(version.number == record.version and version.digest == record.digest for version in known)
-    return record if exists else None
+    # All of it must fit: an annotation must not make pods load files that no version stands for.
+    named = (record.version, record.digest, record.uri)
+    return record if any((version.number, version.digest, version.uri) == named for version in known) else None
