@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from kubernetes import client, config
 
 Object = dict[str, Any]
@@ -69,7 +68,9 @@ class Kube:
 
     def apply(self, namespace: str, *objects: Object) -> None:
         """Apply objects as a user would."""
-        self.kubectl("apply", "--namespace", namespace, "--filename", "-", stdin=yaml.safe_dump_all(objects))
+        # As JSON, which leaves nothing to guess: kubectl reads a bare y as true.
+        documents = "\n---\n".join(json.dumps(each) for each in objects)
+        self.kubectl("apply", "--namespace", namespace, "--filename", "-", stdin=documents)
 
     def get(self, plural: str, namespace: str, name: str, *, missing_ok: bool = False) -> Object | None:
         """Return one object; None where it is missing and that is allowed."""
