@@ -1,7 +1,7 @@
 """How many pods a candidate needs for a weight, and what weight its ready pods can bear.
 
 Called by core.transitions and core.rollout. Invariant: a pool's capacity is never below its routed weight; the two
-functions are each other's inverse: `supported_weight(pods_needed(w)) >= w`.
+functions are each other's inverse: `supported_weight(pods_needed(w)) >= w` for any number of replicas but 0.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def pods_needed(weight: int, replicas: int, *, full_pool: bool) -> int:
 
 
 def supported_weight(ready: int, replicas: int) -> int:
-    """Return the largest weight that this many ready pods can bear.
+    """Return the largest weight that this many ready pods can bear; none where no pods are wanted.
 
     >>> [supported_weight(ready, 4) for ready in (0, 1, 3, 4, 5)]
     [0, 25, 75, 100, 100]
     """
     if replicas == 0:
-        return 100
+        return 0
     return min(100, 100 * ready // replicas)

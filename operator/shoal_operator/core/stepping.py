@@ -99,7 +99,7 @@ def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decisi
         return replace(decision, look_again=(min(over, look) if step.judged else over,))
     lacking = [item for item in decision.verdicts if item.verdict not in ("pass", "fail")]
     if step.judged and lacking and facts.spec.analysis.on_inconclusive == "Hold":
-        told = "; ".join(f"{item.gate}: {item.message}" for item in lacking)
-        message = f"At {step.weight} % ({number}), no verdict yet: {told} Send calls, or set shoal.dev/promote."
+        told = "; ".join(f"{item.gate}: {item.message.rstrip('.')}" for item in lacking)
+        message = f"At {step.weight} % ({number}), no verdict yet: {told}. Send calls, or set shoal.dev/promote."
         return replace(decision, pause=Problem(Reason.GATE_INCONCLUSIVE, message), look_again=(look,))
     return None

@@ -18,7 +18,7 @@ from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
 from shoal_operator.core.snapshot import DeploymentSnapshot
 
 _WAITS = (Reason.WAITING_FOR_PODS, Reason.WAITING_FOR_ROUTE, Reason.ROLLING_OUT)
-_HELD = (Reason.PAUSED_BY_USER, Reason.PAUSED_BY_FAILURE)
+_HELD = (Reason.PAUSED_BY_USER, Reason.PAUSED_BY_FAILURE, Reason.WAITING_FOR_PODS)
 _TOLD_ALREADY = (Reason.ROLLED_BACK, Reason.PAUSED_BY_FAILURE)
 
 
@@ -98,10 +98,9 @@ def _ready(standing: Standing, degraded: Finding | None) -> Finding:
     version = progress.stable.version
     if standing.replicas == 0:
         return Finding("Ready", True, Reason.AVAILABLE, f"Version {version} is scaled to 0 pods.")
-    trial = len(ready_pods(standing.snapshot, progress.candidate)) if arrangement and arrangement.actual_weight else 0
-    if ready == 0 and trial == 0:
-        told = f": {degraded.message}" if degraded else "."
-        return Finding("Ready", False, Reason.NOT_AVAILABLE, f"No pod of version {version} is ready{told}")
+    if not _serves(standing):
+        told = degraded.message if degraded else ""
+        return Finding("Ready", False, Reason.NOT_AVAILABLE, told or f"No pod of version {version} is ready.")
     return Finding(
         "Ready", True, Reason.AVAILABLE, f"Version {version} serves; {ready} of {standing.replicas} pods are ready."
     )
@@ -156,7 +155,19 @@ def _degraded(standing: Standing) -> Finding | None:
         diagnosis = None if pod.ready else diagnose_pod(pod.status)
         if diagnosis is not None:
             return Finding("Degraded", True, diagnosis.reason, f"Pod {pod.name}: {diagnosis.message}")
+    if progress.stable is not None and standing.replicas > 0 and not _serves(standing):
+        message = f"No pod of version {progress.stable.version} is ready."
+        return Finding("Degraded", True, Reason.NOT_AVAILABLE, message)
     return None
+
+
+def _serves(standing: Standing) -> bool:
+    """Tell whether there is a ready pod that may get calls."""
+    progress, arrangement = standing.decision.progress, standing.arrangement
+    if ready_pods(standing.snapshot, progress.stable):
+        return True
+    tried = arrangement is not None and arrangement.actual_weight > 0
+    return tried and bool(ready_pods(standing.snapshot, progress.candidate))
 
 
 def _sentence(text: str) -> str:

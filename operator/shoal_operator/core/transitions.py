@@ -193,6 +193,10 @@ def _held(facts: Facts, progress: Progress) -> Problem | None:
         return Problem(Reason.PAUSED_BY_USER, "spec.paused is true. Set it to false to go on.")
     if progress.user_paused:
         return Problem(Reason.PAUSED_BY_USER, "Paused by the pause command. Set shoal.dev/resume to go on.")
+    if facts.spec.worker.replicas == 0:
+        # Nothing may become stable that no pod has ever served.
+        message = "spec.worker.replicas is 0; the rollout goes on once it is larger."
+        return Problem(Reason.WAITING_FOR_PODS, message)
     return None
 
 

@@ -262,6 +262,17 @@ class TestGateway:
         assert ("Service", f"cities-{new}") not in cluster.objects
         assert not cluster.pool(new)
 
+    def test_what_a_lost_status_had_routed_stays_until_the_route_leaves_it(self) -> None:
+        cluster = trying(traffic=GATEWAY)
+        new = cluster.revision("candidate")
+        cluster.deployment["status"] = {}
+        cluster.change(modelRef={"name": "cities", "version": "1"})
+        cluster.reconcile()
+        assert f"cities-{new}" not in cluster.backends()
+        assert {kind for kind, name in cluster.objects if name == f"cities-{new}"} == {"Service", "Deployment"}
+        cluster.settle()
+        assert not [name for _, name in cluster.objects if name == f"cities-{new}"]
+
     def test_a_step_waits_for_the_route(self) -> None:
         cluster = served(traffic=GATEWAY)
         cluster.accepts_routes = False
@@ -529,3 +540,74 @@ def test_drift_is_repaired() -> None:
     cluster.settle()
     assert len(cluster.endpoints()) == 4
     assert {kind for kind, _ in cluster.objects} == {"Service", "Deployment", "PodDisruptionBudget"}
+
+
+def test_no_ready_pod_at_all_is_degraded() -> None:
+    cluster = served()
+    for pod in tuple(cluster.pods.values()):
+        cluster.pods[pod.name] = replace(pod, ready=False)
+    cluster.reconcile()
+    assert cluster.status["phase"] == "Degraded"
+    assert cluster.condition("Ready")["reason"] == "NotAvailable"
+    first, *_ = cluster.pods.values()
+    cluster.pods[first.name] = replace(first, ready=True)
+    cluster.reconcile()
+    assert cluster.status["phase"] == "Progressing"
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+def test_scaled_to_nothing_is_no_failure() -> None:
+    cluster = served()
+    cluster.change(worker={"replicas": 0})
+    cluster.settle()
+    assert cluster.status["phase"] == "Healthy"
+    assert "scaled to 0" in cluster.condition("Ready")["message"]
+    cluster.versions.append(objects.version(2))
+    cluster.wait(10_000)
+    cluster.settle()
+    cluster.wait(10_000)
+    cluster.settle()
+    assert cluster.status["stable"]["version"] == 1, "nothing is promoted that no pod has served"
+    assert "replicas is 0" in cluster.condition("Paused")["message"]
+    cluster.change(worker={"replicas": 4})
+    cluster.settle()
+    assert cluster.status["candidate"]["version"] == 2
+    assert cluster.status["weight"] == 25
+
+
+def test_a_pass_that_changes_nothing_plans_the_same_status_and_no_clean_up() -> None:
+    cluster = trying()
+    cluster.wait(1)
+    plan = plan_deployment(cluster.snapshot(), cluster.now)
+    assert plan.status is not None
+    assert plan.status.status == cluster.status
+    assert plan.clean_up == ()
+    assert plan.requeue_after is not None
+    assert plan.requeue_after <= 5
+
+
+def test_transition_times_move_with_the_status_only() -> None:
+    cluster = served()
+    before = {item["type"]: item["lastTransitionTime"] for item in cluster.status["conditions"]}
+    cluster.wait(100)
+    cluster.change(worker={"replicas": 5})
+    cluster.reconcile()
+    after = {item["type"]: item["lastTransitionTime"] for item in cluster.status["conditions"]}
+    assert after["Ready"] == before["Ready"]
+    assert after["Progressing"] != before["Progressing"]
+
+
+def test_a_missing_secret_starts_nothing_and_stops_nothing() -> None:
+    cluster = served()
+    snapshot = replace(cluster.snapshot(), missing_secrets=frozenset({"store"}))
+    plan = plan_deployment(snapshot, cluster.now)
+    assert plan.status is not None
+    assert plan.status.status["phase"] == "Healthy"
+    cluster.versions.append(objects.version(2))
+    snapshot = replace(cluster.snapshot(), missing_secrets=frozenset({"store"}))
+    plan = plan_deployment(snapshot, cluster.now)
+    assert plan.status is not None
+    assert "candidate" not in plan.status.status
+    degraded = next(item for item in plan.status.status["conditions"] if item["type"] == "Degraded")
+    assert degraded["reason"] == "SecretMissing"
+    assert "Secret store" in degraded["message"]
