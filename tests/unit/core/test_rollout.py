@@ -466,6 +466,19 @@ class TestChangeOfMind:
         assert cluster.status["blockedVersions"][0]["reason"] == "Aborted"
         assert set(cluster.deployment["metadata"]["annotations"]) == {names.STABLE_RECORD}
 
+    def test_a_pool_shrinks_only_after_its_weight_has_fallen(self) -> None:
+        cluster = trying()
+        cluster.command("promote")
+        cluster.settle()
+        pool = ("Deployment", f"cities-{cluster.revision('candidate')}")
+        assert cluster.objects[pool]["spec"]["replicas"] == 2
+        cluster.change(strategy={"canary": {"steps": [{"setWeight": 10}, {"pause": {}}]}})
+        cluster.reconcile()
+        assert cluster.objects[pool]["spec"]["replicas"] == 2
+        cluster.settle()
+        assert cluster.objects[pool]["spec"]["replicas"] == 1
+        assert (cluster.status["step"], cluster.status["weight"]) == (1, 10)
+
     def test_a_strategy_change_walks_the_new_steps_from_the_beginning(self) -> None:
         cluster = trying()
         cluster.change(strategy={"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}})

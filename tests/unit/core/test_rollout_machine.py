@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shoal_operator.core import names
 from shoal_operator.core.plan import Plan
+from shoal_operator.core.progress import read_record
 from shoal_operator.core.rollout import plan_deployment
 from tests.unit.core import objects
 from tests.unit.core.fake_cluster import FakeCluster
@@ -198,6 +199,7 @@ class Rollout(RuleBasedStateMachine):
         self.old_view = None
         old_stable, old_candidate = cluster.revision("stable"), cluster.revision("candidate")
         bearing = self._bears_all(old_candidate)
+        record = read_record(cluster.deployment)
         ready_before = {pod.name for pod in cluster.pool(old_candidate) if pod.ready}
         for number, action in enumerate(plan.actions):
             if cut is not None and number >= cut:
@@ -211,6 +213,8 @@ class Rollout(RuleBasedStateMachine):
         cluster.execute(rest, version)
         if cluster.revision("stable") != old_stable:
             assert cluster.revision("stable") == old_candidate, "stable changes by promotion only"
+            assert record is not None
+            assert record.revision == cluster.revision("stable"), "the durable record comes before the status"
             assert old_stable is None or bearing, "it had all the traffic before"
             assert ready_before or (old_stable is None and not cluster.deployment["spec"]["worker"]["replicas"])
 
