@@ -156,6 +156,12 @@ class TestEnd:
         assert status_of(plan)["latestVersion"] == 1
         assert plan.requeue_after is None
 
+    def test_going_back_to_an_older_identity_trains_again(self) -> None:
+        model = objects.model()
+        older = objects.version(1, training_hash=identity(model))
+        plan = plan_for(model, versions=(older, objects.version(2)))
+        assert [manifest["kind"] for manifest in created(plan)] == ["Job"]
+
     def test_a_rejected_version_is_never_the_latest(self) -> None:
         model = objects.model()
         rejected = objects.version(2, verdict="fail", training_hash=identity(model))
