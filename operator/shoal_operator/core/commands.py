@@ -32,7 +32,7 @@ def read_commands(deployment: RawObject, recorded: tuple[str, ...]) -> Commands:
     """Return the commands on the object; those with the recorded value have had their effect.
 
     The value is part of the record, so that a command given again with another value before the first was cleared
-    away is not lost. Abort always wins: beside it the others are cleared away without effect.
+    away is not lost.
     """
     present = {
         command: f"{command}={value[:_LONGEST_VALUE]}"
@@ -40,7 +40,7 @@ def read_commands(deployment: RawObject, recorded: tuple[str, ...]) -> Commands:
         if (value := annotation_of(deployment, names.command_annotation(command)))
     }
     new = frozenset(command for command, entry in present.items() if entry not in recorded)
-    return Commands(frozenset({"abort"}) if "abort" in new else new, tuple(present.values()))
+    return Commands(new, tuple(present.values()))
 
 
 def clear_commands(deployment: RawObject, commands: Commands) -> tuple[Label, ...]:

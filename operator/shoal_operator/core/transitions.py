@@ -52,7 +52,7 @@ def decide(facts: Facts, progress: Progress, wanted: Revision | Problem, command
 
 
 def _obey(facts: Facts, progress: Progress, commands: Commands, now: datetime) -> tuple[Progress, tuple[Emit, ...]]:
-    """Give the new commands their effect."""
+    """Give the new commands their effect; abort always wins: beside it the others have none."""
     progress = replace(progress, handled_commands=commands.handled)
     trial = progress.candidate is not None and progress.stable is not None
     if "abort" in commands:

@@ -101,6 +101,21 @@ class TestFirst:
         cluster.settle()
         assert cluster.status["stable"]["version"] == 2
 
+    def test_what_a_lost_status_and_record_served_goes_on_until_there_is_another(self) -> None:
+        cluster = served()
+        old = cluster.revision("stable")
+        cluster.deployment["status"] = {}
+        cluster.deployment["metadata"]["annotations"] = {}
+        cluster.versions.append(objects.version(2))
+        cluster.reconcile()
+        cluster.run_controllers()
+        cluster.reconcile()
+        assert {pod.revision for pod in cluster.endpoints()} == {old}
+        assert len(cluster.pool(old)) == 4
+        cluster.settle()
+        assert cluster.status["stable"]["version"] == 2
+        assert cluster.pool(old) == []
+
     def test_garbage_status_counts_as_absent(self) -> None:
         cluster = served()
         stable = cluster.revision("stable")
@@ -199,6 +214,28 @@ class TestCanary:
         assert cluster.status["actualWeight"] == 25
 
 
+class TestRecord:
+    def test_comes_before_the_status_that_promotes(self) -> None:
+        cluster = trying()
+        new = cluster.revision("candidate")
+        cluster.command("promote-full")
+        seen = []
+        for _ in range(12):
+            cluster.reconcile()
+            cluster.run_controllers()
+            cluster.make_ready()
+            record = json.loads(cluster.deployment["metadata"]["annotations"][names.STABLE_RECORD])
+            seen.append((record["revision"] == new, cluster.revision("stable") == new))
+        assert sorted(set(seen)) == [(False, False), (True, False), (True, True)]
+
+    def test_is_put_right_when_somebody_changes_it(self) -> None:
+        cluster = served()
+        right = cluster.deployment["metadata"]["annotations"][names.STABLE_RECORD]
+        cluster.deployment["metadata"]["annotations"][names.STABLE_RECORD] = "gone"
+        cluster.settle()
+        assert cluster.deployment["metadata"]["annotations"][names.STABLE_RECORD] == right
+
+
 class TestBlueGreen:
     def test_full_pool_first_then_equal_steps(self) -> None:
         cluster = trying(strategy=BLUE_GREEN)
@@ -273,6 +310,14 @@ class TestGateway:
         cluster.settle()
         assert not [name for _, name in cluster.objects if name == f"cities-{new}"]
 
+    def test_a_backend_enters_the_route_after_its_service_is_seen(self) -> None:
+        cluster = served(traffic=GATEWAY)
+        cluster.versions.append(objects.version(2))
+        cluster.reconcile()
+        assert list(cluster.backends().values()) == [100]
+        cluster.reconcile()
+        assert sorted(cluster.backends().values()) == [0, 100]
+
     def test_a_step_waits_for_the_route(self) -> None:
         cluster = served(traffic=GATEWAY)
         cluster.accepts_routes = False
@@ -338,8 +383,10 @@ class TestFailure:
         assert cluster.status["weight"] == 25
         assert cluster.condition("Paused")["reason"] == "PausedByFailure"
         again = copy.deepcopy(cluster)
-        cluster.windows.clear()
         cluster.command("promote")
+        cluster.reconcile()
+        assert "failurePaused" not in cluster.status, "the figures that were overruled do not count again"
+        cluster.windows.clear()
         cluster.settle()
         assert cluster.status["weight"] == 50
         again.command("abort")
