@@ -5,6 +5,8 @@ set -euo pipefail
 
 cache=${SHOAL_CACHE:-$HOME/.cache/shoal}
 tools=$cache/tools
+# A root shell may lack these, and with them half of what is looked for.
+PATH=$PATH:/usr/sbin:/sbin
 uv_version=0.9
 
 missing() { echo "error: $*" >&2; exit 1; }
@@ -20,13 +22,19 @@ want openssl openssl
 want /usr/include/stdlib.h libc6-dev
 want /etc/ssl/certs/ca-certificates.crt ca-certificates
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
-# The local node and its images; where Docker answers, kind and docker do this instead.
-if [ "${SHOAL_NODE:-1}" = 1 ]; then
+# The local node and its images; where kind is there and Docker answers, these two do it instead.
+case ${CLUSTER:-auto} in
+  node) node=1 ;;
+  kind | current) node=0 ;;
+  *) if has kind && docker info >/dev/null 2>&1; then node=0; else node=1; fi ;;
+esac
+if [ "$node" = 1 ]; then
   want containerd containerd
   want runc runc
   want /usr/lib/cni/bridge containernetworking-plugins
   want buildah buildah
   want mmdebstrap mmdebstrap
+  want /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
   want iptables iptables
   want nft nftables
   want conntrack conntrack
@@ -52,7 +60,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     { tail -n 20 "$cache/apt.log" >&2; missing "apt-get could not install ${packages[*]} (log: $cache/apt.log)"; }
 fi
 
-if [ "${SHOAL_NODE:-1}" = 1 ]; then
+if [ "$node" = 1 ]; then
   has go || missing "Go is not installed; the local node is built with Go 1.26 or later (https://go.dev/dl), or install Docker and kind"
   version=$(go env GOVERSION) && version=${version#go}
   [ "$(printf '1.26\n%s\n' "$version" | sort -V | head -n 1)" = 1.26 ] ||

@@ -11,6 +11,7 @@ import json
 import secrets
 import shutil
 import string
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,10 +191,12 @@ def for_kind(layout: Layout, kubeconfig: Path) -> Addons:
     )
 
 
-def install_chart(addons: Addons, chart: Chart) -> None:
+def install_chart(addons: Addons, chart: Chart, steps: Steps) -> None:
     """Install or upgrade one chart."""
+    begun = time.monotonic()
     options = ["--namespace", chart.namespace, "--create-namespace", "--values", "-", "--timeout", "3m"]
     run([*addons.helm, "upgrade", "--install", chart.release, *chart.source, *options], stdin=json.dumps(chart.values))
+    steps.say(f"  installed the chart {chart.release} ({time.monotonic() - begun:.1f} s)")
 
 
 def apply(addons: Addons, documents: tuple[str, ...]) -> None:
@@ -209,7 +212,7 @@ def install(addons: Addons, steps: Steps) -> None:
         with steps.step("installing DNS, metrics, Envoy Gateway and the S3 server"):
             apply(addons, addons.before)
             with concurrent.futures.ThreadPoolExecutor() as pool:
-                for done in [pool.submit(install_chart, addons, chart) for chart in addons.charts]:
+                for done in [pool.submit(install_chart, addons, chart, steps) for chart in addons.charts]:
                     done.result()
             apply(addons, addons.after)
         addons.stamp.write_text(wanted)

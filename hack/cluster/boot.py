@@ -22,6 +22,8 @@ from hack.cluster.progress import Steps
 from hack.cluster.system_images import SystemImages
 
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin")
+# Fixed, so that the node is the same whatever PATH its caller has.
+PROGRAM_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONTAINERD_SECONDS = 30.0
 API_SECONDS = 90.0
 NODE_SECONDS = 60.0
@@ -43,7 +45,7 @@ class Plan:
 
 def plan(layout: Layout, built: Binaries, images: SystemImages) -> Plan:
     """Make the plan of this machine's node."""
-    runc = shutil.which("runc")
+    runc = shutil.which("runc", path=PROGRAM_FOLDERS)
     cni = next((folder for folder in CNI_FOLDERS if Path(folder, "bridge").exists()), None)
     if runc is None or cni is None:
         raise ClusterError("runc or the CNI plugins are not installed; run hack/toolchain.sh as root")

@@ -70,7 +70,9 @@ def prepare(layout: Layout) -> None:
 def start(layout: Layout, name: str, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
     """Start a program inside the node: in a session of its own, marked as ours, its output in its log."""
     layout.logs.mkdir(parents=True, exist_ok=True)
-    marked = {**os.environ, names.MARK: str(layout.state), names.PROGRAM_MARK: name}
+    # Nothing else of the caller's environment: a proxy of its shell is none of the node's business.
+    marked = {"PATH": os.defpath + ":/usr/sbin:/sbin:/usr/local/bin", "HOME": "/root"}
+    marked |= {names.MARK: str(layout.state), names.PROGRAM_MARK: name}
     with layout.log(name).open("wb") as log:
         return subprocess.Popen(
             enter(layout, *command),

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 TAIL_LINES = 20
+# A root shell may lack the last two, where half of what is called lies.
+SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 class ClusterError(Exception):
@@ -34,7 +36,7 @@ def run(
 ) -> str:
     """Run a program to its end and return what it printed; a failure carries the end of its output."""
     words = [str(word) for word in arguments]
-    merged = {**os.environ, **(env or {})}
+    merged = {**os.environ, "PATH": SEARCH_PATH, **(env or {})}
     try:
         done = subprocess.run(
             words, input=stdin, env=merged, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False

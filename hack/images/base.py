@@ -43,12 +43,14 @@ COPIES = {
     "./usr/share/base-passwd/group.master": "./etc/group",
 }
 BUNDLE = "./etc/ssl/certs/ca-certificates.crt"
+# Raised when trim() changes what it keeps.
+TRIMMING = "1"
 RECIPE_LABEL = "dev.shoal.recipe"
 
 
 def recipe() -> str:
     """Hash what the base image is made from."""
-    return digest(text.encode() for text in (SUITE, *PACKAGES, Path(__file__).read_text()))
+    return digest(text.encode() for text in (SUITE, *PACKAGES, *UNUSED, *COPIES, *COPIES.values(), TRIMMING))
 
 
 def trim(source: tarfile.TarFile, target: tarfile.TarFile) -> None:

@@ -38,6 +38,8 @@ class Buildah:
 
     def build(self, containerfile: Path, context: Path, name: str, log: Path) -> None:
         """Build an image; unchanged steps come from the cache."""
+        # What a killed build left behind would keep the images under it.
+        self.run("rm", "--all")
         options = ["--isolation", "chroot", "--pull-never", "--layers", "--format", "docker", "--quiet"]
         self.run("bud", *options, "--file", containerfile, "--tag", name, context, log=log)
 
