@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-CACHE := $(HOME)/.cache/shoal
+export SHOAL_CACHE ?= $(HOME)/.cache/shoal
+CACHE := $(SHOAL_CACHE)
 UV := $(CACHE)/tools/bin/uv
 PYTHON := .venv/bin/python
 export CARGO_TARGET_DIR ?= $(CACHE)/cargo-target

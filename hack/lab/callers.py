@@ -56,6 +56,8 @@ class Callers:
         self._kube.kubectl("delete", "pod", self._name, "--namespace", self._namespace, "--timeout=60s")
         self._logs.wait(20)
         self._reader.join(5)
+        if self._logs.stdout is not None:
+            self._logs.stdout.close()
 
     def _read(self) -> None:
         assert self._logs.stdout is not None

@@ -139,7 +139,7 @@ def _degraded(standing: Standing) -> Finding | None:
     blocked = next((item for item in progress.blocked if item.revision == revision), None)
     if blocked is not None and progress.stable is not None and progress.stable.revision != revision:
         message = (
-            f"Version {blocked.version} was rolled back ({blocked.reason}: {blocked.message}). Version "
+            f"Version {blocked.version} was rolled back ({blocked.reason}): {_sentence(blocked.message)} Version "
             f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry, or ask for another "
             "version."
         )
@@ -171,9 +171,10 @@ def _serves(standing: Standing) -> bool:
 
 
 def _sentence(text: str) -> str:
-    """Begin a message that may begin with a field's path as it is, any other with a capital.
+    """Begin a message that may begin with a field's path as it is, any other with a capital; end it with a full stop.
 
-    >>> _sentence("no node takes the pod"), _sentence("spec.modelRef.name: no such model")
-    ('No node takes the pod', 'spec.modelRef.name: no such model')
+    >>> _sentence("no node takes the pod"), _sentence("spec.modelRef.name: no such model.")
+    ('No node takes the pod.', 'spec.modelRef.name: no such model.')
     """
-    return text if text.startswith("spec.") else text[:1].upper() + text[1:]
+    begun = text if text.startswith("spec.") else text[:1].upper() + text[1:]
+    return begun.rstrip(".") + "."

@@ -93,7 +93,8 @@ class Controller:
             outcome = "error"
             await self._after_failure(key, error)
         else:
-            self._queue.succeeded(key)
+            if outcome != "error":
+                self._queue.succeeded(key)
             self._conflicts.pop(key, None)
         self.last_pass = time.monotonic()
         self._metrics.reconciled(key.kind, outcome, time.perf_counter() - started)
@@ -114,7 +115,15 @@ class Controller:
         await self._execute(run, plan.actions)
         if plan.status is not None:
             await self._write_status(run, plan.status)
-        await self._execute(run, plan.clean_up)
+        try:
+            await self._execute(run, plan.clean_up)
+        except Conflict:
+            raise
+        except ApiError as error:
+            # The status tells of the object already: telling of this failure there too would provoke the next pass,
+            # which would write the status anew, and so on without a pause.
+            self._back_off(key, error)
+            return "error"
         self._anew.discard(key)
         if plan.requeue_after is not None:
             self._queue.add_after(key, plan.requeue_after)
@@ -145,9 +154,16 @@ class Controller:
                     await self._label(run, action)
                 case Emit(_, reason, message):
                     _log.info(message, object=_text(run.key), reason=reason)
-                    await self._gateway.emit(run.raw, action)
+                    await self._emit(run, action)
                 case _:
                     assert_never(action)
+
+    async def _emit(self, run: _Pass, event: Emit) -> None:
+        """Record an Event, which people read but nothing depends on: the pass goes on without it."""
+        try:
+            await self._gateway.emit(run.raw, event)
+        except ApiError as error:
+            _log.warning("event not recorded", object=_text(run.key), reason=event.reason, error=str(error))
 
     async def _label(self, run: _Pass, action: Label) -> None:
         if action.key != run.key:
@@ -179,20 +195,9 @@ class Controller:
             self._queue.add_failed(key)
 
     async def _after_failure(self, key: ObjectKey, error: Exception) -> None:
-        retry_after = error.retry_after if isinstance(error, ApiError) else None
-        delay = self._queue.add_failed(key, at_least=retry_after or 0.0)
-        in_a_row = self._queue.failures(key)
-        _log.warning(
-            "reconcile failed",
-            object=_text(key),
-            error=str(error),
-            in_a_row=in_a_row,
-            retry_in=round(delay, 2),
-            # An API error says all in its text; anything else is a defect of ours and needs its origin.
-            exc_info=None if isinstance(error, ApiError) else error,
-        )
+        self._back_off(key, error)
         raw = self._store.get(key)
-        if raw is None or not failures.worth_telling(error, in_a_row):
+        if raw is None or not failures.worth_telling(error, self._queue.failures(key)):
             return
         status = failures.status_with_failure(raw, error, self._now())
         if status == raw.get("status"):
@@ -201,6 +206,19 @@ class Controller:
             await self._gateway.write_status(key, status, uid_of(raw), str(raw["metadata"]["resourceVersion"]))
         except ApiError as second:
             _log.debug("could not record the failure", object=_text(key), error=str(second))
+
+    def _back_off(self, key: ObjectKey, error: Exception) -> None:
+        retry_after = error.retry_after if isinstance(error, ApiError) else None
+        delay = self._queue.add_failed(key, at_least=retry_after or 0.0)
+        _log.warning(
+            "reconcile failed",
+            object=_text(key),
+            error=str(error),
+            in_a_row=self._queue.failures(key),
+            retry_in=round(delay, 2),
+            # An API error says all in its text; anything else is a defect of ours and needs its origin.
+            exc_info=None if isinstance(error, ApiError) else error,
+        )
 
 
 def _check_boundary(key: ObjectKey, action: Action) -> None:
