@@ -117,9 +117,13 @@ class Scene:
         return wait_for(f"{type_} {reason} on {plural}/{name}", look, seconds)
 
     def pod_uids(self, version: int) -> frozenset[str]:
-        """Return the uids of a version's live pods."""
-        pods = self.kube.find("pods", self.namespace, f"shoal.dev/deployment={NAME},shoal.dev/version={version}")
+        """Return the uids of a version's pods, those excepted that are being deleted."""
+        pods = self.pods(version)
         return frozenset(pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
+
+    def pods(self, version: int) -> list[Object]:
+        """Return a version's pods."""
+        return self.kube.find("pods", self.namespace, f"shoal.dev/deployment={NAME},shoal.dev/version={version}")
 
     def target(self, router: str) -> str:
         """Return the address that callers inside the cluster use."""

@@ -155,7 +155,7 @@ def test_bad_requests_are_told_what_is_wrong_and_harm_nobody(scene: Scene) -> No
     scene.apply_deployment(CANARY)
     scene.await_stable(1)
     with scene.client() as client:
-        for points, told in ((np.full((1, 2), np.nan), "NaN"), (np.zeros((1, 3)), "3")):
+        for points, told in ((np.full((1, 2), np.nan), "not finite"), (np.zeros((1, 3)), "3")):
             with pytest.raises(InferenceServerException, match="INVALID_ARGUMENT") as caught:
                 infer(client, points)
             assert told in str(caught.value)
