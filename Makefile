@@ -61,3 +61,4 @@ demo: cluster-up images ## the whole story: train, serve, canary under load, pro
 
 .PHONY: test
 test: check e2e cluster-down ## everything that CI runs, real cluster included
+	@python3 hack/cluster status --assert-clean

@@ -145,7 +145,7 @@ def main() -> int:
         failed_v2 = before["failed"]
         tell(f"[green]version 2 is stable; {before['sent']} calls, {failed_v2} failed[/]")
 
-        say("Version 3 is bad: someone clusters on a third column, and every caller sends two")
+        say("Version 3 is bad: it wants a third column, and every caller sends two")
         kube.apply(NAMESPACE, model(["lat", "lon", "population"], eps=0.5, minSamples=5, metric="euclidean"))
         await_version(kube, 3)
         status = watch(kube, load, 240, lambda status: bool(status.get("blockedVersions")))

@@ -20,7 +20,7 @@ from kubernetes import client, config
 Object = dict[str, Any]
 Found = TypeVar("Found")
 
-CACHE = Path.home() / ".cache" / "shoal"
+CACHE = Path(os.environ.get("SHOAL_CACHE") or Path.home() / ".cache" / "shoal")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 _CUSTOM = "/apis/shoal.dev/v1alpha1/namespaces/{namespace}/{plural}"

@@ -148,6 +148,26 @@ async def test_a_passing_failure_shows_only_when_it_persists() -> None:
     assert [call[0] for call in bench.gateway.calls] == ["status"]
 
 
+async def test_an_event_that_is_refused_does_not_stop_the_pass() -> None:
+    plan = Plan(actions=(Emit("Normal", "Promoted", "x"), Apply(service())), status=StatusWrite(KEY, {"phase": "x"}))
+    bench = Bench(plan)
+    bench.gateway.failures.append(ApiError(403, "Forbidden", "the namespace is being terminated"))
+    await bench.controller.reconcile(KEY)
+    assert [call[0] for call in bench.gateway.calls] == ["apply", "status"]
+    assert bench.outcome("ok") == 1
+
+
+async def test_a_clean_up_that_is_refused_waits_its_turn_and_leaves_the_status_alone() -> None:
+    clean_up = Label(KEY, "uid-ClusteringDeployment-one", annotations={"shoal.dev/abort": None})
+    bench = Bench(Plan(clean_up=(clean_up,)))
+    for _ in range(5):
+        bench.gateway.failures.append(ApiError(403, "Forbidden", "no"))
+        await bench.controller.reconcile(KEY)
+    assert bench.gateway.calls == [], "a status write would be an event, and so the next pass at once"
+    assert bench.queue.failures(KEY) == 5
+    assert bench.outcome("error") == 5
+
+
 async def test_the_server_s_retry_after_is_honoured() -> None:
     bench = Bench(Plan(actions=(Apply(service()),)))
     bench.gateway.failures.append(ApiError(429, "TooManyRequests", "busy", retry_after=12))
