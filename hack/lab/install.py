@@ -104,18 +104,24 @@ def port_forward(kube: Kube, namespace: str, target: str, port: int) -> Iterator
         process.stdout.close()
 
 
-def upload(kube: Kube, objects: dict[str, bytes]) -> None:
-    """Put objects into the data bucket."""
+@contextmanager
+def open_bucket(kube: Kube, bucket: str) -> Iterator[S3Store]:
+    """Yield a bucket of the cluster's S3 server."""
     held = credentials(kube)
     with port_forward(kube, STORE_NAMESPACE, "service/s3", 7070) as port:
-        store = S3Store(
-            DATA_BUCKET,
+        yield S3Store(
+            bucket,
             endpoint=f"http://127.0.0.1:{port}",
-            region="us-east-1",
+            region=held["AWS_REGION"],
             access_key_id=held["AWS_ACCESS_KEY_ID"],
             secret_access_key=held["AWS_SECRET_ACCESS_KEY"],
             client_options={"allow_http": True},
         )
+
+
+def upload(kube: Kube, objects: dict[str, bytes]) -> None:
+    """Put objects into the data bucket."""
+    with open_bucket(kube, DATA_BUCKET) as store:
         for path, content in objects.items():
             obstore.put(store, path, content)
 

@@ -7,10 +7,9 @@ import time
 import numpy as np
 import obstore
 import pytest
-from obstore.store import S3Store
 from tritonclient.utils import InferenceServerException
 
-from hack.lab.install import STORE_BUCKET, STORE_NAMESPACE, credentials, port_forward
+from hack.lab.install import STORE_BUCKET, open_bucket
 from hack.lab.kube import Kube, condition, wait_for
 from hack.lab.objects import build_deployment, build_model
 from tests.e2e.scene import CANARY, HELD_CANARY, NAME, Scene, infer
@@ -101,16 +100,7 @@ def test_a_tampered_artifact_is_never_served(scene: Scene, kube: Kube) -> None:
     scene.apply_model(eps=0.61)
     version = scene.await_version(2)
     folder = version["spec"]["artifact"]["uri"].removeprefix(f"s3://{STORE_BUCKET}/").rstrip("/")
-    held = credentials(kube)
-    with port_forward(kube, STORE_NAMESPACE, "service/s3", 7070) as port:
-        store = S3Store(
-            STORE_BUCKET,
-            endpoint=f"http://127.0.0.1:{port}",
-            region="us-east-1",
-            access_key_id=held["AWS_ACCESS_KEY_ID"],
-            secret_access_key=held["AWS_SECRET_ACCESS_KEY"],
-            client_options={"allow_http": True},
-        )
+    with open_bucket(kube, STORE_BUCKET) as store:
         path = f"{folder}/model.safetensors"
         content = bytearray(obstore.get(store, path).bytes().to_bytes())
         content[-1] ^= 1
