@@ -7,6 +7,7 @@
     └── ApiError               the API server refused or did not answer
         ├── Conflict           409: the view was stale; observe again at once
         ├── NotFound           404
+        ├── NamespaceGoing     403 while the namespace is being deleted: expected, and soon over
         └── Unreachable        no answer: refused, reset or too slow
 
 Raised at the edge (transport, lease, settings), decided upon in runtime.controller. Core raises none of these: an
@@ -61,6 +62,10 @@ class Conflict(ApiError):
 
 class NotFound(ApiError):
     """The object, or its whole kind, does not exist."""
+
+
+class NamespaceGoing(ApiError):
+    """Nothing new may come into a namespace that is being deleted."""
 
 
 class Unreachable(ApiError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest_asyncio
 from hack.lab.kube import Kube
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core.plan import Emit, Label
-from shoal_operator.errors import ApiError, Conflict, LeaseLost
+from shoal_operator.errors import ApiError, Conflict, LeaseLost, NamespaceGoing, NotFound
 from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.lease import Lease
 from shoal_operator.runtime.resources import BUDGET, EVENT, LEASE, MODEL, SERVICE
@@ -75,7 +76,8 @@ async def bench(kube: Kube) -> AsyncIterator[Bench]:
     try:
         yield Bench(namespace, transport, store, AioGateway(transport, store, lambda: 10.0), requests)
     finally:
-        await transport.request("DELETE", f"/api/v1/namespaces/{namespace}")
+        with contextlib.suppress(Conflict, NotFound):  # A test may have deleted it.
+            await transport.request("DELETE", f"/api/v1/namespaces/{namespace}")
         await transport.close()
 
 
@@ -214,6 +216,23 @@ async def test_a_refused_budget_says_which_field(bench: Bench) -> None:
     with pytest.raises(ApiError, match=r"spec\.minAvailable") as caught:
         await bench.gateway.apply(bench.owner, budget)
     assert caught.value.permanent
+
+
+async def test_a_namespace_that_is_being_deleted_is_recognised(bench: Bench) -> None:
+    held = bench.service("held", grpc=8001)
+    held["metadata"]["finalizers"] = ["shoal.dev/test"]
+    await bench.transport.request("POST", SERVICE.path(bench.namespace), body=held)
+    await bench.transport.request("DELETE", f"/api/v1/namespaces/{bench.namespace}")
+    try:
+        with pytest.raises(NamespaceGoing):
+            await bench.gateway.create(bench.service(grpc=8001))
+    finally:
+        await bench.transport.request(
+            "PATCH",
+            SERVICE.path(bench.namespace, "held"),
+            body={"metadata": {"finalizers": None}},
+            content_type="application/merge-patch+json",
+        )
 
 
 async def test_the_lease_passes_from_hand_to_hand(bench: Bench) -> None:

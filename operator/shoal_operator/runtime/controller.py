@@ -17,7 +17,7 @@ import structlog
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, StatusWrite
 from shoal_operator.core.snapshot import RawObject
-from shoal_operator.errors import ApiError, BoundaryViolation, Conflict, LeaseLost
+from shoal_operator.errors import ApiError, BoundaryViolation, Conflict, LeaseLost, NamespaceGoing
 from shoal_operator.runtime import failures
 from shoal_operator.runtime.gateway import KubeGateway
 from shoal_operator.runtime.metrics import Metrics
@@ -62,8 +62,6 @@ class Controller:
         self._now = now
         self._anew: set[ObjectKey] = set()
         self._conflicts: dict[ObjectKey, int] = {}
-        self.last_pass = float("-inf")
-        """When a worker last ended a pass, on the monotonic clock."""
 
     async def work(self) -> None:
         """Reconcile keys until cancelled or until the Lease is lost."""
@@ -88,6 +86,11 @@ class Controller:
         except Conflict as error:
             outcome = "conflict"
             self._after_conflict(key, error)
+        except NamespaceGoing as error:
+            # The object is about to be deleted with its namespace; there is nothing to tell anybody.
+            outcome = "deleting"
+            _log.debug("the namespace is being deleted", object=_text(key), error=str(error))
+            self._queue.add_failed(key)
         except Exception as error:
             # Whatever one object provokes, the worker and the other objects go on.
             outcome = "error"
@@ -96,7 +99,6 @@ class Controller:
             if outcome != "error":
                 self._queue.succeeded(key)
             self._conflicts.pop(key, None)
-        self.last_pass = time.monotonic()
         self._metrics.reconciled(key.kind, outcome, time.perf_counter() - started)
 
     async def _attempt(self, key: ObjectKey) -> str:

@@ -20,7 +20,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from shoal_operator import __version__
-from shoal_operator.errors import ApiError, Conflict, NotFound, SettingsError, Unreachable
+from shoal_operator.errors import ApiError, Conflict, NamespaceGoing, NotFound, SettingsError, Unreachable
 
 CONNECT_SECONDS = 3.0
 REQUEST_SECONDS = 10.0
@@ -167,6 +167,9 @@ class ApiTransport:
             # The server is overloaded as a whole, so every request is held back, not only this key's.
             self._not_before = max(self._not_before, self._clock() + wait)
         kind = {404: NotFound, 409: Conflict}.get(status, ApiError)
+        causes = (answer.get("details") or {}).get("causes") or ()
+        if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+            kind = NamespaceGoing
         return kind(status, reason, message, wait)
 
 

@@ -6,7 +6,7 @@ import pytest
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core.plan import Apply, Create, Delete, Emit, Label, Plan, StatusWrite
 from shoal_operator.core.snapshot import Defaults
-from shoal_operator.errors import ApiError, Conflict, LeaseLost, Unreachable
+from shoal_operator.errors import ApiError, Conflict, LeaseLost, NamespaceGoing, Unreachable
 from shoal_operator.runtime.controller import Controller
 from shoal_operator.runtime.metrics import Metrics
 from shoal_operator.runtime.observer import Observer
@@ -166,6 +166,14 @@ async def test_a_clean_up_that_is_refused_waits_its_turn_and_leaves_the_status_a
     assert bench.gateway.calls == [], "a status write would be an event, and so the next pass at once"
     assert bench.queue.failures(KEY) == 5
     assert bench.outcome("error") == 5
+
+
+async def test_a_namespace_that_is_being_deleted_is_no_failure_of_the_object() -> None:
+    bench = Bench(Plan(actions=(Apply(service()),)))
+    bench.gateway.failures.append(NamespaceGoing(403, "Forbidden", "being terminated"))
+    await bench.controller.reconcile(KEY)
+    assert bench.gateway.calls == []
+    assert (bench.outcome("deleting"), bench.outcome("error")) == (1, None)
 
 
 async def test_the_server_s_retry_after_is_honoured() -> None:
