@@ -207,8 +207,11 @@ class TestLoad:
         await call
 
     async def test_a_deadline_ends_the_work(self, running: Running, gate: Gate) -> None:
+        await running.channel.channel_ready()
+        call = running.stub.ModelInfer(make_request(), timeout=1)
+        await until_entered(gate, 1)
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
-            await running.stub.ModelInfer(make_request(), timeout=0.1)
+            await call
         assert refusal.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
         async def given_back() -> bool:
