@@ -17,7 +17,7 @@ from shoal_operator.core.plan import Emit, Label
 from shoal_operator.errors import ApiError, Conflict, LeaseLost, NamespaceGoing, NotFound
 from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.lease import Lease
-from shoal_operator.runtime.resources import BUDGET, EVENT, LEASE, MODEL, SERVICE
+from shoal_operator.runtime.resources import BUDGET, EVENT, GATEWAY, LEASE, SERVICE
 from shoal_operator.runtime.store import Store
 from shoal_operator.runtime.transport import ApiTransport, load_configuration
 
@@ -163,25 +163,27 @@ async def test_label_merges_removes_and_guards_by_uid_and_resource_version(bench
 
 
 async def test_status_is_replaced_as_a_whole_and_a_stale_write_is_refused(bench: Bench) -> None:
-    model = await bench.transport.request(
+    # A Gateway of no class has a status that nobody else writes; our own kinds are the installed operator's.
+    gateway = await bench.transport.request(
         "POST",
-        MODEL.path(bench.namespace),
+        GATEWAY.path(bench.namespace),
         body={
-            "apiVersion": MODEL.api_version,
-            "kind": MODEL.kind,
-            "metadata": {"name": "m"},
-            "spec": {"source": {"uri": "s3://b/x.csv"}, "algorithm": {"dbscan": {"eps": 1.0}}},
+            "apiVersion": GATEWAY.api_version,
+            "kind": GATEWAY.kind,
+            "metadata": {"name": "g"},
+            "spec": {"gatewayClassName": "nobodys", "listeners": [{"name": "x", "port": 80, "protocol": "HTTP"}]},
         },
     )
-    key, uid = ObjectKey("ClusteringModel", bench.namespace, "m"), model["metadata"]["uid"]
-    first = model["metadata"]["resourceVersion"]
-    second = await bench.gateway.write_status(key, {"phase": "Training", "message": "x"}, uid, first)
+    key, uid = ObjectKey("Gateway", bench.namespace, "g"), gateway["metadata"]["uid"]
+    first = gateway["metadata"]["resourceVersion"]
+    address = {"type": "IPAddress", "value": "192.0.2.1"}
+    second = await bench.gateway.write_status(key, {"addresses": [address]}, uid, first)
     with pytest.raises(Conflict):
-        await bench.gateway.write_status(key, {"phase": "Ready"}, uid, first)
-    await bench.gateway.write_status(key, {"phase": "Ready"}, uid, second)
-    stored = await bench.transport.request("GET", MODEL.path(bench.namespace, "m"))
-    assert stored["status"] == {"phase": "Ready"}
-    assert stored["spec"]["source"] == {"uri": "s3://b/x.csv"}
+        await bench.gateway.write_status(key, {"addresses": []}, uid, first)
+    await bench.gateway.write_status(key, {"conditions": []}, uid, second)
+    stored = await bench.transport.request("GET", GATEWAY.path(bench.namespace, "g"))
+    assert stored["status"] == {"conditions": []}
+    assert stored["spec"]["gatewayClassName"] == "nobodys"
     assert stored["metadata"]["generation"] == 1
 
 
