@@ -44,7 +44,7 @@ lint: setup ## formatters, linters, types, import contracts, generated files
 	cargo clippy --quiet --all-targets --all-features --manifest-path worker/engine/Cargo.toml -- -D warnings
 
 .PHONY: unit
-unit: setup ## tests that need no cluster
+unit: setup programs ## tests that need no cluster
 	cargo test --quiet --manifest-path worker/engine/Cargo.toml
 	.venv/bin/pytest -q
 

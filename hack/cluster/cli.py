@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from hack.cluster import current, kind, leftovers, node
+from hack.cluster import binaries, current, kind, leftovers, node
 from hack.cluster.layout import Layout, default_layout
 from hack.cluster.process import ClusterError
 from hack.cluster.progress import Steps
@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python3 hack/cluster", description="the local Kubernetes cluster")
     root.add_argument("--cluster", default=os.environ.get("CLUSTER") or "auto", help=f"one of {', '.join(KINDS)}")
     verbs = root.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("programs", help="build the node's programs, kubectl and helm among them, without starting anything")
     verbs.add_parser("up", help="bring the cluster and its add-ons up; does nothing where they are")
     verbs.add_parser("down", help="remove the cluster and everything it left on the machine")
     verbs.add_parser("kubeconfig", help="print the path of the kubeconfig")
@@ -105,6 +106,11 @@ def main(arguments: Sequence[str]) -> int:
         name = choose(options.cluster)
         chosen = backend(name)
         match options.verb:
+            case "programs":
+                # Where the cluster is not our own node, kubectl and helm are the user's.
+                if name == "node":
+                    with locked(layout, steps, "cluster"):
+                        binaries.build_all(layout, steps)
             case "up":
                 with locked(layout, steps, "cluster"):
                     chosen.up(layout, steps)

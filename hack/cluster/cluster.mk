@@ -1,5 +1,10 @@
 # The local cluster and the images; included by the root Makefile. CLUSTER=node|kind|current chooses (default: auto).
 
+.PHONY: programs
+programs: ## build the local node's programs, kubectl and helm among them
+	@hack/toolchain.sh
+	@python3 hack/cluster programs
+
 .PHONY: cluster-up
 cluster-up: ## a local Kubernetes cluster with Envoy Gateway, metrics and S3; does nothing where it is up
 	@python3 hack/cluster up
