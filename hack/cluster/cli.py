@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python3 hack/cluster", description="the local Kubernetes cluster")
     root.add_argument("--cluster", default=os.environ.get("CLUSTER") or "auto", help=f"one of {', '.join(KINDS)}")
     verbs = root.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("programs", help="build the node's programs, kubectl and helm among them, without starting anything")
+    verbs.add_parser("programs", help="build the node's programs, kubectl and helm among them; start nothing")
     verbs.add_parser("up", help="bring the cluster and its add-ons up; does nothing where they are")
     verbs.add_parser("down", help="remove the cluster and everything it left on the machine")
     verbs.add_parser("kubeconfig", help="print the path of the kubeconfig")

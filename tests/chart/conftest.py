@@ -32,7 +32,7 @@ def helm_program() -> str:
     cached = Path.home() / ".cache/shoal/bin/helm"
     found = os.environ.get("SHOAL_HELM") or (str(cached) if cached.exists() else shutil.which("helm"))
     if not found:
-        pytest.fail("there is no helm; run make cluster-up once, or set SHOAL_HELM to the program")
+        pytest.fail("there is no helm; run make programs, or set SHOAL_HELM to the program")
     return found
 
 
