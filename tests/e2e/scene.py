@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,8 +157,3 @@ def await_calls(callers: Callers, more: int, seconds: float = 60) -> Object:
     wanted = callers.last["ok"] + more if "ok" in callers.last else more
     wait_for(f"{more} more calls", lambda: callers.last.get("ok", 0) >= wanted, seconds)
     return callers.last
-
-
-def elapsed_since(started: float) -> float:
-    """Return the seconds since a reading of the monotonic clock."""
-    return time.monotonic() - started
