@@ -11,12 +11,20 @@ pub enum EngineError {
     OutOfMemory(String),
     /// The system refused threads: a `RuntimeError` in Python.
     Threads(String),
+    /// The work would cost more than the caller allows: a `WorkBudgetError` in Python.
+    OverBudget(String),
+    /// The caller stopped it, and knows why.
+    Stopped,
 }
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(message) | Self::OutOfMemory(message) | Self::Threads(message) => f.write_str(message),
+            Self::Invalid(message)
+            | Self::OutOfMemory(message)
+            | Self::Threads(message)
+            | Self::OverBudget(message) => f.write_str(message),
+            Self::Stopped => f.write_str("The work was stopped."),
         }
     }
 }

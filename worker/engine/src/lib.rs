@@ -5,17 +5,16 @@
 
 #![forbid(unsafe_code)]
 
-pub mod borders;
+pub mod control;
 pub mod dbscan;
 pub mod error;
-pub mod growth;
-pub mod index;
-pub mod kdtree;
 pub mod metric;
 pub mod predict;
 pub mod silhouette;
 pub mod space;
+pub mod tree;
 pub mod union_find;
+pub mod value;
 
 #[cfg(feature = "extension-module")]
 mod bindings;

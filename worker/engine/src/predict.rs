@@ -7,10 +7,10 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use crate::error::{EngineError, Result, filled, invalid};
-use crate::index::{Index, Query};
-use crate::kdtree::{LANES, Span};
 use crate::metric::{Kernel, Metric};
 use crate::space::{Ball, embed, embed_rows};
+use crate::tree::index::{Index, Query};
+use crate::tree::kdtree::{LANES, Span};
 
 pub const NOISE: i32 = -1;
 /// Fewer rows than this per thread are answered sooner than a thread starts.

@@ -3,9 +3,9 @@
 //! Called by `dbscan` and `predict`. Never decides by a chord what the metric would decide otherwise.
 
 use crate::error::{Result, room};
-use crate::kdtree::{KdTree, LANES};
 use crate::metric::{Kernel, Metric, cosine_distance, haversine_square};
 use crate::space::{Ball, Embedded};
+use crate::tree::kdtree::{KdTree, LANES};
 
 pub struct Index<K> {
     pub tree: KdTree<K>,

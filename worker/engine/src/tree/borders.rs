@@ -5,17 +5,25 @@
 
 use rayon::prelude::*;
 
-use crate::dbscan::Fit;
+use crate::control::{Control, Stage};
 use crate::error::{Result, filled};
-use crate::index::Query;
-use crate::kdtree::{LANES, Span, lanes};
 use crate::metric::Kernel;
+use crate::tree::Fit;
+use crate::tree::index::Query;
+use crate::tree::kdtree::{LANES, Span, lanes};
 
 /// Every border row with its label; `labels` hold those of the cores.
-pub fn find_borders<K: Kernel>(fit: &Fit<K>, cores: &[u16], labels: &[i64], root: Span) -> Result<Vec<(u32, i64)>> {
+pub fn find_borders<K: Kernel>(
+    fit: &Fit<K>,
+    cores: &[u16],
+    labels: &[i64],
+    root: Span,
+    control: &Control,
+) -> Result<Vec<(u32, i64)>> {
+    control.begin(Stage::Borders, fit.index.tree.blocks());
     let mut borders = Borders { fit, cores, labels, lowest: filled(i64::MAX, root.nodes())? };
     borders.find_lowest(root);
-    Ok(borders.find(root))
+    borders.find(root, control)
 }
 
 /// The search for the lowest-numbered cluster within eps of a row that is not core.
@@ -44,24 +52,28 @@ impl<K: Kernel> Borders<'_, K> {
         lowest
     }
 
-    fn find(&self, root: Span) -> Vec<(u32, i64)> {
+    fn find(&self, root: Span, control: &Control) -> Result<Vec<(u32, i64)>> {
         let tree = &self.fit.index.tree;
-        let found = (0..tree.blocks()).into_par_iter().map_init(
-            || self.fit.index.query(),
-            |query, block| {
-                let mut found = Vec::new();
-                for lane in lanes(tree.occupied(block) & !self.cores[block]) {
-                    let slot = block * LANES + lane;
-                    self.fit.index.aim(query, slot);
-                    let label = self.search(root, query, i64::MAX);
-                    if label != i64::MAX {
-                        found.push((tree.rows()[slot], label));
+        let found: Result<Vec<Vec<(u32, i64)>>> = (0..tree.blocks())
+            .into_par_iter()
+            .map_init(
+                || self.fit.index.query(),
+                |query, block| {
+                    let mut found = Vec::new();
+                    for lane in lanes(tree.occupied(block) & !self.cores[block]) {
+                        let slot = block * LANES + lane;
+                        self.fit.index.aim(query, slot);
+                        let label = self.search(root, query, i64::MAX);
+                        if label != i64::MAX {
+                            found.push((tree.rows()[slot], label));
+                        }
                     }
-                }
-                found
-            },
-        );
-        found.flatten_iter().collect()
+                    control.advance(1)?;
+                    Ok(found)
+                },
+            )
+            .collect();
+        Ok(found?.into_iter().flatten().collect())
     }
 
     fn search(&self, span: Span, query: &Query, best: i64) -> i64 {

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use rayon::prelude::*;
 
-use crate::dbscan::Fit;
+use crate::control::{Control, Stage};
 use crate::error::{Result, filled, room};
-use crate::index::Query;
-use crate::kdtree::{LANES, Span, lanes};
 use crate::metric::Kernel;
+use crate::tree::Fit;
+use crate::tree::index::Query;
+use crate::tree::kdtree::{LANES, Span, lanes};
 use crate::union_find::UnionFind;
 
 /// What is known of the cores below a node.
@@ -21,7 +22,8 @@ const MIXED: u8 = 1;
 const UNIFORM: u8 = 2;
 
 /// Unites all cores (one bit per lane of every block) within eps of each other.
-pub fn connect<K: Kernel>(fit: &Fit<K>, cores: &[u16]) -> Result<UnionFind> {
+pub fn connect<K: Kernel>(fit: &Fit<K>, cores: &[u16], control: &Control) -> Result<UnionFind> {
+    control.begin(Stage::Clusters, fit.index.tree.blocks());
     let sets = UnionFind::new(fit.index.tree.n_points())?;
     let Some(root) = fit.index.tree.root() else { return Ok(sets) };
     let mut states = room(root.nodes())?;
@@ -29,7 +31,7 @@ pub fn connect<K: Kernel>(fit: &Fit<K>, cores: &[u16]) -> Result<UnionFind> {
     let mut growth = Growth { fit, cores, sets: &sets, states: &states, firsts: filled(u32::MAX, root.nodes())? };
     growth.find_firsts(root);
     growth.unite_dense(root);
-    (0..fit.index.tree.blocks()).into_par_iter().for_each_init(
+    (0..fit.index.tree.blocks()).into_par_iter().try_for_each_init(
         || fit.index.query(),
         |query, block| {
             for lane in lanes(cores[block]) {
@@ -37,8 +39,9 @@ pub fn connect<K: Kernel>(fit: &Fit<K>, cores: &[u16]) -> Result<UnionFind> {
                 fit.index.aim(query, slot);
                 growth.grow(root, query, slot);
             }
+            control.advance(1)
         },
-    );
+    )?;
     Ok(sets)
 }
 

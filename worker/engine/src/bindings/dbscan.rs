@@ -1,0 +1,75 @@
+//! The door of exact DBSCAN.
+
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use super::{check_eps, check_finite, check_shape, contiguous, shape, threads, watched};
+use crate::dbscan::{Job, cluster};
+use crate::error::invalid;
+use crate::metric::Metric;
+use crate::value::Value;
+
+/// An int64 array on its way to Python.
+type Integers<'py> = Bound<'py, PyArray1<i64>>;
+
+/// How a fit is done, whatever the type of its rows.
+struct Request<'a, 'py> {
+    eps: f64,
+    min_samples: usize,
+    metric: &'a str,
+    n_jobs: Option<i64>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    progress: Option<Bound<'py, PyAny>>,
+}
+
+/// Labels of every row and the rows that are core samples.
+#[pyfunction]
+#[pyo3(signature = (points, eps, min_samples, metric, n_jobs, *, sample_weight = None, progress = None))]
+pub fn dbscan<'py>(
+    points: &Bound<'py, PyAny>,
+    eps: f64,
+    min_samples: u64,
+    metric: &str,
+    n_jobs: Option<i64>,
+    sample_weight: Option<PyReadonlyArray1<'py, f64>>,
+    progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<(Integers<'py>, Integers<'py>)> {
+    let min_samples = usize::try_from(min_samples).unwrap_or(usize::MAX);
+    let request = Request { eps, min_samples, metric, n_jobs, weights: sample_weight, progress };
+    let py = points.py();
+    if let Ok(rows) = points.extract::<PyReadonlyArray2<'_, f64>>() {
+        return fit(py, &rows, request);
+    }
+    if let Ok(rows) = points.extract::<PyReadonlyArray2<'_, f32>>() {
+        return fit(py, &rows, request);
+    }
+    Err(PyTypeError::new_err("X must be a float64 or float32 array of shape (n, d)."))
+}
+
+fn fit<'py, T: numpy::Element + Value>(
+    py: Python<'py>,
+    points: &PyReadonlyArray2<'py, T>,
+    request: Request<'_, 'py>,
+) -> PyResult<(Integers<'py>, Integers<'py>)> {
+    let Request { eps, min_samples, metric, n_jobs, weights, progress } = request;
+    let (metric, threads) = (Metric::parse(metric)?, threads(n_jobs)?);
+    check_eps(eps)?;
+    let (rows, width) = shape(points);
+    check_shape(metric, rows, width)?;
+    let points = contiguous(points, "X")?;
+    let weights = weights.as_ref().map(PyReadonlyArray1::as_slice).transpose()?;
+    if let Some(weights) = weights {
+        if weights.len() != rows {
+            let message = format!("sample_weight.shape == ({},), expected ({rows},)!", weights.len());
+            return Ok(invalid(message)?);
+        }
+        check_finite(weights, "sample_weight")?;
+    }
+    let job = Job { points, width, metric, eps, min_samples, weights };
+    let found = watched(py, threads, progress, |control| {
+        check_finite(points, "X")?;
+        cluster(job, control)
+    })?;
+    Ok((found.labels.into_pyarray(py), found.core_rows.into_pyarray(py)))
+}
