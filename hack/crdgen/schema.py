@@ -100,8 +100,9 @@ def _choice(fields: list[str]) -> list[Json]:
     return [
         {
             "rule": f"{count} == 1",
-            "message": f"exactly one of {names} must be set",
-            "messageExpression": f"'exactly one of {names} must be set, not %d'.format([{count}])",
+            "message": f"exactly one of {names} must be set; keep the one that you want",
+            "messageExpression": f"'exactly one of {names} must be set, not %d; keep the one that you want'"
+            f".format([{count}])",
         }
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
@@ -44,7 +45,7 @@ def tell(text: str) -> None:
     console.print(f"  {text}")
 
 
-def model(columns: list[str], **dbscan: object) -> Object:
+def model(columns: list[str], **dbscan: Any) -> Object:
     """Return the model of the world's cities."""
     return build_model(NAME, SOURCE, columns=columns, **dbscan)
 

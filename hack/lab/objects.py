@@ -8,15 +8,15 @@ Object = dict[str, Any]
 API_VERSION = "shoal.dev/v1alpha1"
 
 
-def build_model(name: str, uri: str, *, columns: list[str], **dbscan: Any) -> Object:
-    """Return a ClusteringModel that reads `uri` with the Secret store-credentials."""
+def build_model(name: str, uri: str, *, columns: list[str], algorithm: str = "dbscan", **parameters: Any) -> Object:
+    """Return a ClusteringModel that reads `uri` with the Secret store-credentials; keywords are the algorithm's."""
     return {
         "apiVersion": API_VERSION,
         "kind": "ClusteringModel",
         "metadata": {"name": name},
         "spec": {
             "source": {"uri": uri, "columns": columns, "secretRef": {"name": "store-credentials"}},
-            "algorithm": {"dbscan": dbscan},
+            "algorithm": {algorithm: parameters},
         },
     }
 

@@ -80,6 +80,12 @@ def model(name: str = "probe", columns: list[str] | None = None, source: Object 
     return build("ClusteringModel", {"source": held, "algorithm": {"dbscan": dbscan}, **more}, name)
 
 
+def adaptive(columns: list[str] | None = None, training: Object | None = None, **parameters: Any) -> Object:
+    manifest = model(columns=columns, **({"training": training} if training else {}))
+    manifest["spec"]["algorithm"] = {"adaptiveDbscan": parameters}
+    return manifest
+
+
 def deployment(name: str = "probe", **more: Any) -> Object:
     return build("ClusteringDeployment", {"modelRef": {"name": "towns"}, **more}, name)
 
@@ -107,6 +113,10 @@ ACCEPTED = {
     "least model": model(),
     "haversine with two columns": model(columns=["lat", "lon"], dbscan={"metric": "haversine", "eps": 0.006}),
     "haversine without columns": model(dbscan={"metric": "haversine", "eps": 0.006}),
+    "least adaptive model": adaptive(),
+    "whole adaptive model": adaptive(["lat", "lon"], minSamples=5, minClusterSize=20, metric="haversine"),
+    "a plan overridden": model(training={"plan": {"index": "tree", "threads": 2}}),
+    "threads of an adaptive fit": adaptive(training={"plan": {"threads": 2}}),
     "format told": model(source={"uri": "s3://data/points", "format": "csv"}),
     "one cluster exactly": model(validation={"minClusters": 1, "maxClusters": 1}),
     "quantity as a number": model(training={"resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}),
@@ -178,6 +188,38 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     "uri of another kind": (model(source={"uri": "https://a/b.csv"}), ("spec.source.uri", "https://a/b.csv")),
     "format unknown": (model(source={"uri": "s3://data/points"}), ("set source.format to parquet or csv",)),
     "no algorithm": (build("ClusteringModel", {"source": {"uri": "s3://a/b.csv"}}), ("spec.algorithm", "Required")),
+    "empty algorithm": (
+        build("ClusteringModel", {"source": {"uri": "s3://a/b.csv"}, "algorithm": {}}),
+        ("spec.algorithm", "exactly one of dbscan and adaptiveDbscan must be set, not 0; keep the one that you want"),
+    ),
+    "both algorithms": (
+        build(
+            "ClusteringModel",
+            {"source": {"uri": "s3://a/b.csv"}, "algorithm": {"dbscan": {"eps": 1}, "adaptiveDbscan": {}}},
+        ),
+        ("spec.algorithm", "exactly one of dbscan and adaptiveDbscan must be set, not 2; keep the one that you want"),
+    ),
+    "eps of an adaptive model": (adaptive(eps=0.5), ('unknown field "spec.algorithm.adaptiveDbscan.eps"',)),
+    "adaptive minSamples of zero": (
+        adaptive(minSamples=0),
+        ("adaptiveDbscan.minSamples", "greater than or equal to 1"),
+    ),
+    "adaptive minSamples beyond counting": (adaptive(minSamples=2**31), ("adaptiveDbscan.minSamples", "1000000")),
+    "clusters of one row": (
+        adaptive(minClusterSize=1),
+        ("spec.algorithm.adaptiveDbscan.minClusterSize", "greater than or equal to 2"),
+    ),
+    "adaptive unknown metric": (adaptive(metric="cityblock"), ("adaptiveDbscan.metric", '"cityblock"', '"manhattan"')),
+    "adaptive haversine with three columns": (
+        adaptive(["lat", "lon", "population"], metric="haversine"),
+        ("exactly two source.columns", "not 3", "population"),
+    ),
+    "index of an adaptive model": (
+        adaptive(training={"plan": {"index": "tree"}}),
+        ("training.plan.index has no effect with adaptiveDbscan", "leave it out"),
+    ),
+    "unknown index": (model(training={"plan": {"index": "ball"}}), ("spec.training.plan.index", '"ball"', '"grid"')),
+    "no threads": (model(training={"plan": {"threads": 0}}), ("spec.training.plan.threads", "equal to 1")),
     "quantity that is none": (
         deployment(worker={"resources": {"requests": {"memory": "1 GiB"}}}),
         ("spec.worker.resources.requests.memory", "1 GiB"),
@@ -220,6 +262,13 @@ def test_a_change_of_strategy_leaves_nothing_of_the_other_behind(api: Api, way: 
         assert stored["spec"].get("strategy") == strategy
 
 
+def test_a_change_of_algorithm_leaves_nothing_of_the_other_behind(api: Api) -> None:
+    for manifest in (model("varied"), adaptive(minClusterSize=30), model("varied", dbscan={"minSamples": 7})):
+        manifest["metadata"]["name"] = "varied"
+        stored = yaml.safe_load(api.must("apply", "-o", "yaml", "-f", "-", stdin=yaml.safe_dump(manifest)))
+        assert stored["spec"]["algorithm"] == manifest["spec"]["algorithm"]
+
+
 def test_defaults_show_in_the_stored_object_and_say_the_same(api: Api) -> None:
     for kind, manifest in ((ClusteringDeploymentSpec, deployment()), (ClusteringModelSpec, model())):
         stored = api.accepted(manifest)["spec"]
@@ -252,6 +301,10 @@ def test_explain_tells_what_a_field_does(api: Api) -> None:
     told = api.must("explain", "cdep.spec.strategy.canary")
     assert "steps" in told
     assert "Weights (never falling) and pauses, in order." in " ".join(told.split())
+    told = " ".join(api.must("explain", "cmodel.spec.algorithm.adaptiveDbscan").split())
+    assert "no radius to choose" in told
+    assert "Fewest rows of a cluster" in told
+    assert "Why each choice was made" in " ".join(api.must("explain", "cmv.spec.plan.reasons").split())
 
 
 @pytest.mark.parametrize("file", sorted(Path(REPOSITORY, "examples").rglob("*.yaml")), ids=lambda file: file.name)

@@ -89,12 +89,45 @@ class Dbscan(ApiModel):
         return self
 
 
+class AdaptiveDbscan(ApiModel):
+    """DBSCAN at many densities, for data whose clusters differ in density."""
+
+    min_samples: int = Field(
+        default=10,
+        ge=1,
+        le=1_000_000,
+        description="Neighbours, itself included, by which a row's density is measured; more of them smooth it.",
+    )
+    min_cluster_size: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000_000_000,
+        description="Fewest rows of a cluster; chosen from minSamples and the number of rows when absent.",
+    )
+    metric: Metric = Field(
+        default="euclidean", description="Distance: euclidean, manhattan, chebyshev, haversine (lat, lon) or cosine."
+    )
+
+
 class Algorithm(ApiModel):
     """Exactly one clustering algorithm with its parameters."""
 
     exactly_one: ClassVar[bool] = True
 
-    dbscan: Dbscan = Field(description="Exact DBSCAN with fixed parameters.")
+    dbscan: Dbscan | None = Field(
+        default=None, description="Exact DBSCAN: one radius eps for all of the data, the labels of scikit-learn."
+    )
+    adaptive_dbscan: AdaptiveDbscan | None = Field(
+        default=None, description="DBSCAN at many densities: no radius to choose; each cluster gets its own."
+    )
+
+    @property
+    def metric(self) -> Metric:
+        """Return the metric of the algorithm that is set."""
+        chosen = self.dbscan or self.adaptive_dbscan
+        if chosen is None:
+            raise AssertionError("validation lets no Algorithm through without a choice")
+        return chosen.metric
 
 
 class Validation(ApiModel):
@@ -128,6 +161,22 @@ class Validation(ApiModel):
         return self
 
 
+class PlanOverrides(ApiModel):
+    """What of the engine's plan a user decides; the labels are the same with each choice."""
+
+    index: Literal["auto", "grid", "tree"] = Field(
+        default="auto",
+        description="Index of the fit: grid (cells, up to 3 columns) or tree; auto leaves it to the plan. Only for "
+        "dbscan.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Threads of the fit; the CPUs that the pod may use when absent: its limit, or the whole node.",
+    )
+
+
 class Training(ApiModel):
     """How the training Job runs; a change here trains nothing anew."""
 
@@ -140,6 +189,15 @@ class Training(ApiModel):
     retries: int = Field(
         default=2, ge=0, le=10, description="Tries again after a failure that may pass, such as a store out of reach."
     )
+    plan: PlanOverrides = Field(
+        default_factory=PlanOverrides, description="Overrides of the engine's plan; `shoal explain` shows the plan."
+    )
+
+
+def _is_haversine(algorithm: str) -> str:
+    """Return the CEL that tells whether this algorithm is set with the metric haversine."""
+    field = f"self.algorithm.{algorithm}"
+    return f"(has({field}) && has({field}.metric) && {field}.metric == 'haversine')"
 
 
 class ClusteringModelSpec(ApiModel):
@@ -147,11 +205,16 @@ class ClusteringModelSpec(ApiModel):
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
-            rule="!has(self.source.columns) || self.source.columns.size() == 2 || !has(self.algorithm.dbscan) || "
-            "!has(self.algorithm.dbscan.metric) || self.algorithm.dbscan.metric != 'haversine'",
+            rule="!has(self.source.columns) || self.source.columns.size() == 2 || "
+            f"!({_is_haversine('dbscan')} || {_is_haversine('adaptiveDbscan')})",
             message="metric haversine needs exactly two source.columns: latitude and longitude",
             message_expression="'metric haversine needs exactly two source.columns (latitude, longitude), not %d: %s'"
             ".format([dyn(self.source.columns.size()), dyn(self.source.columns)])",
+        ),
+        CelRule(
+            rule="!has(self.algorithm.adaptiveDbscan) || !has(self.training) || !has(self.training.plan) || "
+            "!has(self.training.plan.index) || self.training.plan.index == 'auto'",
+            message="training.plan.index has no effect with adaptiveDbscan, which has one index; leave it out",
         ),
     )
 
@@ -163,8 +226,10 @@ class ClusteringModelSpec(ApiModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         columns = self.source.columns
-        if self.algorithm.dbscan.metric == "haversine" and columns is not None and len(columns) != 2:
+        if self.algorithm.metric == "haversine" and columns is not None and len(columns) != 2:
             raise ValueError(self.cel_rules[0].message)
+        if self.algorithm.adaptive_dbscan is not None and self.training.plan.index != "auto":
+            raise ValueError(self.cel_rules[1].message)
         return self
 
 

@@ -49,6 +49,20 @@ class VersionMetrics(ApiModel):
     fit_seconds: float = Field(ge=0, description="Seconds that the fit took.")
 
 
+class TrainingPlan(ApiModel):
+    """How the engine planned the work: from rows, columns, metric, memory and cores."""
+
+    index: str = Field(max_length=32, description="Index of the fit, such as grid or tree.")
+    threads: int = Field(ge=1, description="Threads of the fit.")
+    batch_rows: int = Field(ge=0, description="Rows that are predicted at a time.")
+    memory_map: bool = Field(description="Whether workers map the model's file instead of reading it.")
+    fit_bytes: int = Field(ge=0, description="Memory that the fit needs beside the data, estimated, in bytes.")
+    index_bytes: int = Field(ge=0, description="Memory of the served index, estimated, in bytes.")
+    reasons: dict[str, str] = Field(
+        default_factory=dict, max_length=16, description="Why each choice was made, by the choice's name."
+    )
+
+
 class ValidationCheck(ApiModel):
     """One check of the validation."""
 
@@ -89,6 +103,9 @@ class ClusteringModelVersionSpec(ApiModel):
     schema_: Schema = Field(alias="schema", description="What a request must look like.")
     metrics: VersionMetrics = Field(description="What the training measured.")
     validation: ValidationReport = Field(description="Outcome of the validation.")
+    plan: TrainingPlan | None = Field(
+        default=None, description="How the engine planned the training; `shoal explain version` shows it."
+    )
     framework_versions: dict[str, str] = Field(
         default_factory=dict, description="Versions of the libraries that trained it."
     )

@@ -13,6 +13,15 @@ NAMESPACE = "fish"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STORE = "s3://bucket/models"
 DEFAULTS = Defaults("docker.io/shoal/worker:1", STORE, store_secret_name="store", store_claim_name=None)
+PLAN = {
+    "index": "grid",
+    "threads": 2,
+    "batchRows": 4096,
+    "memoryMap": True,
+    "fitBytes": 1000,
+    "indexBytes": 500,
+    "reasons": {"index": "2 columns: cells are quickest"},
+}
 
 Raw = dict[str, Any]
 
@@ -102,6 +111,7 @@ def success_report(uri: str = f"{STORE}/artifacts/sha256-{'a' * 64}", **more: An
             "schema": {"columns": [{"name": "lat", "dtype": "float64"}]},
             "metrics": {"rows": 10, "clusters": 2, "noiseRatio": 0.1, "coreSamples": 5, "fitSeconds": 0.1},
             "validation": {"verdict": "pass", "checks": []},
+            "plan": PLAN,
             "frameworkVersions": {"shoal-engine": "0.1.0"},
             **more,
         }

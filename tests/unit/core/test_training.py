@@ -69,17 +69,19 @@ class TestStart:
         assert status_of(plan)["phase"] == "Training"
 
     def test_how_the_job_runs_is_no_part_of_the_identity(self) -> None:
-        assert identity(objects.model({"training": {"retries": 7}})) == identity(objects.model())
+        other = objects.model({"training": {"retries": 7, "plan": {"threads": 3, "index": "tree"}}})
+        assert identity(other) == identity(objects.model())
 
     @pytest.mark.parametrize(
         "other",
         [
             objects.model({"algorithm": {"dbscan": {"eps": 0.6}}}),
+            objects.model({"algorithm": {"adaptiveDbscan": {}}}),
             objects.model({"source": {"uri": "s3://data/other.parquet"}}),
             objects.model({"validation": {"minClusters": 3}}),
             objects.model(annotations={names.RETRAIN: "again"}),
         ],
-        ids=["algorithm", "source", "validation", "retrain"],
+        ids=["parameters", "algorithm", "source", "validation", "retrain"],
     )
     def test_what_shapes_the_version_is(self, other: Raw) -> None:
         assert identity(other) != identity(objects.model())
@@ -115,7 +117,27 @@ class TestStart:
                 {"algorithm": {"dbscan": {"eps": 0}}},
                 "spec.algorithm.dbscan.eps: Input should be greater than 0 (it is 0)",
             ),
-            ({"algorithm": {}}, "spec.algorithm.dbscan"),
+            ({"algorithm": {}}, "spec.algorithm: exactly one of dbscan and adaptiveDbscan must be set, not none"),
+            (
+                {"algorithm": {"dbscan": {"eps": 0.5}, "adaptiveDbscan": {}}},
+                "exactly one of dbscan and adaptiveDbscan must be set, not dbscan and adaptiveDbscan",
+            ),
+            (
+                {"algorithm": {"adaptiveDbscan": {"minClusterSize": 1}}},
+                "spec.algorithm.adaptiveDbscan.minClusterSize: Input should be greater than or equal to 2 (it is 1)",
+            ),
+            ({"algorithm": {"adaptiveDbscan": {"eps": 1}}}, "spec.algorithm.adaptiveDbscan.eps"),
+            (
+                {
+                    "source": {"uri": "s3://x/y.csv", "columns": ["a", "b", "c"]},
+                    "algorithm": {"adaptiveDbscan": {"metric": "haversine"}},
+                },
+                "metric haversine needs exactly two source.columns",
+            ),
+            (
+                {"algorithm": {"adaptiveDbscan": {}}, "training": {"plan": {"index": "tree"}}},
+                "training.plan.index has no effect with adaptiveDbscan",
+            ),
             ({"source": {"uri": "ftp://x"}}, "spec.source.uri"),
             ({"source": {"uri": "s3://x/y"}}, "set source.format"),
             ({"validation": {"minClusters": 3, "maxClusters": 2}}, "minClusters"),
@@ -139,6 +161,7 @@ class TestEnd:
         assert manifest["metadata"]["name"] == "cities-v5"
         assert manifest["spec"]["trainingHash"] == identity(model)
         assert manifest["spec"]["version"] == 5
+        assert manifest["spec"]["plan"] == objects.PLAN
         assert manifest["metadata"]["ownerReferences"][0]["name"] == "cities"
 
     def test_a_number_is_not_given_twice_although_its_version_was_deleted(self) -> None:
@@ -178,9 +201,10 @@ class TestEnd:
             "not json",
             objects.success_report(uri="s3://elsewhere/artifacts/sha256-a"),
             objects.success_report(metrics={"rows": -1}),
+            objects.success_report(plan={**objects.PLAN, "threads": "many"}),
             objects.success_report(padding="x" * 5000),
         ],
-        ids=["empty", "garbage", "foreign store", "impossible metrics", "too long"],
+        ids=["empty", "garbage", "foreign store", "impossible metrics", "impossible plan", "too long"],
     )
     def test_a_report_that_cannot_be_trusted_makes_no_version(self, message: str) -> None:
         model = objects.model()

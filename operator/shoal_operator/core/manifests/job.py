@@ -63,6 +63,9 @@ def training_input(model: RawObject, spec: ClusteringModelSpec, defaults: Defaul
         "source": spec.source.model_copy(update={"secret_ref": None}).to_wire(),
         "algorithm": spec.algorithm.to_wire(),
         "validation": spec.validation.to_wire(),
+        "plan": spec.training.plan.to_wire(),
+        # What a fit may cost follows from the time that it has.
+        "deadlineSeconds": spec.training.active_deadline_seconds,
         "storeUri": defaults.store_uri,
     }
 

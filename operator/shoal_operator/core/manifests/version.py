@@ -30,6 +30,7 @@ def build_version(
         schema=report.schema_,
         metrics=report.metrics,
         validation=report.validation,
+        plan=report.plan,
         framework_versions=report.framework_versions,
     )
     labels = {
