@@ -92,8 +92,14 @@ def ranks(metric: str, a: Points, b: Points, eps: float) -> tuple[Points, float]
 
 
 def normalised(points: Points) -> Points:
-    norms = np.sqrt(sum((points[:, axis] ** 2 for axis in range(points.shape[1])), np.zeros(len(points))))
-    return points / np.where(norms == 0.0, 1.0, norms)[:, None]
+    squares = sum((points[:, axis] ** 2 for axis in range(points.shape[1])), np.zeros(len(points)))
+    # Rows whose squares leave the range of a double are first divided by their largest coordinate.
+    outside = ~((squares >= np.finfo(np.float64).tiny) & (squares < np.inf)) & points.any(axis=1)
+    if outside.any():
+        points = points.copy()
+        points[outside] /= np.abs(points[outside]).max(axis=1, keepdims=True)
+        return normalised(points)
+    return points / np.where(squares == 0.0, 1.0, np.sqrt(squares))[:, None]
 
 
 def cluster_by_brute_force(case: Case) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -22,6 +22,7 @@ def test_the_constructor_only_stores() -> None:
         "metric": "?",
         "min_samples": 0,
         "n_jobs": None,
+        "progress": None,
     }
 
 

@@ -24,7 +24,7 @@ def test_labels_equal_brute_force_also_at_exactly_eps(case: Case) -> None:
     np.testing.assert_array_equal(model.components_, case.points[cores])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_labels_equal_scikit_learn_where_no_pair_is_within_rounding_of_eps(case: Case) -> None:
     gaps = np.abs(pairwise_distances(case.points, metric=case.metric) - case.eps)

@@ -3,6 +3,7 @@
 Users and the training job call it. It never needs scikit-learn.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from shoal_engine import _engine
 from shoal_engine._estimator import Estimator
 from shoal_engine._lazy_predictor import LazyPredictor
-from shoal_engine._parameters import NONE, Rules, integer, one_of, positive_float
+from shoal_engine._parameters import CALLABLE, NONE, Rules, integer, one_of, positive_float
+from shoal_engine._validation import as_weights
 
 METRICS = ("chebyshev", "cosine", "euclidean", "haversine", "manhattan")
 _MAX_JOBS = 2**31
+_MAX_COUNT = 2**63
 
 
 class DBSCAN(Estimator):
@@ -26,6 +29,8 @@ class DBSCAN(Estimator):
     min_samples : neighbours, itself included, that make a row a core sample.
     metric : euclidean, manhattan, chebyshev, haversine ([latitude, longitude] in radians) or cosine.
     n_jobs : threads; None and -1 mean all available cores. The labels never depend on it.
+    progress : called about ten times a second with the fit's stage and the share of it that is done, 0 to 1, from the
+        thread that called `fit`. An exception that it raises stops the fit.
 
     Attributes
     ----------
@@ -44,26 +49,46 @@ class DBSCAN(Estimator):
         "min_samples": (integer(1),),
         "metric": (one_of(*METRICS),),
         "n_jobs": (integer(), NONE),
+        "progress": (CALLABLE, NONE),
     }
 
     def __init__(
-        self, eps: float = 0.5, *, min_samples: int = 5, metric: str = "euclidean", n_jobs: int | None = None
+        self,
+        eps: float = 0.5,
+        *,
+        min_samples: int = 5,
+        metric: str = "euclidean",
+        n_jobs: int | None = None,
+        progress: Callable[[str, float], object] | None = None,
     ) -> None:
         self.eps = eps
         self.min_samples = min_samples
         self.metric = metric
         self.n_jobs = n_jobs
+        self.progress = progress
 
-    def fit(self, X: object, y: object = None) -> Self:  # noqa: ARG002, N803
-        """Cluster the rows of X: an array, a list, a data frame or an Arrow table; y is ignored."""
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:  # noqa: ARG002, N803
+        """Cluster the rows of X.
+
+        X is an array, a list, a data frame or an Arrow table of shape (n, d); y is ignored. `sample_weight` has a
+        number per row (default 1): a row is core if the weights within eps of it, its own included, sum up to
+        `min_samples`. Negative weights keep rows around them from being core.
+        """
         self._check_parameters()
         rows = self._rows_to_fit(X)
-        matrix = rows.matrix.astype(np.float64, copy=False)
-        # A count above the number of rows asks for the same as any other such count.
-        min_samples = min(int(self.min_samples), matrix.shape[0] + 1)
-        # The engine starts far fewer threads than this; it only keeps the number within 64 bits.
+        weights = as_weights(sample_weight, rows.matrix.shape[0])
+        # The engine takes 64 bits, and starts far fewer threads than it is allowed here.
+        min_samples = min(int(self.min_samples), _MAX_COUNT)
         threads = None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
-        labels, cores = _engine.dbscan(matrix, float(self.eps), min_samples, self.metric, threads)
+        labels, cores = _engine.dbscan(
+            rows.matrix,
+            float(self.eps),
+            min_samples,
+            self.metric,
+            threads,
+            sample_weight=weights,
+            progress=self.progress,
+        )
         self.labels_ = labels
         self.core_sample_indices_ = cores
         self.components_ = rows.matrix[cores]
@@ -71,9 +96,9 @@ class DBSCAN(Estimator):
         self._predictor = LazyPredictor(self.components_, labels[cores], float(self.eps), self.metric, threads)
         return self
 
-    def fit_predict(self, X: object, y: object = None) -> NDArray[np.int64]:  # noqa: N803
-        """Cluster the rows of X and return their labels."""
-        return self.fit(X, y).labels_
+    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> NDArray[np.int64]:  # noqa: N803
+        """Cluster the rows of X and return their labels; see `fit`."""
+        return self.fit(X, y, sample_weight).labels_
 
     def predict(self, X: object) -> NDArray[np.int64]:  # noqa: N803
         """Label of the nearest core sample within eps, else -1; at equal distances the lowest label."""
