@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,33 @@ def test_the_input_is_left_alone() -> None:
         np.testing.assert_array_equal(points, POINTS)
 
 
+def long_fit(progress: Any) -> None:
+    """Some 10^10 coordinate differences: no pair is near enough to be accepted or far enough to be left out at once."""
+    rows = np.random.default_rng(0).normal(size=(40_000, 16))
+    DBSCAN(5.0, min_samples=20_000, progress=progress).fit(rows, sample_weight=np.linspace(0.5, 1.5, 40_000))
+
+
+def test_an_exception_of_progress_stops_the_fit() -> None:
+    class EnoughError(Exception):
+        pass
+
+    seen: list[tuple[str, float, int]] = []
+
+    def progress(stage: str, share: float) -> None:
+        seen.append((stage, share, threading.get_ident()))
+        if len(seen) == 2:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        long_fit(progress)
+    assert len(seen) == 2
+    for stage, share, thread in seen:
+        assert stage in {"index", "cores", "clusters", "borders"}
+        assert 0.0 <= share <= 1.0
+        assert thread == threading.get_ident()
+
+
 def test_importing_needs_numpy_only() -> None:
-    code = "import shoal_engine, sys; assert not {'sklearn', 'scipy', 'joblib'} & set(sys.modules)"
+    others = {"sklearn", "scipy", "joblib", "pandas", "polars", "pyarrow"}
+    code = f"import shoal_engine, sys; assert not {others} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
