@@ -45,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train() -> int:
-    from shoal_worker.train import train
+    from shoal_worker.train import stop_on_sigterm, train
 
+    stop_on_sigterm()
     settings = load_train_settings()
     configure_logging(settings.log_level, verb="train")
     return train(settings)

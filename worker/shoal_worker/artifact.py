@@ -5,7 +5,9 @@ Data only: nothing here executes, unpickles or extracts anything, opens a file, 
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -13,7 +15,13 @@ from safetensors.numpy import save
 from shoal_worker.errors import ArtifactInvalid
 from shoal_worker.manifest import (
     MODEL_NAME,
+    PROBE_LABELS,
+    PROBE_POINTS,
+    RADII,
+    AdaptiveManifest,
     Column,
+    DbscanManifest,
+    DbscanParameters,
     FileRecord,
     Files,
     Manifest,
@@ -22,32 +30,37 @@ from shoal_worker.manifest import (
     Probe,
     Schema,
     TensorRecord,
-    Tensors,
     digest_of,
     parse_manifest,
 )
-from shoal_worker.safetensors_view import TensorSpec, view_tensors
+from shoal_worker.safetensors_view import DTYPES, Buffer, TensorSpec, view_tensors
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 LabelArray = np.ndarray[tuple[int], np.dtype[np.int32]]
+RadiiArray = np.ndarray[tuple[int], np.dtype[np.float64]]
+_DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTensors:
-    """The numbers of a model: core samples with their labels, probes with the labels they must get."""
+    """The numbers of a model.
 
-    core_points: FloatArray
-    core_labels: LabelArray
+    index: the engine's arrays, ready to be used in place. probe_points: rows with the probe_labels that they must get.
+    radii: of an adaptive model, how far each cluster reaches, by label; else None.
+    """
+
+    index: Mapping[str, np.ndarray]
     probe_points: FloatArray
     probe_labels: LabelArray
+    radii: RadiiArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactFiles:
-    """An artifact as the bytes that are stored."""
+    """An artifact as the bytes that are stored; those of the model may be a mapped file's."""
 
     manifest: bytes
-    model: bytes
+    model: Buffer
 
     @property
     def digest(self) -> str:
@@ -87,28 +100,28 @@ def build_artifact(
     framework_versions: dict[str, str],
 ) -> ArtifactFiles:
     """Serialize a model. Equal arguments give equal bytes."""
-    arrays: dict[str, np.ndarray] = {
-        "core_points": np.ascontiguousarray(tensors.core_points, dtype="<f8"),
-        "core_labels": np.ascontiguousarray(tensors.core_labels, dtype="<i4"),
-        "probe_points": np.ascontiguousarray(tensors.probe_points, dtype="<f8"),
-        "probe_labels": np.ascontiguousarray(tensors.probe_labels, dtype="<i4"),
-    }
+    arrays = dict(tensors.index)
+    arrays[PROBE_POINTS] = np.ascontiguousarray(tensors.probe_points, dtype="<f8")
+    arrays[PROBE_LABELS] = np.ascontiguousarray(tensors.probe_labels, dtype="<i4")
+    if tensors.radii is not None:
+        arrays[RADII] = np.ascontiguousarray(tensors.radii, dtype="<f8")
     model = save(arrays)
-    records = {
-        name: TensorRecord(dtype="F64" if array.dtype.kind == "f" else "I32", shape=array.shape)
-        for name, array in arrays.items()
+    record = FileRecord(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
+    common: dict[str, Any] = {
+        "schema": Schema(columns=columns),
+        "files": Files.model_validate({MODEL_NAME: record}),
+        "tensors": {
+            name: TensorRecord(dtype=_DTYPE_NAMES[array.dtype], shape=array.shape) for name, array in arrays.items()
+        },
+        "probe": Probe(count=len(tensors.probe_points)),
+        "metrics": metrics,
+        "framework_versions": framework_versions,
     }
-    manifest = Manifest(
-        parameters=parameters,
-        schema=Schema(columns=columns),
-        files=Files.model_validate(
-            {MODEL_NAME: FileRecord(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))}
-        ),
-        tensors=Tensors.model_validate(records),
-        probe=Probe(count=len(tensors.probe_points)),
-        metrics=metrics,
-        framework_versions=framework_versions,
-    )
+    manifest: Manifest
+    if isinstance(parameters, DbscanParameters):
+        manifest = DbscanManifest(parameters=parameters, **common)
+    else:
+        manifest = AdaptiveManifest(parameters=parameters, **common)
     return ArtifactFiles(manifest.to_bytes(), model)
 
 
@@ -116,16 +129,14 @@ def verify_artifact(files: ArtifactFiles, digest: str) -> Artifact:
     """Turn stored bytes into a model, or raise ArtifactInvalid saying which promise they break."""
     manifest = parse_manifest(files.manifest, digest)
     verify_model_bytes(manifest, files.model)
-    expected = {
-        name: TensorSpec(record["dtype"], tuple(record["shape"]))
-        for name, record in manifest.tensors.model_dump(by_alias=True).items()
-    }
-    tensors = ModelTensors(**view_tensors(files.model, expected))
-    _check_values(tensors)
-    return Artifact(digest, manifest, tensors)
+    expected = {name: TensorSpec(record.dtype, record.shape) for name, record in manifest.tensors.items()}
+    views = view_tensors(files.model, expected)
+    own = {name: views.pop(name) for name in (PROBE_POINTS, PROBE_LABELS)}
+    radii = views.pop(RADII) if isinstance(manifest, AdaptiveManifest) else None
+    return Artifact(digest, manifest, ModelTensors(index=views, radii=radii, **own))
 
 
-def verify_model_bytes(manifest: Manifest, model: bytes) -> None:
+def verify_model_bytes(manifest: Manifest, model: Buffer) -> None:
     """Compare the very bytes that will be used with the manifest's record of them."""
     record = manifest.files.model
     actual = hashlib.sha256(model).hexdigest()
@@ -136,16 +147,4 @@ def verify_model_bytes(manifest: Manifest, model: bytes) -> None:
             field=MODEL_NAME,
             value=f"{len(model)} bytes, {actual}",
             remedy="The artifact was changed after it was recorded: restore it or train the model again",
-        )
-
-
-def _check_values(tensors: ModelTensors) -> None:
-    labels = tensors.core_labels
-    points_fine = np.isfinite(tensors.core_points).all() and np.isfinite(tensors.probe_points).all()
-    labels_fine = labels.size == 0 or (labels.min() >= 0 and labels.max() < labels.size)
-    if not points_fine or not labels_fine:
-        raise ArtifactInvalid(
-            "a point is not finite, or a core sample's label is out of range",
-            field=MODEL_NAME,
-            remedy="Train the model again",
         )

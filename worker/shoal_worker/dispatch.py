@@ -5,11 +5,8 @@ waiting. A slot is given back when the work has really ended, not when its calle
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from math import ceil
-from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
@@ -21,16 +18,6 @@ Cancelled = Callable[[], bool]
 
 # A handover to a thread and back costs about as much, and far more on a busy machine.
 INLINE_SECONDS = 0.0002
-
-
-def available_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """CPUs that this process may use: its affinity, cut by the container's quota where there is one."""
-    cpus = len(os.sched_getaffinity(0))
-    try:
-        allowed, period = quota.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return cpus
-    return cpus if allowed == "max" else max(1, min(cpus, ceil(int(allowed) / int(period))))
 
 
 def _never() -> bool:

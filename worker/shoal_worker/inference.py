@@ -1,25 +1,27 @@
-"""ModelInfer without gRPC: request message -> numpy view -> labels -> response message; called by `servicer`.
+"""ModelInfer without gRPC: request message -> numpy view -> outputs -> response message; called by `servicer`.
 
 Invariant: whatever a request holds, the outcome is a response or a RequestRefused that names field, value and remedy.
 Raw values are viewed, not copied; no Python statement runs per row; sizes are computed in unbounded integers before
 anything is allocated, so a shape can lie but not overflow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from shoal_proto import inference_pb2 as pb
-from shoal_worker.artifact import LabelArray
 from shoal_worker.errors import ModelUnknown, RequestInvalid
+from shoal_worker.manifest import Kind
 from shoal_worker.model import Model, PointArray
 
-INPUT_NAME = "points"
-OUTPUT_NAME = "labels"
+POINTS, LABELS, STRENGTHS = "points", "labels", "strengths"
 DTYPES: dict[str, np.dtype[np.floating[Any]]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4")}
 _CONTENTS = {"FP64": "fp64_contents", "FP32": "fp32_contents"}
 _ID_LIMIT = 1024
+_OUTPUT_TYPES = {LABELS: "INT32", STRENGTHS: "FP64"}
+_WIRE = {LABELS: "<i4", STRENGTHS: "<f8"}
+_PLATFORMS: dict[Kind, str] = {"dbscan": "shoal_dbscan", "adaptiveDbscan": "shoal_adaptive_dbscan"}
 
 Tensor = pb.ModelInferRequest.InferInputTensor
 Values = np.ndarray[tuple[int], np.dtype[np.floating[Any]]]
@@ -70,39 +72,56 @@ def read_points(model: Model, request: pb.ModelInferRequest) -> PointArray:
     return points
 
 
-def build_response(model: Model, request: pb.ModelInferRequest, labels: LabelArray) -> pb.ModelInferResponse:
-    """The labels as a message: raw if the request was raw, else typed."""
+def wanted_outputs(model: Model, request: pb.ModelInferRequest) -> tuple[str, ...]:
+    """The outputs that the request names, in its order; the labels where it names none."""
+    known = _output_types(model)
+    for output in request.outputs:
+        if output.name not in known:
+            raise RequestInvalid(
+                f"a model of {model.kind} has no such output",
+                field="outputs",
+                value=output.name,
+                remedy=f"Ask for {' or '.join(map(repr, known))}, or leave the outputs empty",
+            )
+    return tuple(dict.fromkeys(output.name for output in request.outputs)) or (LABELS,)
+
+
+def build_response(
+    model: Model, request: pb.ModelInferRequest, outputs: Mapping[str, np.ndarray]
+) -> pb.ModelInferResponse:
+    """The outputs, in their order, as a message: raw if the request was raw, else typed."""
     response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
-    output = response.outputs.add(name=OUTPUT_NAME, datatype="INT32", shape=[len(labels)])
-    if request.raw_input_contents:
-        response.raw_output_contents.append(labels.astype("<i4", copy=False).tobytes())
-    else:
-        output.contents.int_contents.extend(labels.tolist())
+    for name, values in outputs.items():
+        output = response.outputs.add(name=name, datatype=_OUTPUT_TYPES[name], shape=[len(values)])
+        if request.raw_input_contents:
+            response.raw_output_contents.append(values.astype(_WIRE[name], copy=False).tobytes())
+        elif name == LABELS:
+            output.contents.int_contents.extend(values.tolist())
+        else:
+            output.contents.fp64_contents.extend(values.tolist())
     return response
 
 
 def build_metadata(model: Model) -> pb.ModelMetadataResponse:
     """What the model takes and gives."""
-    response = pb.ModelMetadataResponse(name=model.name, versions=[model.version], platform="shoal_dbscan")
-    response.inputs.add(name=INPUT_NAME, datatype="FP64", shape=[-1, len(model.columns)])
-    response.outputs.add(name=OUTPUT_NAME, datatype="INT32", shape=[-1])
+    response = pb.ModelMetadataResponse(name=model.name, versions=[model.version], platform=_PLATFORMS[model.kind])
+    response.inputs.add(name=POINTS, datatype="FP64", shape=[-1, len(model.columns)])
+    for name, datatype in _output_types(model).items():
+        response.outputs.add(name=name, datatype=datatype, shape=[-1])
     return response
 
 
+def _output_types(model: Model) -> dict[str, str]:
+    return _OUTPUT_TYPES if model.kind == "adaptiveDbscan" else {LABELS: _OUTPUT_TYPES[LABELS]}
+
+
 def _only_input(request: pb.ModelInferRequest) -> Tensor:
-    if len(request.inputs) != 1 or request.inputs[0].name != INPUT_NAME:
+    if len(request.inputs) != 1 or request.inputs[0].name != POINTS:
         raise RequestInvalid(
-            f"there must be exactly one input, named {INPUT_NAME!r}",
+            f"there must be exactly one input, named {POINTS!r}",
             field="inputs",
             value=", ".join(tensor.name for tensor in request.inputs[:4]) or "none",
-            remedy=f"Send one tensor {INPUT_NAME!r} of shape [rows, columns]",
-        )
-    if any(output.name != OUTPUT_NAME for output in request.outputs):
-        raise RequestInvalid(
-            f"the only output is {OUTPUT_NAME!r}",
-            field="outputs",
-            value=", ".join(output.name for output in request.outputs[:4]),
-            remedy=f"Ask for {OUTPUT_NAME!r} or leave the outputs empty",
+            remedy=f"Send one tensor {POINTS!r} of shape [rows, columns]",
         )
     if len(request.id) > _ID_LIMIT:
         raise RequestInvalid(

@@ -6,19 +6,24 @@ Unknown fields are refused: another meaning needs another `formatVersion`.
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from shoal_worker.errors import ArtifactInvalid
+from shoal_worker.safetensors_view import MAX_AXES, MAX_TENSORS, Dtype, TensorName
 
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.safetensors"
 MANIFEST_LIMIT = 1 << 20
+FORMAT_VERSION: Final = 2
 MAX_DIMENSIONS = 4096
 MAX_PROBES = 4096
+PROBE_POINTS, PROBE_LABELS, RADII = "probe_points", "probe_labels", "radii"
+"""The tensors that are the worker's own; all others are the index, as the engine wrote it."""
 
+Kind = Literal["dbscan", "adaptiveDbscan"]
 Metric = Literal["euclidean", "manhattan", "chebyshev", "haversine", "cosine"]
 Hex = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=(1 << 31) - 1)]
@@ -30,12 +35,23 @@ class _Part(BaseModel):
     )
 
 
-class Parameters(_Part):
-    """The parameters that the model was fitted with."""
+class DbscanParameters(_Part):
+    """The parameters that a DBSCAN model was fitted with."""
 
     eps: float = Field(gt=0, le=1e300)
     min_samples: int = Field(ge=1, le=1_000_000)
     metric: Metric
+
+
+class AdaptiveParameters(_Part):
+    """The parameters that an AdaptiveDBSCAN model was fitted with; the radii of its clusters are a tensor."""
+
+    min_samples: int = Field(ge=1, le=1_000_000)
+    min_cluster_size: int | None = Field(ge=2, le=1_000_000_000)
+    metric: Metric
+
+
+Parameters = DbscanParameters | AdaptiveParameters
 
 
 class Column(_Part):
@@ -67,17 +83,8 @@ class Files(_Part):
 class TensorRecord(_Part):
     """Declared type of one tensor."""
 
-    dtype: Literal["F64", "I32"]
-    shape: tuple[Count, ...] = Field(max_length=2)
-
-
-class Tensors(_Part):
-    """The tensors of a DBSCAN model: m core samples and p probes of d columns."""
-
-    core_points: TensorRecord = Field(alias="core_points")
-    core_labels: TensorRecord = Field(alias="core_labels")
-    probe_points: TensorRecord = Field(alias="probe_points")
-    probe_labels: TensorRecord = Field(alias="probe_labels")
+    dtype: Dtype
+    shape: tuple[Count, ...] = Field(max_length=MAX_AXES)
 
 
 class Probe(_Part):
@@ -96,15 +103,11 @@ class ModelMetrics(_Part):
     silhouette: float | None = Field(default=None, ge=-1, le=1)
 
 
-class Manifest(_Part):
-    """All about an artifact but the numbers themselves."""
-
-    format_version: Literal[1] = 1
-    kind: Literal["dbscan"] = "dbscan"
-    parameters: Parameters
+class _Manifest(_Part):
+    format_version: Literal[2] = FORMAT_VERSION
     schema_: Schema = Field(alias="schema")
     files: Files
-    tensors: Tensors
+    tensors: dict[TensorName, TensorRecord] = Field(max_length=MAX_TENSORS)
     probe: Probe
     metrics: ModelMetrics
     framework_versions: dict[str, str]
@@ -113,6 +116,24 @@ class Manifest(_Part):
         """Canonical JSON: sorted keys, no spaces, ASCII."""
         fields = self.model_dump(by_alias=True, mode="json")
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+class DbscanManifest(_Manifest):
+    """All about a DBSCAN model's artifact but the numbers themselves."""
+
+    kind: Literal["dbscan"] = "dbscan"
+    parameters: DbscanParameters
+
+
+class AdaptiveManifest(_Manifest):
+    """All about an AdaptiveDBSCAN model's artifact but the numbers themselves."""
+
+    kind: Literal["adaptiveDbscan"] = "adaptiveDbscan"
+    parameters: AdaptiveParameters
+
+
+Manifest = DbscanManifest | AdaptiveManifest
+_MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Annotated[Manifest, Field(discriminator="kind")])
 
 
 def digest_of(manifest: bytes) -> str:
@@ -131,10 +152,17 @@ def parse_manifest(content: bytes, digest: str) -> Manifest:
             remedy="The artifact was changed after it was recorded: restore it or train the model again",
         )
     try:
-        manifest = Manifest.model_validate_json(content)
+        manifest = _MANIFEST.validate_json(content)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
+        if place.endswith("formatVersion"):
+            raise ArtifactInvalid(
+                f"this worker reads artifacts of format {FORMAT_VERSION} only",
+                field=f"{MANIFEST_NAME} formatVersion",
+                value=problem["input"],
+                remedy="Train the model again, or serve it with a worker of the release that trained it",
+            ) from None
         raise ArtifactInvalid(
             f"{problem['msg']} at {place or 'its start'}",
             field=MANIFEST_NAME,
@@ -145,20 +173,20 @@ def parse_manifest(content: bytes, digest: str) -> Manifest:
 
 
 def _check_shapes(manifest: Manifest) -> None:
-    width = len(manifest.schema_.columns)
-    tensors = manifest.tensors
-    cores = tensors.core_labels.shape[0] if tensors.core_labels.shape else -1
+    """Check the worker's own tensors; what the index must be, the engine knows and checks."""
+    count = manifest.probe.count
     wanted = {
-        "core_points": (tensors.core_points, "F64", (cores, width)),
-        "core_labels": (tensors.core_labels, "I32", (cores,)),
-        "probe_points": (tensors.probe_points, "F64", (manifest.probe.count, width)),
-        "probe_labels": (tensors.probe_labels, "I32", (manifest.probe.count,)),
+        PROBE_POINTS: TensorRecord(dtype="F64", shape=(count, len(manifest.schema_.columns))),
+        PROBE_LABELS: TensorRecord(dtype="I32", shape=(count,)),
     }
-    for name, (record, dtype, shape) in wanted.items():
-        if (record.dtype, record.shape) != (dtype, shape):
+    if isinstance(manifest, AdaptiveManifest):
+        wanted[RADII] = TensorRecord(dtype="F64", shape=(manifest.metrics.clusters,))
+    for name, record in wanted.items():
+        found = manifest.tensors.get(name)
+        if found != record:
             raise ArtifactInvalid(
-                f"the tensor must be {dtype} {list(shape)}",
+                f"the tensor must be {record.dtype} {list(record.shape)}",
                 field=f"{MANIFEST_NAME} tensors.{name}",
-                value=f"{record.dtype} {list(record.shape)}",
+                value=f"{found.dtype} {list(found.shape)}" if found else "none",
                 remedy="Train the model again",
             )

@@ -5,7 +5,7 @@ Predicting changes nothing, so any number of threads may share one Model.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 from shoal_engine import Predictor
 from shoal_worker.artifact import Artifact, LabelArray
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
+from shoal_worker.manifest import DbscanParameters, Kind
 
 PointArray = np.ndarray[tuple[int, int], np.dtype[np.floating[Any]]]
+Cancelled = Callable[[], bool]
 # Rows between two looks at whether the answer is still wanted: a few milliseconds of work.
 CHUNK_ROWS = 4096
 
@@ -27,39 +29,36 @@ class Model:
     name: str
     version: str
     digest: str
+    kind: Kind
     columns: tuple[str, ...]
     clusters: int
     predictor: Predictor
     seconds_per_row: float
     """What a row of the self-test took; tells which calls are too short to be worth a thread."""
 
-    def predict(self, points: PointArray, cancelled: Callable[[], bool]) -> LabelArray:
+    def predict(self, points: PointArray, cancelled: Cancelled) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
-        rows = len(points)
-        if rows <= CHUNK_ROWS:
-            if cancelled():
-                raise _abandoned()
+        if len(points) <= CHUNK_ROWS:
+            _check_wanted(cancelled)
             return self.predictor.predict(points)
-        labels = np.empty(rows, dtype=np.int32)
-        for start in range(0, rows, CHUNK_ROWS):
-            if cancelled():
-                raise _abandoned()
-            labels[start : start + CHUNK_ROWS] = self.predictor.predict(points[start : start + CHUNK_ROWS])
+        labels = np.empty(len(points), dtype=np.int32)
+        for chunk in _chunks(len(points), cancelled):
+            labels[chunk] = self.predictor.predict(points[chunk])
         return labels
 
 
 def build_model(artifact: Artifact, *, name: str, version: str) -> Model:
-    """Index the core samples and prove on the probes that this machine computes what the training machine did."""
-    parameters, tensors = artifact.manifest.parameters, artifact.tensors
+    """Take up the index and prove on the probes that this machine computes what the training machine did."""
+    manifest, tensors = artifact.manifest, artifact.tensors
     try:
-        predictor = Predictor(tensors.core_points, tensors.core_labels, parameters.eps, parameters.metric)
+        predictor = _take_up(artifact)
+        started = time.perf_counter()
+        found = predictor.predict(tensors.probe_points)
+        seconds_per_row = (time.perf_counter() - started) / len(found)
     except ValueError as error:
         raise ArtifactInvalid(
             f"the engine refuses the model: {error}", field="parameters", remedy="Train the model again"
         ) from None
-    started = time.perf_counter()
-    found = predictor.predict(tensors.probe_points)
-    seconds_per_row = (time.perf_counter() - started) / len(found)
     wrong = int(np.count_nonzero(found != tensors.probe_labels))
     if wrong:
         raise ArtifactInvalid(
@@ -72,12 +71,32 @@ def build_model(artifact: Artifact, *, name: str, version: str) -> Model:
         name=name,
         version=version,
         digest=artifact.digest,
-        columns=tuple(column.name for column in artifact.manifest.schema_.columns),
-        clusters=artifact.manifest.metrics.clusters,
+        kind=manifest.kind,
+        columns=tuple(column.name for column in manifest.schema_.columns),
+        clusters=manifest.metrics.clusters,
         predictor=predictor,
         seconds_per_row=seconds_per_row,
     )
 
 
-def _abandoned() -> DeadlinePassed:
-    return DeadlinePassed("the call was cancelled or its deadline passed", remedy="Allow more time or send fewer rows")
+def _take_up(artifact: Artifact) -> Predictor:
+    parameters, index = artifact.manifest.parameters, artifact.tensors.index
+    if not isinstance(parameters, DbscanParameters):
+        raise ValueError("this worker cannot serve adaptiveDbscan yet")
+    try:
+        return Predictor(index["core_points"], index["core_labels"], parameters.eps, parameters.metric)
+    except KeyError as missing:
+        raise ValueError(f"there is no tensor {missing}") from None
+
+
+def _chunks(rows: int, cancelled: Cancelled) -> Iterator[slice]:
+    for start in range(0, rows, CHUNK_ROWS):
+        _check_wanted(cancelled)
+        yield slice(start, start + CHUNK_ROWS)
+
+
+def _check_wanted(cancelled: Cancelled) -> None:
+    if cancelled():
+        raise DeadlinePassed(
+            "the call was cancelled or its deadline passed", remedy="Allow more time or send fewer rows"
+        )

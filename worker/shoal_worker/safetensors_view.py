@@ -1,4 +1,4 @@
-"""Read a safetensors buffer as numpy views, trusting nothing in it; called by `artifact` only.
+"""Read a safetensors buffer, in memory or mapped, as numpy views, trusting nothing in it; called by `artifact` only.
 
 Invariant: a view is handed out only after every declared dtype, shape and offset was proven to fit the buffer exactly.
 Nothing is allocated on the word of a header, no value is copied, and there is no second format to fall back to.
@@ -6,6 +6,7 @@ Nothing is allocated on the word of a header, no value is copied, and there is n
 
 from dataclasses import dataclass
 from math import prod
+from mmap import mmap
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,31 +17,45 @@ from shoal_worker.errors import ArtifactInvalid, shorten
 HEADER_LIMIT = 64 << 10
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
-DTYPES: dict[str, np.dtype[np.generic]] = {"F64": np.dtype("<f8"), "I32": np.dtype("<i4")}
+MAX_TENSORS = 32
+MAX_AXES = 3
+Dtype = Literal["F64", "F32", "I64", "I32", "U64", "U32", "U16", "U8"]
+DTYPES: dict[Dtype, np.dtype[np.generic]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+}
 
+Buffer = bytes | mmap
+TensorName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Size = Annotated[int, Field(ge=0, le=1 << 40)]
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    dtype: Literal["F64", "I32"]
-    shape: list[Size] = Field(max_length=2)
+    dtype: Dtype
+    shape: list[Size] = Field(max_length=MAX_AXES)
     data_offsets: tuple[Size, Size]
 
 
-_HEADER = TypeAdapter(Annotated[dict[str, _Entry], Field(max_length=16)])
+_HEADER = TypeAdapter(Annotated[dict[TensorName, _Entry], Field(max_length=MAX_TENSORS)])
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """Declared type of one tensor."""
 
-    dtype: str
+    dtype: Dtype
     shape: tuple[int, ...]
 
 
-def view_tensors(buffer: bytes, expected: dict[str, TensorSpec]) -> dict[str, np.ndarray]:
+def view_tensors(buffer: Buffer, expected: dict[str, TensorSpec]) -> dict[str, np.ndarray]:
     """Return read-only views of the tensors in `buffer`, which must be exactly the expected ones.
 
     The tensors must lie back to back and fill the buffer: no gap, no overlap, no bytes that nobody checked.
@@ -66,7 +81,7 @@ def view_tensors(buffer: bytes, expected: dict[str, TensorSpec]) -> dict[str, np
     return views
 
 
-def _read_header(buffer: bytes) -> tuple[dict[str, _Entry], int]:
+def _read_header(buffer: Buffer) -> tuple[dict[str, _Entry], int]:
     if len(buffer) < _LENGTH_BYTES:
         raise _invalid("the file is shorter than its header", len(buffer))
     length = int.from_bytes(buffer[:_LENGTH_BYTES], "little")

@@ -23,7 +23,15 @@ from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
 from shoal_worker.dispatch import Cancelled, Dispatcher
 from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
-from shoal_worker.inference import build_metadata, build_response, check_target, declared_rows, read_points
+from shoal_worker.inference import (
+    LABELS,
+    build_metadata,
+    build_response,
+    check_target,
+    declared_rows,
+    read_points,
+    wanted_outputs,
+)
 from shoal_worker.metrics import Metrics
 from shoal_worker.model import Model
 from shoal_worker.state import ServingState
@@ -160,8 +168,10 @@ def _tolerant(kind: type[Message]) -> Callable[[bytes], Message | _Malformed]:
 def _answer(
     model: Model, request: pb.ModelInferRequest, cancelled: Cancelled
 ) -> tuple[pb.ModelInferResponse, int, int]:
+    outputs = wanted_outputs(model, request)
     labels = model.predict(read_points(model, request), cancelled)
-    return build_response(model, request, labels), len(labels), int(np.count_nonzero(labels == -1))
+    response = build_response(model, request, {name: labels for name in outputs if name == LABELS})
+    return response, len(labels), int(np.count_nonzero(labels == -1))
 
 
 async def _abort(context: Context, error: RequestRefused) -> NoReturn:

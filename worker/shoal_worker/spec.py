@@ -4,9 +4,9 @@ Invariant: a TrainingSpec is within its limits, and every field of source, algor
 an unknown one is refused, never ignored.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from shoal_worker.errors import SettingsInvalid
@@ -41,10 +41,44 @@ class DbscanSpec(_Part):
     metric: Metric = "euclidean"
 
 
-class AlgorithmSpec(_Part):
-    """The algorithm."""
+class AdaptiveDbscanSpec(_Part):
+    """Parameters of AdaptiveDBSCAN."""
 
-    dbscan: DbscanSpec
+    min_samples: int = Field(default=10, ge=1, le=1_000_000)
+    min_cluster_size: int | None = Field(default=None, ge=2, le=1_000_000_000)
+    metric: Metric = "euclidean"
+
+
+class AlgorithmSpec(_Part):
+    """Exactly one algorithm."""
+
+    dbscan: DbscanSpec | None = None
+    adaptive_dbscan: AdaptiveDbscanSpec | None = None
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> Self:
+        if (self.dbscan is None) == (self.adaptive_dbscan is None):
+            raise ValueError("exactly one of dbscan and adaptiveDbscan must be set")
+        return self
+
+    @property
+    def chosen(self) -> DbscanSpec | AdaptiveDbscanSpec:
+        """The one that is set."""
+        chosen = self.dbscan or self.adaptive_dbscan
+        assert chosen is not None, "validation lets no other through"  # noqa: S101, for the type checker
+        return chosen
+
+    @property
+    def field(self) -> str:
+        """Where the user wrote the parameters."""
+        return "spec.algorithm.dbscan" if self.dbscan else "spec.algorithm.adaptiveDbscan"
+
+
+class PlanSpec(_Part):
+    """What of the engine's plan the user decides."""
+
+    index: Literal["auto", "grid", "tree"] = "auto"
+    threads: int | None = Field(default=None, ge=1, le=1024)
 
 
 class ValidationSpec(_Part):
@@ -67,6 +101,8 @@ class TrainingSpec(_Part):
     source: SourceSpec
     algorithm: AlgorithmSpec
     validation: ValidationSpec = ValidationSpec()
+    plan: PlanSpec = PlanSpec()
+    deadline_seconds: int = Field(default=3600, ge=1)
     # Short and plain, because the artifact's URI must fit into the report whole.
     store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")
 
@@ -79,8 +115,14 @@ def parse_spec(text: str) -> TrainingSpec:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
         raise SettingsInvalid(
-            problem["msg"],
-            field=f"spec.{place}" if place.startswith(("source", "algorithm", "validation")) else place,
+            problem["msg"].removeprefix("Value error, "),
+            field=_field(place),
             value=problem["input"] if isinstance(problem["input"], str | int | float) else "",
             remedy="Correct the field; `kubectl explain cmodel.spec` describes it",
         ) from None
+
+
+def _field(place: str) -> str:
+    if place.startswith("plan"):
+        return f"spec.training.{place}"
+    return f"spec.{place}" if place.startswith(("source", "algorithm", "validation")) else place

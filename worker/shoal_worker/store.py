@@ -120,7 +120,11 @@ class Store:
             raise self._translated(error, location) from None
 
     def read(self, location: Location, limit: int) -> bytes:
-        """Read a whole object of at most `limit` bytes, in ranges, so that a large one does not meet a timeout."""
+        """Read a whole object of at most `limit` bytes."""
+        return b"".join(self.read_chunks(location, limit))
+
+    def read_chunks(self, location: Location, limit: int) -> Iterator[memoryview]:
+        """Read an object of at most `limit` bytes in ranges, so that a large one does not meet a timeout."""
         size = self.size(location)
         if size > limit:
             raise StoreUnavailable(
@@ -130,7 +134,6 @@ class Store:
                 remedy="Use a smaller object or raise the limit",
                 transient=False,
             )
-        content = bytearray(size)
         for start in range(0, size, _CHUNK_BYTES):
             end = min(start + _CHUNK_BYTES, size)
             try:
@@ -139,8 +142,7 @@ class Store:
                 raise self._translated(error, location) from None
             if len(chunk) != end - start:
                 raise StoreUnavailable("the object changed while it was read", field=self._field, value=location.uri)
-            content[start:end] = memoryview(chunk)
-        return bytes(content)
+            yield memoryview(chunk)
 
     def write(self, location: Location, content: bytes | memoryview) -> None:
         """Write an object, replacing one of the same name."""

@@ -4,6 +4,9 @@ Invariant: whatever happens short of a kill, one report is written and the exit 
 0 done, 1 the spec must change, 2 worth retrying. The manifest is written last, so a cut run leaves no artifact.
 """
 
+import signal
+import time
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -12,14 +15,42 @@ from shoal_worker.artifact import ArtifactFiles, directory_name
 from shoal_worker.errors import ObjectMissing, StoreUnavailable, TrainingFailed, WorkerError
 from shoal_worker.manifest import MANIFEST_NAME, MODEL_NAME
 from shoal_worker.report import failure_report, write_report
+from shoal_worker.resources import this_machine
 from shoal_worker.settings import TrainSettings
 from shoal_worker.spec import SourceSpec, parse_spec
 from shoal_worker.store import Location, Store, open_store
 
 SUCCESS, PERMANENT, TRANSIENT = 0, 1, 2
 _SOURCE_FIELD = "spec.source.uri"
+_SILENT_SECONDS = 2.0
+_PERIOD_SECONDS = 10.0
 
 _log = structlog.get_logger(__name__)
+
+
+class ProgressLog:
+    """Logs how far a fit is: after two seconds, then every ten."""
+
+    def __init__(self) -> None:
+        self._due = time.monotonic() + _SILENT_SECONDS
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        """Hear of the progress; the engine calls it often."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + _PERIOD_SECONDS
+            _log.info("fitting", stage=stage, percent=round(100 * fraction))
+
+
+def stop_on_sigterm() -> None:
+    """End the training at SIGTERM: without a handler the first process of a container would not even notice it."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise TrainingFailed(
+            "the training was told to stop (SIGTERM)", remedy="It runs again while tries are left", transient=True
+        )
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def train(settings: TrainSettings) -> int:
@@ -67,7 +98,9 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     from shoal_worker.training import train_model
 
     table = read_table(content, spec.source, max_rows=settings.max_rows, max_bytes=settings.max_source_bytes)
-    trained = train_model(table, spec)
+    machine = this_machine()
+    _log.info("training", rows=len(table.points), columns=len(table.columns), cpus=machine.cpus, memory=machine.memory)
+    trained = train_model(table, spec, machine, ProgressLog())
     location = write_artifact(target, base, trained.files)
     return {
         "outcome": "Succeeded",
@@ -87,7 +120,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
 def write_artifact(store: Store, base: Location, files: ArtifactFiles) -> Location:
     """Write the files, the manifest last, and return the artifact's directory."""
     directory = base.child("artifacts").child(directory_name(files.digest))
-    store.write(directory.child(MODEL_NAME), files.model)
+    store.write(directory.child(MODEL_NAME), memoryview(files.model))
     store.write(directory.child(MANIFEST_NAME), files.manifest)
     return directory
 

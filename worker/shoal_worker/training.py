@@ -1,4 +1,4 @@
-"""Fit, measure, validate, package: from a matrix to an artifact with its verdict; called by `train`.
+"""Measure, validate and package a fit: from a matrix to an artifact with its verdict; called by `train`.
 
 Invariant: equal data and parameters give an equal artifact; time appears in the outcome only. No I/O.
 A fit outside the validation's limits is an outcome with the verdict "fail", not an error: the record is worth keeping.
@@ -11,12 +11,15 @@ from typing import Literal
 
 import numpy as np
 
-from shoal_engine import DBSCAN, Predictor, silhouette
+from shoal_engine import silhouette
 from shoal_worker.artifact import ArtifactFiles, FloatArray, LabelArray, ModelTensors, build_artifact
-from shoal_worker.errors import SettingsInvalid, TrainingFailed
-from shoal_worker.manifest import MAX_DIMENSIONS, Column, ModelMetrics, Parameters
+from shoal_worker.budget import work_budget
+from shoal_worker.errors import SettingsInvalid
+from shoal_worker.fit import Fitted, Means, Progress, fit
+from shoal_worker.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics
+from shoal_worker.resources import Machine
 from shoal_worker.source import Table
-from shoal_worker.spec import DbscanSpec, TrainingSpec, ValidationSpec
+from shoal_worker.spec import TrainingSpec, ValidationSpec
 
 PROBES = 64
 SILHOUETTE_SAMPLE = 2000
@@ -52,44 +55,34 @@ class Trained:
         return "fail" if any(check.verdict == "fail" for check in self.checks) else "pass"
 
 
-def train_model(table: Table, spec: TrainingSpec) -> Trained:
-    """Fit DBSCAN on the table and package the result."""
-    parameters = spec.algorithm.dbscan
-    check_parameters(table, parameters)
+def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Progress) -> Trained:
+    """Fit the table and package the result."""
+    metric = spec.algorithm.chosen.metric
+    check_table(table, metric)
+    means = Means(
+        threads=spec.plan.threads or machine.cpus,
+        index=spec.plan.index,
+        work_budget=work_budget(table.points, metric, spec.deadline_seconds),
+    )
     started = time.perf_counter()
-    try:
-        fitted = DBSCAN(parameters.eps, min_samples=parameters.min_samples, metric=parameters.metric, n_jobs=-1).fit(
-            table.points
-        )
-        labels: LabelArray = fitted.labels_.astype(np.int32)
-        cores: FloatArray = fitted.components_
-        core_labels = labels[fitted.core_sample_indices_]
-        predictor = Predictor(cores, core_labels, parameters.eps, parameters.metric)
-    except ValueError as error:
-        raise SettingsInvalid(str(error), field="spec.algorithm.dbscan", remedy="Correct the parameters") from None
-    except (MemoryError, RuntimeError) as error:
-        raise TrainingFailed(
-            str(error), field="spec.source.uri", remedy="Give the training more memory, or fewer rows"
-        ) from None
+    fitted = fit(table.points, spec.algorithm, means, progress)
     fit_seconds = time.perf_counter() - started
-    metrics = _measure(table.points, labels, len(cores), parameters)
-    probes = table.points[_probe_rows(labels)]
-    tensors = ModelTensors(cores, core_labels, probes, predictor.predict(probes))
+    metrics = _measure(table.points, fitted, metric)
+    probes = table.points[_probe_rows(fitted.labels)]
     frameworks = {name: version(name) for name in _FRAMEWORKS}
     files = build_artifact(
-        tensors,
-        parameters=Parameters(eps=parameters.eps, min_samples=parameters.min_samples, metric=parameters.metric),
+        ModelTensors(fitted.index, probes, fitted.predictor.predict(probes), fitted.radii),
+        parameters=fitted.parameters,
         columns=table.columns,
         metrics=metrics,
         framework_versions=frameworks,
     )
-    reproduced = int(np.count_nonzero(predictor.predict(cores) == core_labels))
-    checks = (*judge(metrics, spec.validation), _judge_reproduction(reproduced, len(cores)))
+    checks = (*judge(metrics, spec.validation), _judge_reproduction(table.points, fitted))
     return Trained(files, table.columns, metrics, fit_seconds, checks, frameworks)
 
 
-def check_parameters(table: Table, parameters: DbscanSpec) -> None:
-    """Refuse parameters that cannot go with this table."""
+def check_table(table: Table, metric: Metric) -> None:
+    """Refuse a table that cannot go with the metric."""
     width = len(table.columns)
     if width > MAX_DIMENSIONS:
         raise SettingsInvalid(
@@ -98,7 +91,7 @@ def check_parameters(table: Table, parameters: DbscanSpec) -> None:
             value=width,
             remedy="Choose fewer columns",
         )
-    if parameters.metric != "haversine":
+    if metric != "haversine":
         return
     if width != 2:
         raise SettingsInvalid(
@@ -142,22 +135,27 @@ def _judge(name: str, fine: bool, measured: float | str, relation: str, limit: f
     return Check(name, "pass" if fine else "fail", f"measured {shown}, wanted {relation} {limit:.6g}")
 
 
-def _judge_reproduction(reproduced: int, cores: int) -> Check:
-    verdict: Verdict = "pass" if reproduced == cores else "fail"
-    return Check("reproducibility", verdict, f"the predictor gave {reproduced} of {cores} core samples their own label")
+def _judge_reproduction(points: FloatArray, fitted: Fitted) -> Check:
+    rows = fitted.core_rows
+    reproduced = int(np.count_nonzero(fitted.predictor.predict(points[rows]) == fitted.labels[rows]))
+    verdict: Verdict = "pass" if reproduced == len(rows) else "fail"
+    return Check(
+        "reproducibility", verdict, f"the predictor gave {reproduced} of {len(rows)} core samples their own label"
+    )
 
 
-def _measure(points: FloatArray, labels: LabelArray, cores: int, parameters: DbscanSpec) -> ModelMetrics:
+def _measure(points: FloatArray, fitted: Fitted, metric: Metric) -> ModelMetrics:
+    labels = fitted.labels
     clusters = int(labels.max(initial=-1)) + 1
     value = None
     if clusters >= 2:
-        found = silhouette(points, labels, metric=parameters.metric, sample_size=SILHOUETTE_SAMPLE, seed=_SEED)
+        found = silhouette(points, labels, metric=metric, sample_size=SILHOUETTE_SAMPLE, seed=_SEED)
         value = found if found is not None and np.isfinite(found) else None
     return ModelMetrics(
         rows=len(labels),
         clusters=clusters,
         noise_ratio=float(np.count_nonzero(labels == -1)) / len(labels),
-        core_samples=cores,
+        core_samples=len(fitted.core_rows),
         silhouette=value,
     )
 

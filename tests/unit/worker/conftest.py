@@ -8,14 +8,13 @@ import pytest
 
 from shoal_worker.artifact import ArtifactFiles, directory_name
 from shoal_worker.settings import ServeSettings
-from shoal_worker.training import train_model
-from tests.unit.worker.harness import Running, make_spec, make_table, run_server
+from tests.unit.worker.harness import Running, make_spec, make_table, run_server, train_table
 
 
 @pytest.fixture(scope="session")
 def files() -> ArtifactFiles:
     """The bytes of a trained model."""
-    return train_model(make_table(), make_spec()).files
+    return train_table(make_table(), make_spec()).files
 
 
 @pytest.fixture

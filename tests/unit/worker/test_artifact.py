@@ -1,8 +1,11 @@
 """A model artifact is exactly what was trained, or it is refused, whatever was done to its bytes."""
 
+import errno
 import hashlib
+import io
 import json
 import pickle
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +16,16 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from shoal_worker.artifact import ArtifactFiles, directory_name, verify_artifact
-from shoal_worker.cache import fetch_artifact, load_artifact
+from shoal_worker.cache import load_artifact
 from shoal_worker.errors import ArtifactInvalid
 from shoal_worker.manifest import MANIFEST_LIMIT, Column, digest_of
 from shoal_worker.model import build_model
 from shoal_worker.safetensors_view import TensorSpec, view_tensors
 from shoal_worker.source import Table
 from shoal_worker.store import open_store
-from shoal_worker.training import train_model
-from tests.unit.worker.harness import make_spec, make_table
+from tests.unit.worker.harness import make_spec, make_table, train_table
 
-FILES = train_model(make_table(), make_spec()).files
+FILES = train_table(make_table(), make_spec()).files
 LIMIT = 1 << 20
 
 
@@ -45,22 +47,25 @@ def test_a_sound_artifact_gives_the_trained_numbers() -> None:
     artifact = verify_artifact(FILES, FILES.digest)
     reference = load(FILES.model)
     assert artifact.digest == digest_of(FILES.manifest)
-    for name in reference:
-        assert np.array_equal(getattr(artifact.tensors, name), reference[name])
-        assert not getattr(artifact.tensors, name).flags.writeable
+    tensors = {**artifact.tensors.index, "probe_points": artifact.tensors.probe_points}
+    tensors["probe_labels"] = artifact.tensors.probe_labels
+    assert tensors.keys() == reference.keys()
+    for name, values in reference.items():
+        assert np.array_equal(tensors[name], values)
+        assert not tensors[name].flags.writeable
     assert artifact.manifest.to_bytes() == FILES.manifest
 
 
 def test_the_manifest_is_canonical_and_timeless() -> None:
-    again = train_model(make_table(), make_spec()).files
+    again = train_table(make_table(), make_spec()).files
     assert again == FILES
     assert FILES.manifest == json.dumps(json.loads(FILES.manifest), sort_keys=True, separators=(",", ":")).encode()
 
 
 def test_other_parameters_or_data_have_another_digest() -> None:
     other = make_spec(algorithm={"dbscan": {"eps": 0.81, "minSamples": 4}})
-    assert train_model(make_table(), other).files.digest != FILES.digest
-    assert train_model(make_table(202), make_spec()).files.digest != FILES.digest
+    assert train_table(make_table(), other).files.digest != FILES.digest
+    assert train_table(make_table(202), make_spec()).files.digest != FILES.digest
 
 
 @given(st.data())
@@ -93,10 +98,10 @@ def test_a_flipped_bit_under_right_digests_never_crashes(data: st.DataObject) ->
     content[data.draw(st.integers(0, 600))] ^= 1 << data.draw(st.integers(0, 7))
     files = refitted(bytes(content))
     try:
-        artifact = verify_artifact(files, files.digest)
+        model = build_model(verify_artifact(files, files.digest), name="m", version="1")
     except ArtifactInvalid:
         return
-    assert np.isfinite(artifact.tensors.core_points).all()
+    assert model.predict(np.zeros((1, 2)), lambda: False).shape == (1,)
 
 
 @given(st.binary(max_size=4096))
@@ -152,8 +157,19 @@ def test_numbers_that_make_no_model_are_refused() -> None:
         wrong = {key: array.copy() for key, array in tensors.items()}
         wrong[name].flat[0] = value
         files = refitted(save(wrong))
-        with pytest.raises(ArtifactInvalid, match="not finite"):
-            verify_artifact(files, files.digest)
+        with pytest.raises(ArtifactInvalid, match="the engine refuses"):
+            build_model(verify_artifact(files, files.digest), name="m", version="1")
+
+
+def test_an_index_without_one_of_its_arrays_is_refused() -> None:
+    tensors = dict(load(FILES.model))
+    for name in sorted(set(tensors) - {"probe_points", "probe_labels"}):
+        fewer = {key: array for key, array in tensors.items() if key != name}
+        records = json.loads(FILES.manifest)["tensors"]
+        del records[name]
+        files = refitted(save(fewer), tensors=records)
+        with pytest.raises(ArtifactInvalid, match=name):
+            build_model(verify_artifact(files, files.digest), name="m", version="1")
 
 
 def test_a_model_that_fails_its_probes_is_refused() -> None:
@@ -169,7 +185,7 @@ def test_a_model_that_fails_its_probes_is_refused() -> None:
 def test_parameters_that_the_engine_refuses_are_an_invalid_artifact() -> None:
     table = make_table(columns=("x", "y"))
     wide = Table(np.hstack([table.points, table.points]), tuple(Column(name=n, dtype="float64") for n in "abcd"))
-    files = train_model(wide, make_spec()).files
+    files = train_table(wide, make_spec()).files
     manifest = json.loads(files.manifest)
     manifest["parameters"]["metric"] = "haversine"
     hostile = ArtifactFiles(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode(), files.model)
@@ -177,9 +193,21 @@ def test_parameters_that_the_engine_refuses_are_an_invalid_artifact() -> None:
         build_model(verify_artifact(hostile, hostile.digest), name="blobs", version="1")
 
 
+def test_an_artifact_of_the_first_format_is_refused_with_the_remedy() -> None:
+    files = refitted(FILES.model, formatVersion=1)
+    with pytest.raises(ArtifactInvalid, match=r"format 2 only \(got 1\)\. Train the model again"):
+        verify_artifact(files, files.digest)
+
+
+TENSORS = json.loads(FILES.manifest)["tensors"]
 MANIFESTS = {
-    "another format": {"formatVersion": 2},
+    "another format": {"formatVersion": 3},
     "another kind": {"kind": "pickle"},
+    "the other kind": {"kind": "adaptiveDbscan"},
+    "the other kind's parameters": {
+        "kind": "adaptiveDbscan",
+        "parameters": {"minSamples": 4, "minClusterSize": 5, "metric": "euclidean"},
+    },
     "an unknown field": {"hook": "os.system"},
     "eps of zero": {"parameters": {"eps": 0, "minSamples": 4, "metric": "euclidean"}},
     "an unknown metric": {"parameters": {"eps": 1, "minSamples": 4, "metric": "../../etc"}},
@@ -189,11 +217,17 @@ MANIFESTS = {
     "no probes": {"probe": {"count": 0}},
     "huge tensors": {
         "tensors": {
-            **json.loads(FILES.manifest)["tensors"],
+            **TENSORS,
             "core_points": {"dtype": "F64", "shape": [10**9, 2]},
             "core_labels": {"dtype": "I32", "shape": [10**9]},
         }
     },
+    "a tensor too many": {"tensors": {**TENSORS, "more": {"dtype": "F64", "shape": [1]}}},
+    "a tensor named as a path": {"tensors": {**TENSORS, "../x": {"dtype": "F64", "shape": [1]}}},
+    "a hundred tensors": {"tensors": {**TENSORS, **{f"t{n}": {"dtype": "F64", "shape": [1]} for n in range(100)}}},
+    "a tensor of objects": {"tensors": {**TENSORS, "core_points": {"dtype": "O", "shape": [1, 2]}}},
+    "probes of another width": {"tensors": {**TENSORS, "probe_points": {"dtype": "F64", "shape": [33, 3]}}},
+    "probe labels that are floats": {"tensors": {**TENSORS, "probe_labels": {"dtype": "F64", "shape": [33]}}},
 }
 
 
@@ -208,6 +242,14 @@ def test_a_deeply_nested_manifest_is_refused() -> None:
     files = ArtifactFiles(b"[" * 100_000, FILES.model)
     with pytest.raises(ArtifactInvalid):
         verify_artifact(files, files.digest)
+
+
+def backing(view: np.ndarray) -> object:
+    """What an array's numbers lie in, in the end."""
+    base: Any = view
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.obj if isinstance(base, memoryview) else base.base
+    return base
 
 
 class TestCache:
@@ -227,6 +269,40 @@ class TestCache:
         for file in stored.iterdir():
             file.unlink()
         assert self._load(tmp_path).manifest == first.manifest
+
+    def test_the_index_is_used_where_the_copy_lies(self, stored: Path, tmp_path: Path) -> None:
+        for _ in ("from the store", "from the copy"):
+            views = self._load(tmp_path).tensors.index.values()
+            assert all(isinstance(backing(view), mmap) for view in views)
+
+    def test_the_copy_may_be_replaced_while_it_is_used(self, stored: Path, tmp_path: Path) -> None:
+        artifact = self._load(tmp_path)
+        copy = tmp_path / "cache" / stored.name / "model.safetensors"
+        other = copy.with_suffix(".other")
+        other.write_bytes(b"rubbish")
+        other.replace(copy)
+        assert build_model(artifact, name="m", version="1").clusters == 2
+
+    def test_no_copy_keeps_its_name_unverified(self, stored: Path, tmp_path: Path) -> None:
+        (stored / "model.safetensors").write_bytes(FILES.model[:-1] + b"x")
+        with pytest.raises(ArtifactInvalid, match="does not match"):
+            self._load(tmp_path)
+        assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+
+    def test_an_empty_model_is_refused(self, stored: Path, tmp_path: Path) -> None:
+        (stored / "model.safetensors").write_bytes(b"")
+        with pytest.raises(ArtifactInvalid, match="does not match"):
+            self._load(tmp_path)
+
+    def test_a_full_disk_costs_memory_only(self, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class FullDisk(io.BytesIO):
+            def write(self, *_: object) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("shoal_worker.cache.os.fdopen", lambda *_: FullDisk())
+        artifact = self._load(tmp_path)
+        assert all(isinstance(backing(view), bytes) for view in artifact.tensors.index.values())
+        assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
 
     def test_a_corrupt_copy_is_fetched_anew(self, stored: Path, tmp_path: Path) -> None:
         self._load(tmp_path)
@@ -265,4 +341,4 @@ class TestCache:
             f"file://{directory}", field="artifact.uri", secret_dir=tmp_path, file_root=tmp_path
         )
         with pytest.raises(ArtifactInvalid, match="files"):
-            fetch_artifact(store, location, files.digest, LIMIT)
+            load_artifact(store, location, files.digest, cache_dir=tmp_path / "cache", limit=LIMIT)

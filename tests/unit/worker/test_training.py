@@ -1,6 +1,7 @@
 """A training leaves an artifact and a report, or a report that says what to change; exit codes tell which."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,14 +26,13 @@ from shoal_worker.settings import TrainSettings
 from shoal_worker.source import Table
 from shoal_worker.spec import parse_spec
 from shoal_worker.train import PERMANENT, SUCCESS, TRANSIENT, train
-from shoal_worker.training import train_model
-from tests.unit.worker.harness import make_spec, make_table
+from tests.unit.worker.harness import make_spec, make_table, train_table
 
 
 class TestModel:
     def test_the_served_labels_are_those_of_the_fit(self) -> None:
         table = make_table(400)
-        trained = train_model(table, make_spec())
+        trained = train_table(table, make_spec())
         model = build_model(verify_artifact(trained.files, trained.files.digest), name="m", version="1")
         reference = DBSCAN(eps=0.8, min_samples=4).fit(table.points)
         cores = reference.core_sample_indices_
@@ -39,7 +41,7 @@ class TestModel:
         assert np.array_equal(labels == -1, reference.labels_ == -1)
 
     def test_the_metrics_are_those_of_the_data(self) -> None:
-        trained = train_model(make_table(), make_spec())
+        trained = train_table(make_table(), make_spec())
         assert trained.metrics.rows == 201
         assert trained.metrics.clusters == 2
         assert trained.metrics.noise_ratio == pytest.approx(1 / 201)
@@ -49,7 +51,7 @@ class TestModel:
 
     @pytest.mark.parametrize("eps", [1e-9, 1e-3])
     def test_all_noise_is_a_model_that_fails_its_validation(self, eps: float) -> None:
-        trained = train_model(make_table(), make_spec(algorithm={"dbscan": {"eps": eps, "minSamples": 4}}))
+        trained = train_table(make_table(), make_spec(algorithm={"dbscan": {"eps": eps, "minSamples": 4}}))
         assert trained.verdict == "fail"
         assert trained.metrics.silhouette is None
         artifact = verify_artifact(trained.files, trained.files.digest)
@@ -67,7 +69,7 @@ class TestModel:
         ],
     )
     def test_limits_are_judged(self, limits: dict[str, Any], failing: str | None) -> None:
-        trained = train_model(make_table(), make_spec(validation=limits))
+        trained = train_table(make_table(), make_spec(validation=limits))
         assert [check.name for check in trained.checks if check.verdict == "fail"] == ([failing] if failing else [])
         assert trained.verdict == ("fail" if failing else "pass")
         assert all("wanted" in check.message for check in trained.checks if check.name != "reproducibility")
@@ -78,24 +80,24 @@ class TestModel:
         points = random.uniform(-1, 1, (300, 2))
         table = Table(points, (Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64")))
         spec = make_spec(algorithm={"dbscan": {"eps": 0.05, "minSamples": 4, "metric": metric}})
-        files = train_model(table, spec).files
+        files = train_table(table, spec).files
         build_model(verify_artifact(files, files.digest), name="m", version="1")
 
     def test_haversine_teaches_radians_and_two_columns(self) -> None:
         spec = make_spec(algorithm={"dbscan": {"eps": 0.01, "metric": "haversine"}})
         columns = (Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64"))
         with pytest.raises(SettingsInvalid, match="radians") as error:
-            train_model(Table(np.array([[50.7, 7.1], [59.9, 10.7]]), columns), spec)
+            train_table(Table(np.array([[50.7, 7.1], [59.9, 10.7]]), columns), spec)
         assert error.value.reason == "DataInvalid"
         with pytest.raises(SettingsInvalid, match="two columns"):
-            train_model(Table(np.zeros((3, 1)), columns[:1]), spec)
+            train_table(Table(np.zeros((3, 1)), columns[:1]), spec)
 
     def test_hostile_data_is_only_data(self) -> None:
         columns = (Column(name="x", dtype="float64"),)
         for points in (np.zeros((2000, 1)), np.full((10, 1), 1e308), np.array([[-1.7e308], [1.7e308]])):
             for eps in (5e-324, 1.0, 1e300):
                 spec = make_spec(algorithm={"dbscan": {"eps": eps, "minSamples": 1_000_000}})
-                assert train_model(Table(points, columns), spec).metrics.clusters == 0
+                assert train_table(Table(points, columns), spec).metrics.clusters == 0
 
 
 class TestSpec:
@@ -108,7 +110,13 @@ class TestSpec:
             ({"algorithm": {"dbscan": {"eps": float("nan")}}}, "spec.algorithm.dbscan.eps"),
             ({"algorithm": {"dbscan": {"eps": 1, "minSamples": 2**31}}}, "spec.algorithm.dbscan.minSamples"),
             ({"algorithm": {"dbscan": {"eps": 1, "metric": "minkowski"}}}, "spec.algorithm.dbscan.metric"),
-            ({"algorithm": {}}, "spec.algorithm.dbscan"),
+            ({"algorithm": {}}, "spec.algorithm"),
+            ({"algorithm": {"dbscan": {"eps": 1}, "adaptiveDbscan": {}}}, "spec.algorithm"),
+            ({"algorithm": {"adaptiveDbscan": {"eps": 1}}}, "spec.algorithm.adaptiveDbscan.eps"),
+            ({"algorithm": {"adaptiveDbscan": {"minSamples": 0}}}, "spec.algorithm.adaptiveDbscan.minSamples"),
+            ({"algorithm": {"adaptiveDbscan": {"minClusterSize": 1}}}, "spec.algorithm.adaptiveDbscan.minClusterSize"),
+            ({"plan": {"index": "ball"}}, "spec.training.plan.index"),
+            ({"plan": {"threads": 0}}, "spec.training.plan.threads"),
             ({"source": {"uri": "s3://b/a.csv", "columns": []}}, "spec.source.columns"),
             ({"source": {"uri": "s3://b/a.csv", "delimiter": ";"}}, "spec.source.delimiter"),
             ({"validation": {"maxNoiseRatio": 2}}, "spec.validation.maxNoiseRatio"),
@@ -126,7 +134,9 @@ class TestSpec:
         fields = make_spec().model_dump(by_alias=True, mode="json")
         fields["source"] |= {"secretRef": {"name": "store"}, "format": None, "columns": None}
         fields["futureField"] = 1
-        assert parse_spec(json.dumps(fields)).algorithm.dbscan.eps == 0.8
+        dbscan = parse_spec(json.dumps(fields)).algorithm.dbscan
+        assert dbscan is not None
+        assert dbscan.eps == 0.8
 
     @pytest.mark.parametrize("text", ["{}", "nonsense", "[" * 5000, '{"name": 3}'])
     def test_nonsense_is_refused(self, text: str) -> None:
@@ -277,6 +287,34 @@ class TestProcess:
         assert json.loads((tmp_path / "report").read_text())["reason"] == "SourceUnreadable"
         assert time.monotonic() - started < 3
         assert json.loads(done.stderr.splitlines()[-1])["event"] == "training failed"
+
+    def test_sigterm_ends_a_fit_at_once_with_a_report(self, tmp_path: Path) -> None:
+        points = np.random.default_rng(1).uniform(size=(100_000, 48))
+        table = pa.table({f"c{column}": points[:, column] for column in range(48)})
+        pq.write_table(table, tmp_path / "noise.parquet")
+        spec = make_spec(
+            source={"uri": f"file://{tmp_path}/noise.parquet"},
+            algorithm={"dbscan": {"eps": 1.5, "minSamples": 50}},
+            storeUri=f"file://{tmp_path}",
+        )
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "SHOAL_TRAINING_SPEC": spec.model_dump_json(by_alias=True),
+            "SHOAL_FILE_ROOT": str(tmp_path),
+            "SHOAL_REPORT_PATH": str(tmp_path / "report"),
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "shoal_worker", "train"], env=environment, stderr=subprocess.PIPE, text=True
+        ) as training:
+            assert training.stderr
+            for line in training.stderr:
+                if json.loads(line)["event"] == "fitting":
+                    break
+            training.send_signal(signal.SIGTERM)
+            assert training.wait(timeout=10) == TRANSIENT
+        report = json.loads((tmp_path / "report").read_text())
+        assert "SIGTERM" in report["message"]
+        assert report["transient"] is True
 
     @pytest.mark.parametrize("verb", ["serve", "train"])
     def test_a_missing_variable_is_named(self, tmp_path: Path, verb: str) -> None:

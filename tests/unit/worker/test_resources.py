@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal_worker.dispatch import available_cpus
+from shoal_worker.resources import available_cpus
 
 ALL = len(os.sched_getaffinity(0))
 
