@@ -1,12 +1,14 @@
 """Exact, parallel DBSCAN with predictions, for scikit-learn users.
 
-`DBSCAN` is the estimator, `Predictor` the immutable index that a server holds, `silhouette` a sampled quality figure.
+`DBSCAN` is the estimator, `Predictor` the immutable index that a server holds, `silhouette` a sampled quality figure,
+`plan` the choice of index, threads and batches.
 """
 
 from shoal_engine._dbscan import DBSCAN
-from shoal_engine._engine import Predictor
+from shoal_engine._engine import Predictor, WorkBudgetError
 from shoal_engine._estimator import NotFittedError
+from shoal_engine._plan import Plan, plan
 from shoal_engine._silhouette import silhouette
 
-__all__ = ["DBSCAN", "NotFittedError", "Predictor", "silhouette"]
+__all__ = ["DBSCAN", "NotFittedError", "Plan", "Predictor", "WorkBudgetError", "plan", "silhouette"]
 __version__ = "0.1.0"

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from shoal_engine import _engine
 from shoal_engine._estimator import Estimator
 from shoal_engine._lazy_predictor import LazyPredictor
-from shoal_engine._parameters import CALLABLE, NONE, Rules, integer, one_of, positive_float
+from shoal_engine._parameters import CALLABLE, METRICS, NONE, Rules, integer, one_of, positive_float
+from shoal_engine._plan import plan
 from shoal_engine._validation import as_weights
 
-METRICS = ("chebyshev", "cosine", "euclidean", "haversine", "manhattan")
 _MAX_JOBS = 2**31
 _MAX_COUNT = 2**63
 
@@ -28,7 +28,8 @@ class DBSCAN(Estimator):
     eps : largest distance between two neighbours (in radians for haversine).
     min_samples : neighbours, itself included, that make a row a core sample.
     metric : euclidean, manhattan, chebyshev, haversine ([latitude, longitude] in radians) or cosine.
-    n_jobs : threads; None and -1 mean all available cores. The labels never depend on it.
+    n_jobs : threads; -1 means all available cores, None as many of them as `plan` finds worth their start. The labels
+        never depend on it.
     progress : called about ten times a second with the fit's stage and the share of it that is done, 0 to 1, from the
         thread that called `fit`. An exception that it raises stops the fit.
 
@@ -79,13 +80,14 @@ class DBSCAN(Estimator):
         weights = as_weights(sample_weight, rows.matrix.shape[0])
         # The engine takes 64 bits, and starts far fewer threads than it is allowed here.
         min_samples = min(int(self.min_samples), _MAX_COUNT)
-        threads = None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
+        jobs = None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
+        planned = plan(*rows.matrix.shape, metric=self.metric, dtype=rows.matrix.dtype.name)
         labels, cores = _engine.dbscan(
             rows.matrix,
             float(self.eps),
             min_samples,
             self.metric,
-            threads,
+            planned.threads if jobs is None else jobs,
             sample_weight=weights,
             progress=self.progress,
         )
@@ -93,7 +95,7 @@ class DBSCAN(Estimator):
         self.core_sample_indices_ = cores
         self.components_ = rows.matrix[cores]
         self._remember_columns(rows)
-        self._predictor = LazyPredictor(self.components_, labels[cores], float(self.eps), self.metric, threads)
+        self._predictor = LazyPredictor(self.components_, labels[cores], float(self.eps), self.metric, jobs)
         return self
 
     def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> NDArray[np.int64]:  # noqa: N803

@@ -10,6 +10,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+METRICS = ("chebyshev", "cosine", "euclidean", "haversine", "manhattan")
+
 
 class InvalidParameterError(ValueError, TypeError):
     """A parameter has a type or value that it cannot have; the bases are those of scikit-learn's own error."""
