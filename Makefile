@@ -51,6 +51,11 @@ unit: setup programs ## tests that need no cluster
 .PHONY: check
 check: lint unit ## the quick gate: lint and the tests that need no cluster
 
+.PHONY: bench-engine
+bench-engine: setup ## the engine against its peers (ARGS=--quick: within a minute; ARGS=--help)
+	@tests/bench/setup.sh
+	@PYTHONPATH=dist/bench/engine $(CACHE)/bench/venv/bin/python -m tests.bench $(ARGS)
+
 .PHONY: e2e
 e2e: cluster-up images ## tests on the real cluster, which is started if it is not up
 	.venv/bin/pytest -q tests/e2e

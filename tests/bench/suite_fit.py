@@ -1,0 +1,204 @@
+"""Plain DBSCAN: time, extra memory and correctness of every exact contestant on every data set."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.bench.contestants import EXACT, OURS, Contestant
+from tests.bench.datasets import MIN_SAMPLES, DataSet
+from tests.bench.judge import Goal, at_least, at_most, compare, highest, lowest
+from tests.bench.runner import Outcome, run_child
+from tests.bench.tables import Table, count, ratio, seconds, size
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set with one kind of eps."""
+
+    data: DataSet
+    kind: str = "typ"
+
+
+QUICK = [
+    Case(DataSet("spreader", 100_000, 2)),
+    Case(DataSet("spreader", 100_000, 3)),
+    Case(DataSet("blobs", 10_000, 8)),
+    Case(DataSet("blobs", 10_000, 16)),
+    Case(DataSet("magic")),
+]
+QUICK_NAMES = (OURS, "dbscan (Wang)", "scikit-learn")
+_K, _M = 1_000, 1_000_000
+FULL = [
+    *(Case(DataSet("spreader", n, 2)) for n in (10 * _K, 100 * _K, _M, 10 * _M)),
+    *(Case(DataSet("spreader", n, d)) for d in (3, 8, 16, 32) for n in (10 * _K, 100 * _K, _M)),
+    *(Case(DataSet("blobs", 100 * _K, d), kind) for d in (2, 8) for kind in ("sparse", "typ", "heavy")),
+    *(Case(DataSet("blobs", 100 * _K, d)) for d in (3, 16, 32)),
+    *(Case(DataSet("varied spreader", 100 * _K, d)) for d in (2, 3, 8)),
+    Case(DataSet("blobs", _M, 2)),
+    Case(DataSet("blobs", _M, 8)),
+    *(Case(DataSet("cities"), kind) for kind in ("sparse", "typ", "heavy")),
+    Case(DataSet("cities (haversine)")),
+    *(Case(DataSet(name)) for name in ("pixels", "stars", "flights", "magic", "letter", "penbased", "digits")),
+]
+
+
+def run(cases: list[Case], folder: Path, names: Collection[str] = tuple(EXACT)) -> Iterator[tuple[str, list[Row]]]:
+    """Yield what is being done next and, at the end of each case, its rows (else an empty list)."""
+    finished: dict[tuple[str, str, str, int], tuple[int, float]] = {}
+    for case in cases:
+        yield f"{case.data.key}: data", []
+        points_path = case.data.stored(folder)
+        eps = case.data.eps(case.kind, folder)
+        n, d = np.load(points_path, mmap_mode="r").shape
+        outcomes: dict[str, Outcome] = {}
+        for each in EXACT.values():
+            if each.name not in names or d > each.max_d or case.data.metric not in each.metrics:
+                continue
+            yield f"{case.data.name} {n:,} x {d} {case.kind}: {each.name}", []
+            family = (each.name, case.data.name, case.kind, d)
+            expected = _expected(finished.get(family), n)
+            if expected > each.seconds:
+                outcomes[each.name] = Outcome("not run", detail=f"about {expected:.0f} s expected")
+                continue
+            outcome = outcomes[each.name] = _fit(each, points_path, eps, case.data.metric)
+            if outcome.ok or outcome.status == "time limit":
+                finished[family] = n, outcome.seconds if outcome.ok else each.seconds * 2
+            elif outcome.status == "memory limit":
+                finished[family] = n, float("inf")
+        place: Row = {"data": case.data.name, "n": n, "d": d, "kind": case.kind, "eps": eps}
+        yield "", _rows(place, outcomes)
+
+
+def _fit(each: Contestant, points: Path, eps: float, metric: str) -> Outcome:
+    arguments = {"eps": eps, "min_samples": MIN_SAMPLES, "metric": metric}
+    job = {"role": "exact", "contestant": each.name, "points": str(points), "arguments": arguments, "repeats": 3}
+    return run_child(job, each.seconds)
+
+
+def _expected(smaller: tuple[int, float] | None, n: int) -> float:
+    """Seconds that a fit of n rows will take at the least, from the last size that ran: time is linear or worse."""
+    return 0.0 if smaller is None else smaller[1] * n / smaller[0]
+
+
+def _rows(place: Row, outcomes: dict[str, Outcome]) -> list[Row]:
+    """One row for each contestant, compared with scikit-learn where that finished, else with ours."""
+    judges = [outcomes[name] for name in ("scikit-learn", OURS) if name in outcomes and outcomes[name].ok]
+    reference = judges[0] if judges else None
+    by = "scikit-learn" if reference is outcomes.get("scikit-learn") else OURS
+    rows = []
+    for name, outcome in outcomes.items():
+        row: Row = {**place, "name": name, "status": outcome.status, "detail": outcome.detail}
+        if outcome.ok:
+            row |= {"seconds": outcome.seconds, "fits": outcome.fits, "extra_bytes": outcome.extra_bytes}
+            if reference is not None and reference is not outcome:
+                verdict = compare(outcome.labels, outcome.cores, reference.labels, reference.cores)
+                row |= {"verdict": verdict, "against": by}
+            else:
+                row |= {"verdict": "reference" if name == "scikit-learn" else "not checked"}
+        rows.append(row)
+    return rows
+
+
+def versus(rows: list[Row]) -> list[Row]:
+    """For each case our figures beside those of the fastest peer; cases without both are left out."""
+    cases: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row["status"] == "ok":
+            cases.setdefault((row["data"], row["n"], row["d"], row["kind"]), []).append(row)
+    found = []
+    for (data, n, d, kind), members in cases.items():
+        ours = next((row for row in members if row["name"] == OURS), None)
+        peers = [row for row in members if row["name"] != OURS]
+        if ours and peers:
+            best = min(peers, key=lambda row: float(row["seconds"]))
+            found.append(
+                {
+                    **{"data": data, "n": n, "d": d, "kind": kind, "ours": ours, "peer": best},
+                    "speed": best["seconds"] / ours["seconds"],
+                    "memory": ours["extra_bytes"] / max(1, best["extra_bytes"]),
+                }
+            )
+    return found
+
+
+def goals(rows: list[Row]) -> list[Goal]:
+    """The engine's goals for fits."""
+    pairs = versus(rows)
+
+    def synthetic(d: int) -> list[float]:
+        """Ratios at 100 thousand and a million rows with the usual eps."""
+        return [
+            pair["speed"]
+            for pair in pairs
+            if pair["d"] == d
+            and pair["kind"] == "typ"
+            and pair["n"] in (100 * _K, _M)
+            and pair["data"] in ("spreader", "blobs")
+        ]
+
+    ours = [row for row in rows if row["name"] == OURS and row["status"] == "ok"]
+    low = [row["extra_bytes"] / row["n"] for row in ours if row["d"] <= 3 and row["n"] >= 100 * _K]
+    large = [pair["memory"] for pair in pairs if pair["n"] >= 100 * _K]
+    walks = {row["n"]: row["seconds"] / row["n"] for row in ours if row["data"] == "spreader" and row["d"] == 2}
+    growth = walks[10 * _M] / walks[_M] if {_M, 10 * _M} <= walks.keys() else None
+    wrong = [row for row in ours if str(row["verdict"]).startswith(("wrong", "borders", "renumbered"))]
+    checked = [row for row in ours if row.get("against")]
+    return [
+        *(
+            at_least(f"fit, d = {d}, lowest ratio to the fastest peer", target, lowest(synthetic(d)))
+            for d, target in ((2, 10), (3, 5), (8, 4), (16, 4))
+        ),
+        at_least("fit, any set, lowest ratio to the fastest peer", 1, lowest([pair["speed"] for pair in pairs])),
+        at_most("extra memory, d ≤ 3, n ≥ 100,000", 60, highest(low), " bytes a row"),
+        at_most("extra memory, share of the fastest peer's, n ≥ 100,000", 0.125, highest(large), ""),
+        at_most("time a row, 10 million against 1 million, d = 2", 3, growth),
+        at_most("sets with labels unlike scikit-learn's", 0, len(wrong) if checked else None, f" of {len(checked)}"),
+    ]
+
+
+MARKS = (
+    "= all labels are scikit-learn's; ≈ N: only N border rows joined another cluster; ≠ N: N rows are wrongly core, "
+    "noise or apart; no mark: nothing to compare with."
+)
+
+
+def tables(rows: list[Row]) -> list[Table]:
+    """One line for each case, one column for each contestant."""
+    names = [name for name in EXACT if any(row["name"] == name for row in rows)]
+    cases: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in rows:
+        cases.setdefault((row["data"], row["n"], row["d"], row["kind"]), {})[row["name"]] = row
+    pairs = {(pair["data"], pair["n"], pair["d"], pair["kind"]): pair for pair in versus(rows)}
+    lines = []
+    for (data, n, d, kind), members in cases.items():
+        pair = pairs.get((data, n, d, kind))
+        cells = [_cell(members[name]) if name in members else "" for name in names]
+        lines.append([data, count(n), str(d), kind, *cells, _speed(pair)])
+    columns = ["data", "n", "d", "eps", *names, "shoal against the fastest peer"]
+    return [Table("Fit: median time, extra memory, labels", columns, lines, names=4, notes=[MARKS])]
+
+
+def _cell(row: Row) -> str:
+    if row["status"] != "ok":
+        limit = EXACT[row["name"]].seconds
+        known = {"time limit": f"> {limit:g} s", "memory limit": "> memory limit", "not run": f"(> {limit:g} s)"}
+        return str(known.get(row["status"], row["status"]))
+    verdict = str(row["verdict"])
+    number = verdict.rpartition(": ")[2]
+    mark = {"equal": " =", "renumbered": " ="}.get(verdict, "")
+    if verdict.startswith("borders"):
+        mark = f" ≈ {number}"
+    if verdict.startswith("wrong"):
+        mark = f" ≠ {number}"
+    return f"{seconds(row['seconds'])}, {size(row['extra_bytes'])}{mark}"
+
+
+def _speed(pair: Row | None) -> str:
+    if pair is None:
+        return ""
+    return ratio(pair["speed"]) if pair["speed"] >= 1 else f"{pair['speed']:.2f}x, slower"
