@@ -7,8 +7,9 @@
 from shoal_engine._dbscan import DBSCAN
 from shoal_engine._engine import Predictor, WorkBudgetError
 from shoal_engine._estimator import NotFittedError
+from shoal_engine._from_sklearn import from_sklearn
 from shoal_engine._plan import Plan, plan
 from shoal_engine._silhouette import silhouette
 
-__all__ = ["DBSCAN", "NotFittedError", "Plan", "Predictor", "WorkBudgetError", "plan", "silhouette"]
+__all__ = ["DBSCAN", "NotFittedError", "Plan", "Predictor", "WorkBudgetError", "from_sklearn", "plan", "silhouette"]
 __version__ = "0.1.0"

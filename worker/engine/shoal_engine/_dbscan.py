@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_engine import _engine
-from shoal_engine._estimator import Estimator
+from shoal_engine._estimator import Estimator, Rows
 from shoal_engine._lazy_predictor import LazyPredictor
 from shoal_engine._parameters import CALLABLE, METRICS, NONE, Rules, integer, one_of, positive_float
 from shoal_engine._plan import plan
 from shoal_engine._validation import as_weights
 
+# The engine counts with 64 bits, and starts far fewer threads than it is allowed here.
 _MAX_JOBS = 2**31
 _MAX_COUNT = 2**63
 
@@ -78,24 +79,18 @@ class DBSCAN(Estimator):
         self._check_parameters()
         rows = self._rows_to_fit(X)
         weights = as_weights(sample_weight, rows.matrix.shape[0])
-        # The engine takes 64 bits, and starts far fewer threads than it is allowed here.
-        min_samples = min(int(self.min_samples), _MAX_COUNT)
-        jobs = None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
+        jobs = self._bounded_jobs()
         planned = plan(*rows.matrix.shape, metric=self.metric, dtype=rows.matrix.dtype.name)
         labels, cores = _engine.dbscan(
             rows.matrix,
             float(self.eps),
-            min_samples,
+            min(int(self.min_samples), _MAX_COUNT),
             self.metric,
             planned.threads if jobs is None else jobs,
             sample_weight=weights,
             progress=self.progress,
         )
-        self.labels_ = labels
-        self.core_sample_indices_ = cores
-        self.components_ = rows.matrix[cores]
-        self._remember_columns(rows)
-        self._predictor = LazyPredictor(self.components_, labels[cores], float(self.eps), self.metric, jobs)
+        self._learn(Rows(rows.matrix[cores], rows.names), labels, cores)
         return self
 
     def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> NDArray[np.int64]:  # noqa: N803
@@ -106,3 +101,16 @@ class DBSCAN(Estimator):
         """Label of the nearest core sample within eps, else -1; at equal distances the lowest label."""
         matrix = self._rows_like_fitted(X)
         return self._predictor.get().predict(matrix).astype(np.int64)
+
+    def _learn(self, cores: Rows, labels: NDArray[np.int64], core_rows: NDArray[np.int64]) -> None:
+        """Set what a fit found, here or, for `from_sklearn`, elsewhere; `cores` are the core rows' values."""
+        self.labels_ = labels
+        self.core_sample_indices_ = core_rows
+        self.components_ = cores.matrix
+        self._remember_columns(cores)
+        self._predictor = LazyPredictor(
+            cores.matrix, labels[core_rows], float(self.eps), self.metric, self._bounded_jobs()
+        )
+
+    def _bounded_jobs(self) -> int | None:
+        return None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))

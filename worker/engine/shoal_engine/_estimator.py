@@ -26,10 +26,17 @@ class NotFittedError(ValueError, AttributeError):
     """`predict` was called before `fit`. It is scikit-learn's NotFittedError too wherever scikit-learn is loaded."""
 
     def __reduce__(self) -> tuple[Callable[[str], "NotFittedError"], tuple[Any, ...]]:
-        return _not_fitted, self.args
+        return _known_to_peers, self.args
 
 
-def _not_fitted(message: str) -> NotFittedError:
+def not_fitted(owner: str) -> NotFittedError:
+    """Return the error for an estimator of that name."""
+    return _known_to_peers(
+        f"This {owner} instance is not fitted yet. Call 'fit' with appropriate arguments before using this estimator."
+    )
+
+
+def _known_to_peers(message: str) -> NotFittedError:
     peers = sys.modules.get("sklearn.exceptions")
     if peers is None:
         return NotFittedError(message)
@@ -101,10 +108,7 @@ class Estimator:
     def _rows_like_fitted(self, X: object) -> NDArray[Any]:  # noqa: N803
         """Check that X has the columns of the fit."""
         if not hasattr(self, "n_features_in_"):
-            raise _not_fitted(
-                f"This {self._name} instance is not fitted yet. "
-                "Call 'fit' with appropriate arguments before using this estimator."
-            )
+            raise not_fitted(self._name)
         self._check_names(column_names(X))
         matrix = as_matrix(X, self._name, keep_float32=True)
         if matrix.shape[1] != self.n_features_in_:
