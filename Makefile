@@ -14,7 +14,7 @@ export PATH := $(CACHE)/bin:$(PATH)
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: ## install the tool chain and the Python environment (quick when they are there)
@@ -55,6 +55,14 @@ check: lint unit ## the quick gate: lint and the tests that need no cluster
 bench-engine: setup ## the engine against its peers (ARGS=--quick: within a minute; ARGS=--help)
 	@tests/bench/setup.sh
 	@PYTHONPATH=dist/bench/engine $(CACHE)/bench/venv/bin/python -m tests.bench $(ARGS)
+
+.PHONY: bench-engine-exactness
+bench-engine-exactness: setup ## fits of many random hard cases against brute force (CASES=20000: minutes)
+	SHOAL_EXACTNESS_CASES=$(or $(CASES),20000) .venv/bin/pytest -q tests/unit/engine/test_exactness.py
+
+.PHONY: wheel
+wheel: setup ## the engine's wheel, into dist/
+	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml
 
 .PHONY: e2e
 e2e: cluster-up images ## tests on the real cluster, which is started if it is not up
