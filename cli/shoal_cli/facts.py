@@ -1,0 +1,59 @@
+"""What is known of a clustering before it runs, whoever told it; gathered by `explain`.
+
+Invariant: only what a source really tells is set. Of two sources the one asked first wins: options, then the model,
+then the data.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from shoal_cli.errors import UsageError
+from shoal_operator.api.model import Metric
+
+Dtype = Literal["float64", "float32"]
+METRICS: tuple[str, ...] = get_args(Metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Size and kind of the data, and the machine: memory in bytes; None where unknown.
+
+    names: the columns' names, where the algorithm is told to read some only.
+    """
+
+    rows: int | None = None
+    columns: int | None = None
+    names: tuple[str, ...] | None = None
+    metric: Metric | None = None
+    dtype: Dtype | None = None
+    memory: int | None = None
+    cpus: int | None = None
+
+    def or_else(self, other: "Facts") -> "Facts":
+        """These facts, completed by the other's."""
+        pairs = ((field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return Facts(**{name: other_value if own is None else own for name, own, other_value in pairs})
+
+
+def merge(sources: Iterable[Facts]) -> Facts:
+    """Take each fact from the first source that tells it."""
+    merged = Facts()
+    for source in sources:
+        merged = merged.or_else(source)
+    return merged
+
+
+def require_size(facts: Facts) -> tuple[int, int]:
+    """Return rows and columns, or say how to tell them."""
+    if facts.rows is None:
+        raise UsageError(
+            "the number of rows is not known", field="--rows", remedy="Add --rows, or name the data's Parquet file"
+        )
+    if facts.columns is None:
+        raise UsageError(
+            "the number of columns is not known",
+            field="--columns",
+            remedy="Add --columns, name the data's Parquet file, or a model with spec.source.columns",
+        )
+    return facts.rows, facts.columns
