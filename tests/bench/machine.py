@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,9 +35,12 @@ def _cpu() -> str:
 
 
 def _engine() -> str:
+    """Version of the engine and the commit of the checkout, with a + where that was changed."""
     import shoal_engine
 
-    return str(shoal_engine.__version__)
+    described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    commit = subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
+    return f"{shoal_engine.__version__} ({commit or 'no commit'})"
 
 
 def _version(package: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-START_LIMIT = 90.0
+START_LIMIT = 180.0
 """Seconds for import and warm-up; JIT compilers need most of them."""
 MEMORY_LIMIT = 10 * 2**30
 """Resident bytes beyond which a child is ended."""
@@ -60,13 +60,11 @@ def supervise(command: list[str], seconds: float, memory: int = MEMORY_LIMIT) ->
     The limit is that of the first fit; repeats are short, so twice the time plus a margin ends a child that hangs.
     """
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
-        try:
-            status = _watch(process, seconds, memory)
-        finally:
-            if process.poll() is None:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True) as process:
+            try:
+                status = _watch(process, seconds, memory)
+            finally:
                 process.kill()
-            process.wait()
         if status == "ok" and process.returncode != 0:
             status = "failed"
         errors.seek(0)

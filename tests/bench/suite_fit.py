@@ -1,19 +1,18 @@
 """Plain DBSCAN: time, extra memory and correctness of every exact contestant on every data set."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.bench.contestants import EXACT, OURS, Contestant
+from tests.bench.contestants import EXACT, OURS
 from tests.bench.datasets import MIN_SAMPLES, DataSet
 from tests.bench.judge import Goal, at_least, at_most, compare, highest, lowest
-from tests.bench.runner import Outcome, run_child
+from tests.bench.race import Race, Row, Settings, Step, limit_words
+from tests.bench.runner import Outcome
 from tests.bench.tables import Table, count, ratio, seconds, size
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,42 +46,22 @@ FULL = [
 ]
 
 
-def run(cases: list[Case], folder: Path, names: Collection[str] = tuple(EXACT)) -> Iterator[tuple[str, list[Row]]]:
-    """Yield what is being done next and, at the end of each case, its rows (else an empty list)."""
-    finished: dict[tuple[str, str, str, int], tuple[int, float]] = {}
+def start(settings: Settings) -> tuple[int, Iterator[Step]]:
+    """Number of cases, and the steps of their run."""
+    cases = [case for case in (QUICK if settings.quick else FULL) if settings.only in f"{case.data.key} {case.kind}"]
+    return len(cases), _run(cases, Race("exact", QUICK_NAMES if settings.quick else tuple(EXACT)), settings.data)
+
+
+def _run(cases: list[Case], race: Race, folder: Path) -> Iterator[Step]:
     for case in cases:
-        yield f"{case.data.key}: data", []
-        points_path = case.data.stored(folder)
+        yield f"{case.data.key}: data"
+        points = case.data.stored(folder)
         eps = case.data.eps(case.kind, folder)
-        n, d = np.load(points_path, mmap_mode="r").shape
-        outcomes: dict[str, Outcome] = {}
-        for each in EXACT.values():
-            if each.name not in names or d > each.max_d or case.data.metric not in each.metrics:
-                continue
-            yield f"{case.data.name} {n:,} x {d} {case.kind}: {each.name}", []
-            family = (each.name, case.data.name, case.kind, d)
-            expected = _expected(finished.get(family), n)
-            if expected > each.seconds:
-                outcomes[each.name] = Outcome("not run", detail=f"about {expected:.0f} s expected")
-                continue
-            outcome = outcomes[each.name] = _fit(each, points_path, eps, case.data.metric)
-            if outcome.ok or outcome.status == "time limit":
-                finished[family] = n, outcome.seconds if outcome.ok else each.seconds * 2
-            elif outcome.status == "memory limit":
-                finished[family] = n, float("inf")
-        place: Row = {"data": case.data.name, "n": n, "d": d, "kind": case.kind, "eps": eps}
-        yield "", _rows(place, outcomes)
-
-
-def _fit(each: Contestant, points: Path, eps: float, metric: str) -> Outcome:
-    arguments = {"eps": eps, "min_samples": MIN_SAMPLES, "metric": metric}
-    job = {"role": "exact", "contestant": each.name, "points": str(points), "arguments": arguments, "repeats": 3}
-    return run_child(job, each.seconds)
-
-
-def _expected(smaller: tuple[int, float] | None, n: int) -> float:
-    """Seconds that a fit of n rows will take at the least, from the last size that ran: time is linear or worse."""
-    return 0.0 if smaller is None else smaller[1] * n / smaller[0]
+        n, d = np.load(points, mmap_mode="r").shape
+        arguments = {"eps": eps, "min_samples": MIN_SAMPLES, "metric": case.data.metric}
+        family = (case.data.name, f"d {d}", case.kind)
+        outcomes = yield from race.on(family, points, (n, d), case.data.metric, arguments)
+        yield _rows({"data": case.data.name, "n": n, "d": d, "kind": case.kind, "eps": eps}, outcomes)
 
 
 def _rows(place: Row, outcomes: dict[str, Outcome]) -> list[Row]:
@@ -185,9 +164,7 @@ def tables(rows: list[Row]) -> list[Table]:
 
 def _cell(row: Row) -> str:
     if row["status"] != "ok":
-        limit = EXACT[row["name"]].seconds
-        known = {"time limit": f"> {limit:g} s", "memory limit": "> memory limit", "not run": f"(> {limit:g} s)"}
-        return str(known.get(row["status"], row["status"]))
+        return limit_words(row["status"], EXACT[row["name"]].seconds)
     verdict = str(row["verdict"])
     number = verdict.rpartition(": ")[2]
     mark = {"equal": " =", "renumbered": " ="}.get(verdict, "")

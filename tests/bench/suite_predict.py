@@ -15,10 +15,10 @@ import numpy as np
 
 from tests.bench.datasets import MIN_SAMPLES, DataSet
 from tests.bench.judge import Goal, at_least, at_most
+from tests.bench.race import Row, Settings, Step
 from tests.bench.runner import supervise
 from tests.bench.tables import Table, count, ratio, seconds
 
-Row = dict[str, Any]
 ROWS = (1, 64, 1_000, 100_000)
 OURS, TREE = "shoal", "scipy cKDTree"
 QUICK = [DataSet("spreader", 200_000, 2), DataSet("blobs", 50_000, 8)]
@@ -27,19 +27,24 @@ BUDGET = 0.3
 """Seconds that the turns of one contestant at one number of rows may take together."""
 
 
-def run(cases: list[DataSet], folder: Path) -> Iterator[tuple[str, list[Row]]]:
-    """Yield what is being done next and, at the end of each case, its rows."""
+def start(settings: Settings) -> tuple[int, Iterator[Step]]:
+    """Number of data sets, and the steps of their run."""
+    cases = [data for data in (QUICK if settings.quick else FULL) if settings.only in data.key]
+    return len(cases), _run(cases, settings.data)
+
+
+def _run(cases: list[DataSet], folder: Path) -> Iterator[Step]:
     for data in cases:
-        yield f"predict on {data.key}", []
+        yield f"predict on {data.key}"
         job = {"points": str(data.stored(folder)), "eps": data.eps("typ", folder), "data": data.name}
         with TemporaryDirectory(prefix="shoal-bench-") as place:
             paths = {"job": f"{place}/job.json", "result": f"{place}/result.json"}
             Path(paths["job"]).write_text(json.dumps(job | paths))
             status, detail = supervise([sys.executable, "-m", "tests.bench.suite_predict", paths["job"]], 120)
             if status == "ok":
-                yield "", json.loads(Path(paths["result"]).read_text())
+                yield json.loads(Path(paths["result"]).read_text())
             else:
-                yield "", [{"data": data.name, "d": data.d, "status": status, "detail": detail}]
+                yield [{"data": data.name, "d": data.d, "status": status, "detail": detail}]
 
 
 def measure(job: dict[str, Any]) -> list[Row]:
@@ -154,10 +159,10 @@ def goals(rows: list[Row]) -> list[Goal]:
     ready = [row["seconds"] for row in rows if row.get("what") == "ready" and row["n"] >= 900_000]
     return [
         *(
-            at_least(f"predict {asked:,} rows, d = 2", target, speed(2, asked))
+            at_least(f"predict {_rows(asked)}, d = 2", target, speed(2, asked))
             for asked, target in zip(ROWS[:3], (2, 8, 8), strict=True)
         ),
-        *(at_least(f"predict {asked:,} rows, d = 8", 1.5, speed(8, asked)) for asked in ROWS[:3]),
+        *(at_least(f"predict {_rows(asked)}, d = 8", 1.5, speed(8, asked)) for asked in ROWS[:3]),
         at_most("index ready, memory-mapped, 1 million cores", 20, max(ready) * 1e3 if ready else None, " ms"),
     ]
 
@@ -176,9 +181,13 @@ def tables(rows: list[Row]) -> list[Table]:
         cells = [_cell(members.get(asked), ours.get(asked)) for asked in ROWS]
         built = [seconds(members[what]["seconds"]) if what in members else "" for what in ("build", "ready")]
         lines.append([data, count(n), str(d), name, *cells, *built])
-    columns = ["data", "cores", "d", "index", *(f"{asked:,} rows" for asked in ROWS), "build", "ready, mapped"]
+    columns = ["data", "cores", "d", "index", *(_rows(asked) for asked in ROWS), "build", "ready, mapped"]
     notes = ["In brackets: how many times our time; ≠ N: N labels unlike ours (ties, or an error).", *failed]
     return [Table("Predict: best time for so many rows", columns, lines, names=4, notes=notes)]
+
+
+def _rows(asked: int) -> str:
+    return "1 row" if asked == 1 else f"{asked:,} rows"
 
 
 def _cell(row: Row | None, ours: Row | None) -> str:

@@ -6,17 +6,20 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tests.bench.judge import Goal, at_most
+from tests.bench.race import Row, Settings, Step
 from tests.bench.tables import Table, seconds, size
 
-Row = dict[str, Any]
 _TIMER = "import time; begin = time.perf_counter(); import {0}; print(time.perf_counter() - begin)"
 
 
-def run(wheels: Path) -> Iterator[tuple[str, list[Row]]]:
-    """Yield what is being done next and, at the end, the rows."""
+def start(settings: Settings) -> tuple[int, Iterator[Step]]:
+    """One case, and its steps."""
+    return 1, _run(settings.wheels)
+
+
+def _run(wheels: Path) -> Iterator[Step]:
     rows: list[Row] = []
     for wheel in wheels.glob("shoal_engine-*.whl"):
         with zipfile.ZipFile(wheel) as archive:
@@ -24,9 +27,9 @@ def run(wheels: Path) -> Iterator[tuple[str, list[Row]]]:
         rows.append({"what": "wheel", "bytes": wheel.stat().st_size})
         rows.append({"what": "wheel, unpacked", "bytes": unpacked})
     for module in ("numpy", "shoal_engine"):
-        yield f"import {module}", []
+        yield f"import {module}"
         rows.append({"what": f"import {module}", "seconds": statistics.median(_import(module) for _ in range(5))})
-    yield "", rows
+    yield rows
 
 
 def _import(module: str) -> float:

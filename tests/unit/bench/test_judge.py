@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.bench import judge, suite_fit, suite_predict
+from tests.bench import judge, suite_adaptive, suite_fit, suite_predict
 from tests.bench.tables import Table, count, ratio, seconds, size
 
 REFERENCE = np.array([0, 0, 0, 1, 1, 1, -1, 1])
@@ -111,9 +111,34 @@ def test_predict_goals_take_the_better_of_two_ways_to_call_the_tree() -> None:
     goals = {goal.what: goal for goal in suite_predict.goals(rows)}
     assert goals["predict 64 rows, d = 2"].measured == "7x"
     assert goals["predict 64 rows, d = 2"].met is False
-    assert goals["predict 1 rows, d = 2"].met is None
+    assert goals["predict 1 row, d = 2"].met is None
     [table] = suite_predict.tables(rows)
     assert any("90 µs (9.0x)" in line for line in table.rows)
+
+
+def adaptive_row(name: str, ari: float, seconds_: float, n: int = 100_000, status: str = "ok") -> dict:
+    place = {"data": "varied spreader", "n": n, "d": 2, "name": name, "status": status, "detail": ""}
+    return {**place, "ari": ari, "ari_without_noise": ari, "seconds": seconds_, "extra_bytes": 1, "clusters": 3}
+
+
+def test_adaptive_goals_compare_a_peer_on_the_sets_that_it_finished() -> None:
+    rows = [
+        adaptive_row("shoal", 0.90, 0.1),
+        adaptive_row("hdbscan", 0.91, 2.0),
+        adaptive_row("hdbscan-rs", 0.80, 0.15),
+        adaptive_row("shoal", 0.70, 0.01, n=10_000),
+        adaptive_row("hdbscan", 0.60, 0.2, n=10_000),
+        adaptive_row("hdbscan-rs", 0.0, 0.0, n=10_000, status="time limit"),
+    ]
+    goals = {goal.what: goal for goal in suite_adaptive.goals(rows)}
+    assert goals["adaptive, mean ARI above hdbscan's (2 sets)"].measured == "0.045"
+    assert goals["adaptive, mean ARI above hdbscan-rs's (1 sets)"].met is True
+    assert goals["adaptive, ARI below the best peer's, worst set"].measured == "0.01"
+    assert goals["adaptive, time against hdbscan, 100,000 rows"].met is True
+    assert goals["adaptive, time against hdbscan-rs, 100,000 rows"].met is False
+    quality, times = suite_adaptive.tables(rows)
+    assert quality.rows[0][3:] == ["0.900 (0.900)", "0.910 (0.910)", "0.800 (0.800)"]
+    assert times.rows[1][3:] == ["10 ms", "200 ms", "> 40 s"]
 
 
 def test_figures_read_well() -> None:
