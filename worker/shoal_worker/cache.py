@@ -1,5 +1,5 @@
-"""Bring an artifact from the store to where it can be used: mapped from a local copy, or in memory; used by `model`'s
-loader in `server`.
+"""Bring an artifact from the store to where it can be used: a local copy, mapped or read as planned, or memory alone;
+called by `server`.
 
 Invariant: what is returned was verified as the very bytes that will be used: those of the mapped copy, or those in
 memory. A copy takes its name only after it was verified, and is never written to again, only replaced. The copy is an
@@ -18,35 +18,49 @@ import structlog
 
 from shoal_worker.artifact import Artifact, ArtifactFiles, directory_name, verify_artifact
 from shoal_worker.errors import ArtifactInvalid, ObjectMissing
-from shoal_worker.manifest import MANIFEST_LIMIT, MANIFEST_NAME, MODEL_NAME, parse_manifest
+from shoal_worker.manifest import MANIFEST_LIMIT, MANIFEST_NAME, MODEL_NAME, Manifest, parse_manifest
+from shoal_worker.planning import plan_serving
+from shoal_worker.resources import Machine
+from shoal_worker.safetensors_view import Buffer
 from shoal_worker.store import Location, Store
 
 _log = structlog.get_logger(__name__)
 
 
-def load_artifact(store: Store, location: Location, digest: str, *, cache_dir: Path, limit: int) -> Artifact:
+def load_artifact(
+    store: Store, location: Location, digest: str, *, cache_dir: Path, limit: int, machine: Machine
+) -> Artifact:
     """Return the verified artifact, from the local copy if there is a good one, else from the store.
 
     Nothing larger than `limit` bytes is read, whatever the manifest says.
     """
     directory = cache_dir / directory_name(digest)
-    if copy := _open_copy(directory, limit):
-        try:
+    try:
+        if (copy := _open_copy(directory, digest, limit, machine)) is not None:
             return verify_artifact(copy, digest)
-        except ArtifactInvalid as error:
-            _log.warning("cached copy refused", directory=str(directory), reason=error.reason, message=str(error))
+    except ArtifactInvalid as error:
+        _log.warning("cached copy refused", directory=str(directory), reason=error.reason, message=str(error))
     with _missing_told():
-        manifest = store.read(location.child(MANIFEST_NAME), MANIFEST_LIMIT)
-        _check_size(manifest, digest, limit)
+        content = store.read(location.child(MANIFEST_NAME), MANIFEST_LIMIT)
+        manifest = parse_manifest(content, digest)
+        _check_size(manifest, limit)
+        model = location.child(MODEL_NAME)
         try:
-            return _fetch_to_disk(store, location.child(MODEL_NAME), manifest, digest, directory, limit)
+            directory.mkdir(parents=True, exist_ok=True)
+            with _scratch(directory, MODEL_NAME) as stream:
+                for chunk in store.read_chunks(model, limit):
+                    stream.write(chunk)
+                artifact = verify_artifact(ArtifactFiles(content, _take_up(stream, manifest, machine)), digest)
+            with _scratch(directory, MANIFEST_NAME) as stream:
+                stream.write(content)
+            return artifact
         except OSError as error:
             _log.warning("artifact not cached, served from memory", directory=str(directory), message=str(error))
-        return verify_artifact(ArtifactFiles(manifest, store.read(location.child(MODEL_NAME), limit)), digest)
+        return verify_artifact(ArtifactFiles(content, store.read(model, limit)), digest)
 
 
-def _check_size(manifest: bytes, digest: str, limit: int) -> None:
-    size = parse_manifest(manifest, digest).files.model.bytes
+def _check_size(manifest: Manifest, limit: int) -> None:
+    size = manifest.files.model.bytes
     if size > limit:
         raise ArtifactInvalid(
             f"the model has {size} bytes, more than the limit of {limit}",
@@ -55,34 +69,25 @@ def _check_size(manifest: bytes, digest: str, limit: int) -> None:
         )
 
 
-def _fetch_to_disk(
-    store: Store, location: Location, manifest: bytes, digest: str, directory: Path, limit: int
-) -> Artifact:
-    directory.mkdir(parents=True, exist_ok=True)
-    with _scratch(directory, MODEL_NAME) as stream:
-        for chunk in store.read_chunks(location, limit):
-            stream.write(chunk)
-        artifact = verify_artifact(ArtifactFiles(manifest, _map(stream)), digest)
-    with _scratch(directory, MANIFEST_NAME) as stream:
-        stream.write(manifest)
-    return artifact
-
-
-def _open_copy(directory: Path, limit: int) -> ArtifactFiles | None:
+def _open_copy(directory: Path, digest: str, limit: int, machine: Machine) -> ArtifactFiles | None:
     manifest, model = directory / MANIFEST_NAME, directory / MODEL_NAME
     try:
-        if manifest.stat().st_size > MANIFEST_LIMIT or not 0 < model.stat().st_size <= limit:
+        if manifest.stat().st_size > MANIFEST_LIMIT or model.stat().st_size > limit:
             return None
+        content = manifest.read_bytes()
         with model.open("rb") as stream:
-            return ArtifactFiles(manifest.read_bytes(), _map(stream))
+            return ArtifactFiles(content, _take_up(stream, parse_manifest(content, digest), machine))
     except OSError:
         return None
 
 
-def _map(stream: BinaryIO) -> mmap | bytes:
-    """Map a whole file; the mapping outlives the stream and the file's name. An empty file cannot be mapped."""
+def _take_up(stream: BinaryIO, manifest: Manifest, machine: Machine) -> Buffer:
+    """Map or read a whole file, as planned; a mapping outlives the stream and the file's name."""
     stream.flush()
-    return mmap(stream.fileno(), 0, access=ACCESS_READ) if os.fstat(stream.fileno()).st_size else b""
+    if plan_serving(manifest, machine).memory_map and os.fstat(stream.fileno()).st_size:
+        return mmap(stream.fileno(), 0, access=ACCESS_READ)
+    stream.seek(0)
+    return stream.read()
 
 
 @contextmanager

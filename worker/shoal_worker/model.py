@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from shoal_engine import Predictor
+from shoal_engine import Plan, Predictor
 from shoal_worker.artifact import Artifact, LabelArray
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
 from shoal_worker.manifest import DbscanParameters, Kind
+from shoal_worker.planning import plan_serving
+from shoal_worker.resources import Machine
 
 PointArray = np.ndarray[tuple[int, int], np.dtype[np.floating[Any]]]
 Cancelled = Callable[[], bool]
-# Rows between two looks at whether the answer is still wanted: a few milliseconds of work.
-CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +33,28 @@ class Model:
     columns: tuple[str, ...]
     clusters: int
     predictor: Predictor
+    plan: Plan
+    """How it is served. Between two batches a call looks whether its answer is still wanted."""
     seconds_per_row: float
     """What a row of the self-test took; tells which calls are too short to be worth a thread."""
 
     def predict(self, points: PointArray, cancelled: Cancelled) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
-        if len(points) <= CHUNK_ROWS:
+        if len(points) <= self.plan.batch_rows:
             _check_wanted(cancelled)
             return self.predictor.predict(points)
         labels = np.empty(len(points), dtype=np.int32)
-        for chunk in _chunks(len(points), cancelled):
-            labels[chunk] = self.predictor.predict(points[chunk])
+        for batch in _batches(len(points), self.plan.batch_rows, cancelled):
+            labels[batch] = self.predictor.predict(points[batch])
         return labels
 
 
-def build_model(artifact: Artifact, *, name: str, version: str) -> Model:
+def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine) -> Model:
     """Take up the index and prove on the probes that this machine computes what the training machine did."""
     manifest, tensors = artifact.manifest, artifact.tensors
+    plan = plan_serving(manifest, machine)
     try:
-        predictor = _take_up(artifact)
+        predictor = _take_up(artifact, plan.threads)
         started = time.perf_counter()
         found = predictor.predict(tensors.probe_points)
         seconds_per_row = (time.perf_counter() - started) / len(found)
@@ -75,24 +78,25 @@ def build_model(artifact: Artifact, *, name: str, version: str) -> Model:
         columns=tuple(column.name for column in manifest.schema_.columns),
         clusters=manifest.metrics.clusters,
         predictor=predictor,
+        plan=plan,
         seconds_per_row=seconds_per_row,
     )
 
 
-def _take_up(artifact: Artifact) -> Predictor:
+def _take_up(artifact: Artifact, threads: int) -> Predictor:
     parameters, index = artifact.manifest.parameters, artifact.tensors.index
     if not isinstance(parameters, DbscanParameters):
         raise ValueError("this worker cannot serve adaptiveDbscan yet")
     try:
-        return Predictor(index["core_points"], index["core_labels"], parameters.eps, parameters.metric)
+        return Predictor(index["core_points"], index["core_labels"], parameters.eps, parameters.metric, n_jobs=threads)
     except KeyError as missing:
         raise ValueError(f"there is no tensor {missing}") from None
 
 
-def _chunks(rows: int, cancelled: Cancelled) -> Iterator[slice]:
-    for start in range(0, rows, CHUNK_ROWS):
+def _batches(rows: int, most: int, cancelled: Cancelled) -> Iterator[slice]:
+    for start in range(0, rows, most):
         _check_wanted(cancelled)
-        yield slice(start, start + CHUNK_ROWS)
+        yield slice(start, start + most)
 
 
 def _check_wanted(cancelled: Cancelled) -> None:

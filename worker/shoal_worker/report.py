@@ -36,7 +36,8 @@ def encode_report(report: Mapping[str, Any]) -> bytes:
     """Serialize within the limit.
 
     A failure's texts are cut. A success keeps each value whole, since a cut URI or column name would be another one;
-    of a schema too long for it the first columns are told, and the manifest in the store has them all.
+    of a schema too long for it the first columns are told, and the manifest in the store has them all. The plan's
+    reasons follow from its choices, so they go where even that is too long.
     """
     if "schema" not in report:
         return next(encoded for limit in _TEXT_LIMITS if len(encoded := _encode(_cut(report, limit))) <= REPORT_LIMIT)
@@ -45,6 +46,8 @@ def encode_report(report: Mapping[str, Any]) -> bytes:
     while len(encoded) > REPORT_LIMIT and columns:
         columns.pop()
         encoded = _encode({**report, "schema": {"columns": columns, "truncated": True}})
+    if len(encoded) > REPORT_LIMIT and report.get("plan", {}).get("reasons"):
+        return encode_report({**report, "plan": {**report["plan"], "reasons": {}}})
     return encoded
 
 

@@ -22,7 +22,7 @@ from shoal_worker.metrics import Metrics
 from shoal_worker.model import Model, build_model
 from shoal_worker.probes import Heartbeat, build_probe_app
 from shoal_worker.report import clear_report, failure_report, write_report
-from shoal_worker.resources import available_cpus
+from shoal_worker.resources import available_cpus, this_machine
 from shoal_worker.servicer import INFERENCE_SERVICE, InferenceServicer, build_handler
 from shoal_worker.settings import ServeSettings
 from shoal_worker.state import ServingState
@@ -100,7 +100,16 @@ class WorkerServer:
         self._state.record_model(model)
         if self._state.ready:
             await self._set_health(serving=True)
-        _log.info("serving", digest=model.digest, clusters=model.clusters, columns=len(model.columns))
+        _log.info(
+            "serving",
+            digest=model.digest,
+            kind=model.kind,
+            clusters=model.clusters,
+            columns=len(model.columns),
+            threads_per_call=model.plan.threads,
+            batch_rows=model.plan.batch_rows,
+            memory_map=model.plan.memory_map,
+        )
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Leave without losing a call; `hurry` ends the delay early."""
@@ -169,14 +178,16 @@ def _load_model(settings: ServeSettings) -> Model:
         secret_dir=settings.store_secret_dir,
         file_root=settings.file_root,
     )
+    machine = this_machine()
     artifact = load_artifact(
         store,
         location,
         settings.artifact_digest,
         cache_dir=settings.cache_dir,
         limit=settings.max_artifact_bytes,
+        machine=machine,
     )
-    return build_model(artifact, name=settings.model_name, version=settings.model_version)
+    return build_model(artifact, name=settings.model_name, version=settings.model_version, machine=machine)
 
 
 def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:

@@ -94,6 +94,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     # Before the fit: an hour of work should not end at a store that was never there.
     target.check_reachable()
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
+    from shoal_worker.planning import as_record
     from shoal_worker.source import read_table
     from shoal_worker.training import train_model
 
@@ -101,6 +102,8 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     machine = this_machine()
     _log.info("training", rows=len(table.points), columns=len(table.columns), cpus=machine.cpus, memory=machine.memory)
     trained = train_model(table, spec, machine, ProgressLog())
+    if shortage := trained.plan.reasons.get("memory"):
+        _log.warning("memory is short", estimate=shortage)
     location = write_artifact(target, base, trained.files)
     return {
         "outcome": "Succeeded",
@@ -113,6 +116,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
                 {"name": check.name, "verdict": check.verdict, "message": check.message} for check in trained.checks
             ],
         },
+        "plan": as_record(trained.plan),
         "frameworkVersions": trained.framework_versions,
     }
 

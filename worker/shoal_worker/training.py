@@ -11,12 +11,13 @@ from typing import Literal
 
 import numpy as np
 
-from shoal_engine import silhouette
+from shoal_engine import Plan, silhouette
 from shoal_worker.artifact import ArtifactFiles, FloatArray, LabelArray, ModelTensors, build_artifact
 from shoal_worker.budget import work_budget
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.fit import Fitted, Means, Progress, fit
 from shoal_worker.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics
+from shoal_worker.planning import plan_training
 from shoal_worker.resources import Machine
 from shoal_worker.source import Table
 from shoal_worker.spec import TrainingSpec, ValidationSpec
@@ -44,6 +45,7 @@ class Trained:
 
     files: ArtifactFiles
     columns: tuple[Column, ...]
+    plan: Plan
     metrics: ModelMetrics
     fit_seconds: float
     checks: tuple[Check, ...]
@@ -59,8 +61,9 @@ def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Pr
     """Fit the table and package the result."""
     metric = spec.algorithm.chosen.metric
     check_table(table, metric)
+    planned = plan_training(len(table.points), len(table.columns), spec, machine)
     means = Means(
-        threads=spec.plan.threads or machine.cpus,
+        threads=planned.threads,
         index=spec.plan.index,
         work_budget=work_budget(table.points, metric, spec.deadline_seconds),
     )
@@ -78,7 +81,7 @@ def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Pr
         framework_versions=frameworks,
     )
     checks = (*judge(metrics, spec.validation), _judge_reproduction(table.points, fitted))
-    return Trained(files, table.columns, metrics, fit_seconds, checks, frameworks)
+    return Trained(files, table.columns, planned, metrics, fit_seconds, checks, frameworks)
 
 
 def check_table(table: Table, metric: Metric) -> None:

@@ -18,6 +18,7 @@ from shoal_worker.source import Table
 from shoal_worker.spec import TrainingSpec
 from shoal_worker.training import Trained, train_model
 
+MACHINE = Machine(cpus=2, memory=1 << 30)
 CENTRES = ((0.0, 0.0), (10.0, 10.0))
 
 
@@ -41,8 +42,8 @@ def make_spec(**changes: Any) -> TrainingSpec:
 
 
 def train_table(table: Table, spec: TrainingSpec) -> Trained:
-    """Train as a Job does on a machine of two CPUs and 1 GiB."""
-    return train_model(table, spec, Machine(cpus=2, memory=1 << 30), lambda _stage, _fraction: None)
+    """Train as a Job does."""
+    return train_model(table, spec, MACHINE, lambda _stage, _fraction: None)
 
 
 @dataclass(frozen=True, slots=True)

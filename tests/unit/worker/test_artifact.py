@@ -23,7 +23,7 @@ from shoal_worker.model import build_model
 from shoal_worker.safetensors_view import TensorSpec, view_tensors
 from shoal_worker.source import Table
 from shoal_worker.store import open_store
-from tests.unit.worker.harness import make_spec, make_table, train_table
+from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
 
 FILES = train_table(make_table(), make_spec()).files
 LIMIT = 1 << 20
@@ -98,7 +98,7 @@ def test_a_flipped_bit_under_right_digests_never_crashes(data: st.DataObject) ->
     content[data.draw(st.integers(0, 600))] ^= 1 << data.draw(st.integers(0, 7))
     files = refitted(bytes(content))
     try:
-        model = build_model(verify_artifact(files, files.digest), name="m", version="1")
+        model = build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
     except ArtifactInvalid:
         return
     assert model.predict(np.zeros((1, 2)), lambda: False).shape == (1,)
@@ -158,7 +158,7 @@ def test_numbers_that_make_no_model_are_refused() -> None:
         wrong[name].flat[0] = value
         files = refitted(save(wrong))
         with pytest.raises(ArtifactInvalid, match="the engine refuses"):
-            build_model(verify_artifact(files, files.digest), name="m", version="1")
+            build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
 
 
 def test_an_index_without_one_of_its_arrays_is_refused() -> None:
@@ -169,7 +169,7 @@ def test_an_index_without_one_of_its_arrays_is_refused() -> None:
         del records[name]
         files = refitted(save(fewer), tensors=records)
         with pytest.raises(ArtifactInvalid, match=name):
-            build_model(verify_artifact(files, files.digest), name="m", version="1")
+            build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
 
 
 def test_a_model_that_fails_its_probes_is_refused() -> None:
@@ -178,7 +178,7 @@ def test_a_model_that_fails_its_probes_is_refused() -> None:
     files = refitted(save(tensors))
     artifact = verify_artifact(files, files.digest)
     with pytest.raises(ArtifactInvalid, match="1 of 33 probes") as error:
-        build_model(artifact, name="blobs", version="1")
+        build_model(artifact, name="blobs", version="1", machine=MACHINE)
     assert error.value.reason == "SelfTestFailed"
 
 
@@ -190,7 +190,7 @@ def test_parameters_that_the_engine_refuses_are_an_invalid_artifact() -> None:
     manifest["parameters"]["metric"] = "haversine"
     hostile = ArtifactFiles(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode(), files.model)
     with pytest.raises(ArtifactInvalid, match="the engine refuses"):
-        build_model(verify_artifact(hostile, hostile.digest), name="blobs", version="1")
+        build_model(verify_artifact(hostile, hostile.digest), name="blobs", version="1", machine=MACHINE)
 
 
 def test_an_artifact_of_the_first_format_is_refused_with_the_remedy() -> None:
@@ -262,7 +262,7 @@ class TestCache:
             secret_dir=root / "no-secret",
             file_root=root,
         )
-        return load_artifact(store, location, FILES.digest, cache_dir=root / "cache", limit=limit)
+        return load_artifact(store, location, FILES.digest, cache_dir=root / "cache", limit=limit, machine=MACHINE)
 
     def test_the_store_is_not_needed_twice(self, stored: Path, tmp_path: Path) -> None:
         first = self._load(tmp_path)
@@ -270,7 +270,15 @@ class TestCache:
             file.unlink()
         assert self._load(tmp_path).manifest == first.manifest
 
-    def test_the_index_is_used_where_the_copy_lies(self, stored: Path, tmp_path: Path) -> None:
+    def test_a_small_index_is_read(self, stored: Path, tmp_path: Path) -> None:
+        for _ in ("from the store", "from the copy"):
+            views = self._load(tmp_path).tensors.index.values()
+            assert all(isinstance(backing(view), bytes) for view in views)
+
+    def test_a_large_index_is_used_where_the_copy_lies(
+        self, stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shoal_engine._plan._BYTES_TO_MAP", 0)
         for _ in ("from the store", "from the copy"):
             views = self._load(tmp_path).tensors.index.values()
             assert all(isinstance(backing(view), mmap) for view in views)
@@ -281,7 +289,7 @@ class TestCache:
         other = copy.with_suffix(".other")
         other.write_bytes(b"rubbish")
         other.replace(copy)
-        assert build_model(artifact, name="m", version="1").clusters == 2
+        assert build_model(artifact, name="m", version="1", machine=MACHINE).clusters == 2
 
     def test_no_copy_keeps_its_name_unverified(self, stored: Path, tmp_path: Path) -> None:
         (stored / "model.safetensors").write_bytes(FILES.model[:-1] + b"x")
@@ -341,4 +349,4 @@ class TestCache:
             f"file://{directory}", field="artifact.uri", secret_dir=tmp_path, file_root=tmp_path
         )
         with pytest.raises(ArtifactInvalid, match="files"):
-            load_artifact(store, location, files.digest, cache_dir=tmp_path / "cache", limit=LIMIT)
+            load_artifact(store, location, files.digest, cache_dir=tmp_path / "cache", limit=LIMIT, machine=MACHINE)

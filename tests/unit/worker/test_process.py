@@ -14,7 +14,7 @@ import numpy as np
 
 from shoal_worker.artifact import ArtifactFiles, verify_artifact
 from shoal_worker.model import build_model
-from tests.unit.worker.harness import make_table
+from tests.unit.worker.harness import MACHINE, make_table
 
 # In a process of its own: both packages define the protocol's messages, and a process can hold one definition only.
 CLIENT = """
@@ -42,7 +42,7 @@ print(json.dumps(answers))
 
 def test_tritonclient_gets_the_labels_of_the_model(stored: Path, files: ArtifactFiles, tmp_path: Path) -> None:
     points = make_table().points
-    model = build_model(verify_artifact(files, files.digest), name="blobs", version="3")
+    model = build_model(verify_artifact(files, files.digest), name="blobs", version="3", machine=MACHINE)
     expected = model.predict(points, lambda: False).tolist()
     environment = serve_environment(stored, files, tmp_path)
     with subprocess.Popen(

@@ -26,14 +26,16 @@ from shoal_worker.settings import TrainSettings
 from shoal_worker.source import Table
 from shoal_worker.spec import parse_spec
 from shoal_worker.train import PERMANENT, SUCCESS, TRANSIENT, train
-from tests.unit.worker.harness import make_spec, make_table, train_table
+from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
 
 
 class TestModel:
     def test_the_served_labels_are_those_of_the_fit(self) -> None:
         table = make_table(400)
         trained = train_table(table, make_spec())
-        model = build_model(verify_artifact(trained.files, trained.files.digest), name="m", version="1")
+        model = build_model(
+            verify_artifact(trained.files, trained.files.digest), name="m", version="1", machine=MACHINE
+        )
         reference = DBSCAN(eps=0.8, min_samples=4).fit(table.points)
         cores = reference.core_sample_indices_
         labels = model.predict(table.points, lambda: False)
@@ -55,7 +57,7 @@ class TestModel:
         assert trained.verdict == "fail"
         assert trained.metrics.silhouette is None
         artifact = verify_artifact(trained.files, trained.files.digest)
-        model = build_model(artifact, name="m", version="1")
+        model = build_model(artifact, name="m", version="1", machine=MACHINE)
         assert model.predict(np.zeros((2, 2)), lambda: False).tolist() == [-1, -1]
 
     @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ class TestModel:
         table = Table(points, (Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64")))
         spec = make_spec(algorithm={"dbscan": {"eps": 0.05, "minSamples": 4, "metric": metric}})
         files = train_table(table, spec).files
-        build_model(verify_artifact(files, files.digest), name="m", version="1")
+        build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
 
     def test_haversine_teaches_radians_and_two_columns(self) -> None:
         spec = make_spec(algorithm={"dbscan": {"eps": 0.01, "metric": "haversine"}})
@@ -193,6 +195,16 @@ class TestVerb:
         assert set(report["metrics"]) == {"rows", "clusters", "noiseRatio", "coreSamples", "silhouette", "fitSeconds"}
         assert report["validation"]["verdict"] == "pass"
         assert report["frameworkVersions"]["shoal-engine"]
+        assert report["plan"]["index"] == "grid"
+        assert set(report["plan"]["reasons"]) >= {"index", "threads", "batchRows", "memoryMap"}
+
+    def test_the_plan_tells_what_the_user_decided(self, run_training: Run) -> None:
+        first = run_training()[1]
+        code, report = run_training(plan={"index": "tree", "threads": 3})
+        assert code == SUCCESS
+        assert (report["plan"]["index"], report["plan"]["threads"]) == ("tree", 3)
+        assert report["plan"]["reasons"]["threads"] == "spec.training.plan.threads"
+        assert report["artifact"] == first["artifact"], "a plan changes no label"
 
     def test_a_repetition_writes_the_same_artifact(self, run_training: Run) -> None:
         first, second = run_training()[1], run_training()[1]
@@ -340,18 +352,24 @@ class TestReport:
         assert len(content) <= REPORT_LIMIT
         assert json.loads(content)["field"] == "spec.source.uri"
 
-    @given(st.integers(1, 256), st.text(st.characters(codec="utf-8"), min_size=1, max_size=256))
+    @given(st.integers(1, 256), st.text(st.characters(codec="utf-8"), min_size=1, max_size=256), st.integers(0, 1000))
     @settings(deadline=None)
-    def test_a_success_with_many_columns_fits(self, count: int, name: str) -> None:
+    def test_a_success_with_many_columns_and_reasons_fits(self, count: int, name: str, length: int) -> None:
         report = {
             "outcome": "Succeeded",
             "artifact": {"uri": "s3://" + "b" * 1100, "digest": "sha256:" + "0" * 64, "bytes": 1},
             "schema": {"columns": [{"name": name, "dtype": "float64"}] * count},
+            "plan": {
+                "index": "grid",
+                "threads": 2,
+                "reasons": {f"choice{number}": "w" * length for number in range(7)},
+            },
         }
         content = encode_report(report)
         assert len(content) <= REPORT_LIMIT
         told = json.loads(content)
         assert told["artifact"] == report["artifact"]
+        assert told["plan"]["index"] == "grid"
         columns = told["schema"]["columns"]
         assert columns == report["schema"]["columns"][: len(columns)]  # type: ignore[index]
         assert told["schema"].get("truncated", False) == (len(columns) < count)
