@@ -1,7 +1,8 @@
 """One contestant, one data set, one process: `python -m tests.bench.child JOB.json`. Started by `runner`.
 
 It reads the array, imports the library, warms it up on a few rows, says "ready" on its standard output (the parent's
-clock starts there) and fits. Times, the growth of peak memory over the first fit, and the labels go to files.
+clock starts there), fits, and says "fitted" after the first time. Times, the growth of peak memory over the first fit,
+and the labels go to files.
 """
 
 import json
@@ -34,7 +35,7 @@ def main(job_path: str) -> None:
     print("ready", flush=True)
     times: list[float] = []
     extra = 0
-    with _Silenced():
+    with _Silenced() as said:
         while len(times) < job["repeats"] and (not times or times[0] < ENOUGH):
             _reset_peak()
             before = _status("VmRSS")
@@ -43,6 +44,7 @@ def main(job_path: str) -> None:
             times.append(time.perf_counter() - begin)
             if len(times) == 1:
                 extra = max(0, _status("VmHWM") - before)
+                os.write(said, b"fitted\n")
     labels = np.asarray(labels, dtype=np.int64)
     np.savez(job["labels"], labels=labels, **({} if cores is None else {"cores": np.asarray(cores, dtype=np.int64)}))
     result = {"seconds": float(np.median(times)), "fits": len(times), "extra_bytes": extra}
@@ -52,11 +54,13 @@ def main(job_path: str) -> None:
 class _Silenced:
     """Sends what a library prints, also from native code, to nowhere."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> int:
+        """Return the real standard output."""
         sys.stdout.flush()
         self._kept = os.dup(1)
         self._nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(self._nowhere, 1)
+        return self._kept
 
     def __exit__(self, *_: object) -> None:
         sys.stdout.flush()

@@ -24,7 +24,7 @@ class Contestant:
     load: Callable[[], Fit]
     max_d: int = 1000
     metrics: frozenset[str] = frozenset({"euclidean"})
-    seconds: float = 12.0
+    seconds: float = 8.0
     """Limit for one fit."""
 
 
@@ -140,7 +140,7 @@ EXACT = {
         Contestant(OURS, "shoal-engine", _shoal, metrics=frozenset({"euclidean", "haversine"}), seconds=60),
         Contestant("dbscan (Wang)", "dbscan", _wang, max_d=20, seconds=40),
         # Its labels are the definition, so it gets the time to finish.
-        Contestant("scikit-learn", "scikit-learn", _sklearn, metrics=frozenset({"euclidean", "haversine"}), seconds=40),
+        Contestant("scikit-learn", "scikit-learn", _sklearn, metrics=frozenset({"euclidean", "haversine"}), seconds=30),
         Contestant("scikit-learn-intelex", "scikit-learn-intelex", _intelex),
         Contestant("mlpack", "mlpack", _mlpack),
         Contestant("open3d", "open3d", _open3d, max_d=3),
@@ -156,10 +156,10 @@ ADAPTIVE = {
         Contestant("fast_hdbscan", "fast_hdbscan", _hierarchical("fast_hdbscan"), seconds=40),
         Contestant("hdbscan-rs", "hdbscan-rs", _hierarchical("hdbscan_rs"), seconds=40),
         Contestant(
-            "scikit-learn HDBSCAN", "scikit-learn", _hierarchical("sklearn.cluster", n_jobs=-1, copy=True), seconds=30
+            "scikit-learn HDBSCAN", "scikit-learn", _hierarchical("sklearn.cluster", n_jobs=-1, copy=True), seconds=15
         ),
         # It looks at the first two columns only.
-        Contestant("enhanced-adaptive-dbscan", "enhanced-adaptive-dbscan", _enhanced, max_d=2, seconds=20),
+        Contestant("enhanced-adaptive-dbscan", "enhanced-adaptive-dbscan", _enhanced, max_d=2, seconds=12),
     )
 }
 """Clustering of data whose density varies."""

@@ -57,7 +57,7 @@ def run_child(job: dict[str, Any], seconds: float, memory: int = MEMORY_LIMIT) -
 def supervise(command: list[str], seconds: float, memory: int = MEMORY_LIMIT) -> tuple[str, str]:
     """Run a command that says "ready" when its work begins; returns status and detail.
 
-    The limit is that of the first fit; repeats are short, so twice the time plus a margin ends a child that hangs.
+    The limit is for what follows; a command that says "fitted" gets it once more for repeats.
     """
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True) as process:
@@ -83,8 +83,8 @@ def _watch(process: subprocess.Popen[bytes], seconds: float, memory: int) -> str
                 said = os.read(process.stdout.fileno(), 4096)
                 if not said:
                     selector.unregister(process.stdout)
-                elif b"ready" in said:
-                    deadline = time.monotonic() + seconds * 2 + 5
+                elif b"ready" in said or b"fitted" in said:
+                    deadline = time.monotonic() + seconds
             elif not selector.get_map():
                 time.sleep(_POLL)
             if process.poll() is not None:

@@ -19,12 +19,11 @@ FULL = [
     DataSet("varied blobs", 6_000, 2),
     DataSet("varied blobs", 20_000, 3),
     DataSet("varied blobs", 20_000, 8),
-    DataSet("varied spreader", 10_000, 2),
     DataSet("varied spreader", 100_000, 2),
     DataSet("varied spreader", 10_000, 3),
     DataSet("varied spreader", 100_000, 3),
     DataSet("varied spreader", 20_000, 8),
-    DataSet("blobs", 100_000, 2),
+    DataSet("blobs", 20_000, 2),
     DataSet("penbased"),
     DataSet("digits"),
 ]
