@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from tests.unit.engine.reference import METRICS, SHAPES, Points, draw_points, ranks
 
 # `make exactness` asks for more of them than a test run does.
-EXAMPLES = int(os.environ.get("SHOAL_EXACTNESS_CASES", "1200"))
+EXAMPLES = int(os.environ.get("SHOAL_EXACTNESS_CASES", "600"))
 HARD_SHAPES = (*SHAPES, "cell edges", "far rows", "two sites", "ring")
 # Squares of these, and of sums over 64 columns of them, stay within a double.
 SCALES = (1.0, 1.0, 1.0, 1e-3, 1e6, 2.0**-40, 1e100, 1e-100)
