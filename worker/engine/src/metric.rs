@@ -4,7 +4,10 @@
 //! A `Kernel` accumulates one *reduced* distance, always one coordinate after the other from the first to the last:
 //! the order of scikit-learn's trees, so that ties at exactly eps fall the same way.
 
+use pulp::Simd;
+
 use crate::error::{Result, invalid};
+use crate::value::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
@@ -44,9 +47,9 @@ impl Metric {
     /// The distance between two rows as a user would write it; cosine takes rows already scaled by `normalise`.
     pub fn distance(self, a: &[f64], b: &[f64]) -> f64 {
         match self {
-            Self::Euclidean => reduced::<SumSquares>(a, b).sqrt(),
-            Self::Manhattan => reduced::<SumAbs>(a, b),
-            Self::Chebyshev => reduced::<MaxAbs>(a, b),
+            Self::Euclidean => reduced::<SumSquares, _>(a, b).sqrt(),
+            Self::Manhattan => reduced::<SumAbs, _>(a, b),
+            Self::Chebyshev => reduced::<MaxAbs, _>(a, b),
             Self::Haversine => 2.0 * haversine_square([a[0], a[1]], [b[0], b[1]]).clamp(0.0, 1.0).sqrt().asin(),
             Self::Cosine => cosine_distance(a.iter().zip(b).map(|(x, y)| x * y)),
         }
@@ -61,6 +64,11 @@ pub trait Kernel: Copy + Send + Sync + 'static {
     fn add(sum: f64, difference: f64) -> f64;
     /// One sum from two over different coordinates.
     fn merge(a: f64, b: f64) -> f64;
+    /// The distance of which this is the reduced one.
+    fn radius(reduced: f64) -> f64;
+    fn reduce(radius: f64) -> f64;
+    /// `add` on the f32 lanes of a vector, rounded once or twice.
+    fn add_lanes<S: Simd>(simd: S, sum: S::f32s, difference: S::f32s) -> S::f32s;
 }
 
 /// `f64::max` for numbers known not to be NaN: one instruction.
@@ -88,6 +96,19 @@ impl Kernel for SumSquares {
     fn merge(a: f64, b: f64) -> f64 {
         a + b
     }
+
+    fn radius(reduced: f64) -> f64 {
+        reduced.sqrt()
+    }
+
+    fn reduce(radius: f64) -> f64 {
+        radius * radius
+    }
+
+    #[inline(always)]
+    fn add_lanes<S: Simd>(simd: S, sum: S::f32s, difference: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(difference, difference, sum)
+    }
 }
 
 impl Kernel for SumAbs {
@@ -101,6 +122,19 @@ impl Kernel for SumAbs {
     #[inline(always)]
     fn merge(a: f64, b: f64) -> f64 {
         a + b
+    }
+
+    fn radius(reduced: f64) -> f64 {
+        reduced
+    }
+
+    fn reduce(radius: f64) -> f64 {
+        radius
+    }
+
+    #[inline(always)]
+    fn add_lanes<S: Simd>(simd: S, sum: S::f32s, difference: S::f32s) -> S::f32s {
+        simd.add_f32s(sum, simd.abs_f32s(difference))
     }
 }
 
@@ -116,10 +150,24 @@ impl Kernel for MaxAbs {
     fn merge(a: f64, b: f64) -> f64 {
         larger(a, b)
     }
+
+    fn radius(reduced: f64) -> f64 {
+        reduced
+    }
+
+    fn reduce(radius: f64) -> f64 {
+        radius
+    }
+
+    #[inline(always)]
+    fn add_lanes<S: Simd>(simd: S, sum: S::f32s, difference: S::f32s) -> S::f32s {
+        simd.max_f32s(sum, simd.abs_f32s(difference))
+    }
 }
 
-fn reduced<K: Kernel>(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).fold(0.0, |sum, (x, y)| K::add(sum, x - y))
+/// Reduced distance of two rows.
+pub fn reduced<K: Kernel, T: Value>(a: &[T], b: &[T]) -> f64 {
+    a.iter().zip(b).fold(0.0, |sum, (&x, &y)| K::add(sum, x.into() - y.into()))
 }
 
 /// sin²(distance / 2) of two [latitude, longitude] pairs.
@@ -134,20 +182,34 @@ pub fn cosine_distance(products: impl Iterator<Item = f64>) -> f64 {
     (1.0 - products.sum::<f64>()).clamp(0.0, 2.0)
 }
 
-/// Scales a row to length one; false (and untouched) for the zero vector, which has no direction.
-pub fn normalise(row: &mut [f64]) -> bool {
-    let mut square: f64 = row.iter().map(|x| x * x).sum();
-    if !(f64::MIN_POSITIVE..f64::INFINITY).contains(&square) {
-        // The squares left the range of a double; the row itself did not.
-        let largest = row.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
-        if largest == 0.0 {
-            return false;
+/// What brings a row to length one: two divisions, the first of which only keeps squares within the range of a double.
+pub struct Scaling {
+    largest: f64,
+    norm: f64,
+}
+
+impl Scaling {
+    /// None for the zero vector, which has no direction.
+    pub fn to_length_one<T: Value>(row: &[T]) -> Option<Self> {
+        let values = || row.iter().map(|&x| -> f64 { x.into() });
+        let square: f64 = values().map(|x| x * x).sum();
+        if (f64::MIN_POSITIVE..f64::INFINITY).contains(&square) {
+            return Some(Self { largest: 1.0, norm: square.sqrt() });
         }
-        row.iter_mut().for_each(|x| *x /= largest);
-        square = row.iter().map(|x| x * x).sum();
+        let largest = values().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+        let square: f64 = values().map(|x| x / largest).map(|x| x * x).sum();
+        (largest > 0.0).then(|| Self { largest, norm: square.sqrt() })
     }
-    let norm = square.sqrt();
-    row.iter_mut().for_each(|x| *x /= norm);
+
+    pub fn apply(&self, x: f64) -> f64 {
+        x / self.largest / self.norm
+    }
+}
+
+/// Scales a row to length one; false (and untouched) for the zero vector.
+pub fn normalise(row: &mut [f64]) -> bool {
+    let Some(scaling) = Scaling::to_length_one(row) else { return false };
+    row.iter_mut().for_each(|x| *x = scaling.apply(*x));
     true
 }
 

@@ -1,19 +1,21 @@
 //! Clusters grow: every two cores within eps of each other end in one set.
 //!
-//! Called by `dbscan` once the cores are known. A part of the tree whose cores are already of one set is never searched by a member
-//! of that set again, so dense data cost little more than sparse. Sets only grow: whatever a thread knows stays true.
+//! Called by `mod` once the cores are known. A part of the tree whose cores are already of one set is never searched by members of
+//! that set again, so dense data cost little more than sparse. Sets only grow: whatever a thread knows stays true.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::control::{Control, Stage};
 use crate::error::{Result, filled, room};
 use crate::metric::Kernel;
 use crate::tree::Fit;
-use crate::tree::index::Query;
 use crate::tree::kdtree::{LANES, Span, lanes};
+use crate::tree::packet::Packet;
 use crate::union_find::UnionFind;
+use crate::value::Value;
 
 /// What is known of the cores below a node.
 const EMPTY: u8 = 0;
@@ -21,33 +23,30 @@ const MIXED: u8 = 1;
 /// All in one set. Sets only grow, so this is for ever.
 const UNIFORM: u8 = 2;
 
-/// Unites all cores (one bit per lane of every block) within eps of each other.
-pub fn connect<K: Kernel>(fit: &Fit<K>, cores: &[u16], control: &Control) -> Result<UnionFind> {
-    control.begin(Stage::Clusters, fit.index.tree.blocks());
-    let sets = UnionFind::new(fit.index.tree.n_points())?;
-    let Some(root) = fit.index.tree.root() else { return Ok(sets) };
+/// Unites all cores (one bit by lane of every block) within eps of each other.
+pub fn connect<K: Kernel, T: Value>(fit: &Fit<K, T>, cores: &[u16], control: &Control) -> Result<UnionFind> {
+    control.begin(Stage::Clusters, fit.tree.n_blocks());
+    let sets = UnionFind::new(fit.tree.n_points())?;
+    let Some(root) = fit.tree.root() else { return Ok(sets) };
     let mut states = room(root.nodes())?;
     states.resize_with(root.nodes(), || AtomicU8::new(MIXED));
-    let mut growth = Growth { fit, cores, sets: &sets, states: &states, firsts: filled(u32::MAX, root.nodes())? };
+    let mut growth = Growth { fit, root, cores, sets: &sets, states: &states, firsts: filled(u32::MAX, root.nodes())? };
     growth.find_firsts(root);
     growth.unite_dense(root);
-    (0..fit.index.tree.blocks()).into_par_iter().try_for_each_init(
-        || fit.index.query(),
-        |query, block| {
-            for lane in lanes(cores[block]) {
-                let slot = block * LANES + lane;
-                fit.index.aim(query, slot);
-                growth.grow(root, query, slot);
-            }
-            control.advance(1)
-        },
-    )?;
+    let arch = Arch::new();
+    (0..fit.tree.n_blocks()).into_par_iter().try_for_each_init(Vec::new, |spans, block| {
+        if cores[block] != 0 {
+            arch.dispatch(Step { growth: &growth, block, spans });
+        }
+        control.advance(1)
+    })?;
     Ok(sets)
 }
 
 /// Clusters while they grow: which nodes are already of one set, so that no search enters them twice.
-struct Growth<'a, K> {
-    fit: &'a Fit<K>,
+struct Growth<'a, 'p, K, T> {
+    fit: &'a Fit<'p, K, T>,
+    root: Span,
     cores: &'a [u16],
     sets: &'a UnionFind,
     states: &'a [AtomicU8],
@@ -55,7 +54,7 @@ struct Growth<'a, K> {
     firsts: Vec<u32>,
 }
 
-impl<K: Kernel> Growth<'_, K> {
+impl<K: Kernel, T: Value> Growth<'_, '_, K, T> {
     fn state(&self, span: Span) -> u8 {
         self.states[span.node].load(Ordering::Acquire)
     }
@@ -68,9 +67,14 @@ impl<K: Kernel> Growth<'_, K> {
         self.firsts[span.node] as usize
     }
 
+    /// The core slots of a block.
+    fn slots(&self, block: usize) -> impl Iterator<Item = usize> {
+        lanes(self.cores[block]).map(move |lane| block * LANES + lane)
+    }
+
     fn find_firsts(&mut self, span: Span) {
         let first = if span.is_block() {
-            lanes(self.cores[span.first]).next().map_or(u32::MAX, |lane| (span.first * LANES + lane) as u32)
+            self.slots(span.first).next().map_or(u32::MAX, |slot| slot as u32)
         } else {
             let (left, right) = span.children();
             self.find_firsts(left);
@@ -87,7 +91,7 @@ impl<K: Kernel> Growth<'_, K> {
         if self.state(span) == EMPTY {
             return;
         }
-        if self.fit.index.tree.diagonal(span.node) <= self.fit.ball.accept {
+        if self.fit.is_dense(span) {
             self.absorb(span, self.first(span));
         } else if !span.is_block() {
             let (left, right) = span.children();
@@ -104,7 +108,7 @@ impl<K: Kernel> Growth<'_, K> {
             _ => {}
         }
         if span.is_block() {
-            lanes(self.cores[span.first]).for_each(|lane| self.sets.union(slot, span.first * LANES + lane));
+            self.slots(span.first).for_each(|other| self.sets.union(slot, other));
         } else {
             let (left, right) = span.children();
             self.absorb(left, slot);
@@ -113,53 +117,101 @@ impl<K: Kernel> Growth<'_, K> {
         self.set_state(span, UNIFORM);
     }
 
-    /// Unites `slot`, at which `query` aims, with every core within eps in its own or a later block.
-    fn grow(&self, span: Span, query: &Query, slot: usize) {
-        let (tree, ball) = (&self.fit.index.tree, &self.fit.ball);
-        if span.end() <= slot / LANES {
-            return; // The search from there finds this pair.
+    /// The state of a span, seen anew from what lies below. Asking the sets is cheaper than measuring, and in many dimensions the
+    /// only way to learn that a block is of one set.
+    fn look(&self, span: Span) -> u8 {
+        let known = self.state(span);
+        if known != MIXED {
+            return known;
         }
-        let state = self.state(span);
-        if state == EMPTY || (state == UNIFORM && self.sets.same(slot, self.first(span))) {
-            return;
-        }
-        if tree.nearest(&query.coords, span.node) > ball.reject {
-            return;
-        }
-        if tree.is_inside(&query.coords, span.node, ball.accept) {
-            return self.absorb(span, slot);
-        }
-        if span.is_block() {
-            return self.grow_into_block(span, state, query, slot);
-        }
-        let (left, right) = span.children();
-        self.grow(left, query, slot);
-        self.grow(right, query, slot);
-        if state == MIXED && self.is_uniform(left, right) {
+        let first = self.first(span);
+        let is_uniform = if span.is_block() {
+            self.slots(span.first).skip(1).all(|other| self.sets.same(first, other))
+        } else {
+            let (left, right) = span.children();
+            [left, right].into_iter().all(|child| match self.state(child) {
+                EMPTY => true,
+                UNIFORM => self.sets.same(first, self.first(child)),
+                _ => false,
+            })
+        };
+        if is_uniform {
             self.set_state(span, UNIFORM);
+            return UNIFORM;
+        }
+        MIXED
+    }
+}
+
+/// Unites one block's cores with every core within eps in the block itself and in later ones; earlier blocks find theirs.
+struct Step<'a, 'g, 'p, K, T> {
+    growth: &'a Growth<'g, 'p, K, T>,
+    block: usize,
+    spans: &'a mut Vec<Span>,
+}
+
+impl<K: Kernel, T: Value> WithSimd for Step<'_, '_, '_, K, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { growth, block, spans } = self;
+        let (tree, sets) = (&growth.fit.tree, growth.sets);
+        let own = growth.root.descend(block, spans);
+        spans.retain(|span| span.first > block);
+        let packet = growth.fit.packet(own, growth.cores[block]);
+        let first = growth.first(own);
+        if growth.look(own) != UNIFORM {
+            unite_pairs(growth, &packet, simd, own, own, false);
+        }
+        // Whether the block's own cores are one set yet.
+        let mut united = growth.look(own) == UNIFORM;
+        while let Some(span) = spans.pop() {
+            let state = growth.look(span);
+            let is_same = |slot: usize| sets.same(slot, growth.first(span));
+            if state == EMPTY || (state == UNIFORM && is_same(first) && (united || growth.slots(block).all(is_same))) {
+                continue;
+            }
+            let corners = tree.corners(span.node);
+            if !packet.reaches(simd, corners) {
+                continue;
+            }
+            if tree.diagonal(span.node) <= growth.fit.across && packet.engulfs(simd, corners) {
+                growth.slots(block).for_each(|slot| growth.absorb(span, slot));
+            } else if span.is_block() {
+                unite_pairs(growth, &packet, simd, own, span, united && state == UNIFORM);
+            } else {
+                span.push_children(block, spans);
+                continue;
+            }
+            united = united || growth.look(own) == UNIFORM;
         }
     }
+}
 
-    fn grow_into_block(&self, span: Span, mut state: u8, query: &Query, slot: usize) {
-        let (cores, first) = (self.cores[span.first], self.first(span));
-        let slots = |bits: u16| lanes(bits).map(|lane| span.first * LANES + lane);
-        // Asking the sets is cheaper than measuring, and in many dimensions the only way to learn that a block is uniform.
-        if state == MIXED && slots(cores).skip(1).all(|other| self.sets.same(first, other)) {
-            self.set_state(span, UNIFORM);
-            state = UNIFORM;
-        }
-        if state == UNIFORM && self.sets.same(slot, first) {
-            return;
-        }
-        let hits = self.fit.index.hits(&self.fit.ball, query, span.first) & cores;
-        slots(hits).for_each(|other| self.sets.union(slot, other));
-    }
-
-    fn is_uniform(&self, left: Span, right: Span) -> bool {
-        match (self.state(left), self.state(right)) {
-            (MIXED, _) | (_, MIXED) => false,
-            (UNIFORM, UNIFORM) => self.sets.same(self.first(left), self.first(right)),
-            _ => true,
+/// Unites the cores of two blocks that are within eps; one pair is enough `if_one_unites_all`.
+#[inline(always)]
+fn unite_pairs<K: Kernel, T: Value, S: Simd>(
+    growth: &Growth<'_, '_, K, T>,
+    packet: &Packet<K>,
+    simd: S,
+    own: Span,
+    span: Span,
+    if_one_unites_all: bool,
+) {
+    let distances = packet.distances(simd, growth.fit.tree.block(span.first));
+    for lane in lanes(growth.cores[span.first]) {
+        let other = span.first * LANES + lane;
+        let (sure, doubtful) = packet.hits(&distances[lane]);
+        for lane in lanes(sure | doubtful) {
+            let slot = own.first * LANES + lane;
+            let is_sure = sure >> lane & 1 == 1;
+            if is_sure || (!growth.sets.same(slot, other) && growth.fit.are_near(slot, other)) {
+                growth.sets.union(slot, other);
+                if if_one_unites_all {
+                    return;
+                }
+            }
         }
     }
 }

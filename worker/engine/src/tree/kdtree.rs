@@ -42,6 +42,25 @@ impl Span {
         let right = Self { node: left.node + left.nodes(), first: left.end(), blocks: self.blocks - left.blocks };
         (left, right)
     }
+
+    /// Descends to a block and returns it. `aside` gets the subtrees left and right of the way, those nearest to the block last.
+    pub fn descend(self, block: usize, aside: &mut Vec<Self>) -> Self {
+        aside.clear();
+        let mut span = self;
+        while !span.is_block() {
+            let (left, right) = span.children();
+            let (next, other) = if block < right.first { (left, right) } else { (right, left) };
+            aside.push(other);
+            span = next;
+        }
+        span
+    }
+
+    /// Pushes both children, last the one on the side of the block.
+    pub fn push_children(self, block: usize, spans: &mut Vec<Self>) {
+        let (left, right) = self.children();
+        spans.extend(if block < right.first { [right, left] } else { [left, right] });
+    }
 }
 
 pub struct KdTree<K> {

@@ -1,43 +1,39 @@
 //! DBSCAN over a k-d tree: every metric, any number of columns.
 //!
-//! Called by `dbscan`. Memory is O(n): a tree, a bit per point and a union-find.
+//! Called by `dbscan`. Memory is O(n): rows in f32, a tree over them, a bit per point and a union-find.
 
+mod blocks;
 mod borders;
+mod cores;
+mod exact;
 mod growth;
 pub mod index;
 pub mod kdtree;
-
-use rayon::prelude::*;
+mod order;
+mod packet;
+mod sketch;
 
 use crate::control::{Control, Stage};
 use crate::dbscan::{Clustering, Job, NOISE, number_by_first_core};
 use crate::error::{Result, filled};
-use crate::metric::{Kernel, Metric};
-use crate::space::{Ball, Embedded, embed_rows};
+use crate::metric::Kernel;
+use crate::space::{Ball, embedded_width};
+use crate::tree::blocks::Blocks;
 use crate::tree::borders::find_borders;
+use crate::tree::cores::{Demand, find_cores};
+use crate::tree::exact::Exact;
 use crate::tree::growth::connect;
-use crate::tree::index::{Index, Query};
 use crate::tree::kdtree::{LANES, Span, lanes};
+use crate::tree::packet::Packet;
+use crate::tree::sketch::{Reach, Sketch};
 use crate::union_find::UnionFind;
 use crate::value::Value;
 
-/// What makes a point core.
-enum Demand {
-    Count(usize),
-    /// Weights by slot, and what those within eps must sum up to.
-    Weight(Vec<f64>, f64),
-}
-
 pub fn cluster<K: Kernel, T: Value>(job: Job<'_, T>, control: &Control) -> Result<Clustering> {
-    let points = &*T::widen(job.points)?;
     let n = job.rows();
     control.begin(Stage::Index, 1);
     control.check()?;
-    let largest = points.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
-    let ball = Ball::new(job.metric, job.eps, job.width, largest);
-    let embedded = embed_rows(job.metric, points, job.width, n)?;
-    let directionless = embedded.directionless.clone();
-    let fit = Fit::<K>::build(job.metric, points, embedded, ball)?;
+    let (fit, directionless) = Fit::<K, T>::build(&job)?;
     // A zero vector is at cosine distance 1 from every other row: beyond eps, or a neighbour of all.
     let reaches_all = !directionless.is_empty() && job.eps >= 1.0;
     let weight = |row: u32| job.weights.map_or(1.0, |weights| weights[row as usize]);
@@ -48,7 +44,7 @@ pub fn cluster<K: Kernel, T: Value>(job: Job<'_, T>, control: &Control) -> Resul
         None => Demand::Count(job.min_samples.saturating_sub(beyond.len())),
         Some(_) => Demand::Weight(fit.rows().iter().map(|&row| weight(row)).collect(), needed - weight_of(beyond)),
     };
-    let cores = fit.find_cores(&demand, control)?;
+    let cores = find_cores(&fit, &demand, control)?;
     if reaches_all && weight_of(fit.rows()) + weight_of(&directionless) >= needed {
         // Such a row is core and touches every other row, so there is exactly one cluster.
         let mut core_rows: Vec<i64> = directionless.iter().map(|&row| i64::from(row)).collect();
@@ -66,112 +62,50 @@ pub fn cluster<K: Kernel, T: Value>(job: Job<'_, T>, control: &Control) -> Resul
     Ok(found)
 }
 
-/// One data set's index with the ball that `eps` is in it.
-pub struct Fit<K> {
-    pub index: Index<K>,
-    pub ball: Ball,
+/// One data set's tree with the ball that eps is in it.
+struct Fit<'a, K, T> {
+    tree: Blocks<K>,
+    exact: Exact<'a, T>,
+    reach: Reach<K>,
+    /// Boxes with a larger diagonal (reduced) fit into no ball.
+    across: f32,
 }
 
-impl<K: Kernel> Fit<K> {
-    fn build(metric: Metric, points: &[f64], embedded: Embedded<'_>, ball: Ball) -> Result<Self> {
-        Ok(Self { index: Index::build(metric, points, embedded)?, ball })
+impl<'a, K: Kernel, T: Value> Fit<'a, K, T> {
+    /// The tree, and the rows that have no place in it.
+    fn build(job: &Job<'a, T>) -> Result<(Self, Vec<u32>)> {
+        let largest = job.points.iter().fold(0.0_f64, |largest, &x| largest.max(x.into().abs()));
+        let ball = Ball::new(job.metric, job.eps, job.width, largest);
+        let reach = Reach::new(&ball, embedded_width(job.metric, job.width));
+        let mut sketch = Sketch::draw(job.metric, job.points, job.width, reach.scale)?;
+        let directionless = std::mem::take(&mut sketch.directionless);
+        let exact = Exact { metric: job.metric, points: job.points, columns: job.width, limit: ball.limit };
+        Ok((Self { tree: Blocks::build(sketch)?, exact, reach, across: reach.across() }, directionless))
     }
 
     /// Slot to row.
     fn rows(&self) -> &[u32] {
-        self.index.tree.rows()
+        self.tree.rows()
     }
 
-    /// One bit per lane of every block: those that meet the demand.
-    fn find_cores(&self, demand: &Demand, control: &Control) -> Result<Vec<u16>> {
-        let tree = &self.index.tree;
-        control.begin(Stage::Cores, tree.blocks());
-        let mut cores = filled(0_u16, tree.blocks())?;
-        let Some(root) = tree.root() else { return Ok(cores) };
-        if let Demand::Count(needed) = demand {
-            self.mark_dense(root, *needed, &mut cores);
-        }
-        cores.par_iter_mut().enumerate().try_for_each_init(
-            || self.index.query(),
-            |query, (block, bits)| {
-                for lane in lanes(tree.occupied(block) & !*bits) {
-                    let slot = block * LANES + lane;
-                    self.index.aim(query, slot);
-                    let is_core = match demand {
-                        Demand::Count(needed) => self.count(root, query, slot, *needed) >= *needed,
-                        Demand::Weight(weights, needed) => self.weigh(root, query, slot, weights) >= *needed,
-                    };
-                    *bits |= u16::from(is_core) << lane;
-                }
-                control.advance(1)
-            },
-        )?;
-        Ok(cores)
+    /// The rows of a block that search together.
+    #[inline(always)]
+    fn packet(&self, block: Span, active: u16) -> Packet<'_, K> {
+        Packet::new(&self.tree, block.first, active, self.reach.bounds(self.tree.norm(block.node)))
     }
 
-    /// Where enough points lie within one eps of each other, all of them are core and none needs a search.
-    fn mark_dense(&self, span: Span, needed: usize, cores: &mut [u16]) {
-        let tree = &self.index.tree;
-        if tree.points(span) < needed {
-            return;
-        }
-        if tree.diagonal(span.node) <= self.ball.accept {
-            (span.first..span.end()).for_each(|block| cores[block] = tree.occupied(block));
-        } else if !span.is_block() {
-            let (left, right) = span.children();
-            self.mark_dense(left, needed, cores);
-            self.mark_dense(right, needed, cores);
-        }
+    /// Whether the points of two slots are neighbours, by the formula.
+    fn are_near(&self, a: usize, b: usize) -> bool {
+        self.exact.are_near::<K>(self.rows()[a], self.rows()[b])
     }
 
-    /// The lanes of a block within eps of `own`, always itself among them.
-    fn near(&self, query: &Query, own: usize, block: usize) -> u16 {
-        let hits = self.index.hits(&self.ball, query, block);
-        if own / LANES == block { hits | 1 << (own % LANES) } else { hits }
+    /// Whether all points below the span are surely neighbours of each other.
+    fn is_dense(&self, span: Span) -> bool {
+        self.tree.diagonal(span.node) <= self.across
+            && self.reach.encloses(f64::from(self.tree.diagonal(span.node)), self.tree.norm(span.node))
     }
 
-    /// Points within eps, `own` always among them; stops soon after `needed`.
-    fn count(&self, span: Span, query: &Query, own: usize, needed: usize) -> usize {
-        let tree = &self.index.tree;
-        if tree.is_inside(&query.coords, span.node, self.ball.accept) {
-            return tree.points(span);
-        }
-        if span.is_block() {
-            return self.near(query, own, span.first).count_ones() as usize;
-        }
-        let (left, right) = span.children();
-        let (to_left, to_right) = (tree.nearest(&query.coords, left.node), tree.nearest(&query.coords, right.node));
-        let holds = |child: Span| (child.first..child.end()).contains(&(own / LANES));
-        let left_first = to_left < to_right || (to_left == to_right && holds(left));
-        let order =
-            if left_first { [(left, to_left), (right, to_right)] } else { [(right, to_right), (left, to_left)] };
-        let mut found = 0;
-        for (child, distance) in order {
-            if distance <= self.ball.reject {
-                found += self.count(child, query, own, needed - found);
-                if found >= needed {
-                    break;
-                }
-            }
-        }
-        found
-    }
-
-    /// Weight of the points within eps, added up in the order of slots. Weights may be negative, so nothing is cut off.
-    fn weigh(&self, span: Span, query: &Query, own: usize, weights: &[f64]) -> f64 {
-        let tree = &self.index.tree;
-        let holds_own = (span.first..span.end()).contains(&(own / LANES));
-        if !holds_own && tree.nearest(&query.coords, span.node) > self.ball.reject {
-            return 0.0;
-        }
-        if span.is_block() {
-            return lanes(self.near(query, own, span.first)).map(|lane| weights[span.first * LANES + lane]).sum();
-        }
-        let (left, right) = span.children();
-        self.weigh(left, query, own, weights) + self.weigh(right, query, own, weights)
-    }
-
-    fn core_slots<'a>(&self, cores: &'a [u16]) -> impl Iterator<Item = usize> + 'a {
+    fn core_slots(&self, cores: &[u16]) -> impl Iterator<Item = usize> {
         cores.iter().enumerate().flat_map(|(block, &bits)| lanes(bits).map(move |lane| block * LANES + lane))
     }
 
@@ -194,7 +128,7 @@ impl<K: Kernel> Fit<K> {
             labels[row as usize] = (rows.len() + extra) as i64;
         }
         let core_rows = number_by_first_core(&mut labels, rows.len() + alone.len())?;
-        if let Some(root) = self.index.tree.root().filter(|_| !core_rows.is_empty()) {
+        if let Some(root) = self.tree.root().filter(|_| !core_rows.is_empty()) {
             let borders = find_borders(self, cores, &labels, root, control)?;
             borders.into_iter().for_each(|(row, label)| labels[row as usize] = label);
         }
