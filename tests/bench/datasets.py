@@ -78,16 +78,16 @@ class DataSet:
         return float(known[kind])
 
 
-def k_distance(
-    points: NDArray[np.float64], k: int, quantile: float, *, metric: str = "euclidean", sample: int = 500
-) -> float:
+def k_distance(points: NDArray[np.float64], k: int, quantile: float, *, metric: str = "euclidean") -> float:
     """Quantile of the distance from sampled rows to their k-th neighbour, themselves included, to four digits."""
     if metric == "haversine":
-        chord = k_distance(_on_sphere(points), k, quantile, sample=sample)
+        chord = k_distance(_on_sphere(points), k, quantile)
         return 2.0 * float(np.arcsin(min(1.0, chord / 2.0)))
-    rows = np.random.default_rng(0).choice(len(points), min(sample, len(points)), replace=False)
+    narrow = points.shape[1] <= 8
+    drawn = min(500 if narrow else 200, len(points))
+    rows = np.random.default_rng(0).choice(len(points), drawn, replace=False)
     k = min(k, len(points))
-    if points.shape[1] <= 8:
+    if narrow:
         from scipy.spatial import KDTree
 
         tree = KDTree(points, balanced_tree=False, compact_nodes=False)
@@ -95,7 +95,7 @@ def k_distance(
     else:
         # A tree would visit nearly every row; a matrix product does so faster, and cancellation leaves four digits.
         squares = np.einsum("ij,ij->i", points, points)
-        squared = [squares + squares[row] - 2.0 * (points @ points[row]) for row in rows]
+        squared = (squares + squares[row] - 2.0 * (points @ points[row]) for row in rows)
         far = np.sqrt([max(0.0, np.partition(each, k - 1)[k - 1]) for each in squared])
     return float(f"{np.quantile(far, quantile):.4g}")
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-START_LIMIT = 180.0
+START_LIMIT = 300.0
 """Seconds for import and warm-up; JIT compilers need most of them."""
 MEMORY_LIMIT = 10 * 2**30
 """Resident bytes beyond which a child is ended."""

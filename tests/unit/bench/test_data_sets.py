@@ -47,7 +47,7 @@ def test_a_varied_spreader_has_clusters_of_very_different_density() -> None:
 
 @pytest.mark.parametrize("d", [2, 8, 9, 20])
 def test_k_distance_is_the_quantile_over_rows(d: int) -> None:
-    points, _ = synthetic.blobs(400, d)
+    points, _ = synthetic.blobs(200, d)
     expected = np.quantile(NearestNeighbors(n_neighbors=10).fit(points).kneighbors(points)[0][:, -1], 0.9)
     assert datasets.k_distance(points, 10, 0.9) == pytest.approx(expected, rel=1e-3)
 
