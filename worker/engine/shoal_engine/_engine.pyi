@@ -29,7 +29,12 @@ def silhouette_of(points: NDArray[np.float64], labels: NDArray[np.int64], cluste
 
 @final
 class Predictor:
-    """Answers the label of the nearest core sample within eps, else -1. Immutable and safe to share between threads."""
+    """Answers the label of the nearest core sample whose radius covers a row, else -1.
+
+    Immutable and safe to share between threads. `eps` is one radius for all, or a float64 array of the radius of every
+    label: a core sample then covers the rows within the radius of its own label. At equal distances the lowest label
+    wins. Build it once; `to_arrays` and `from_arrays` carry it into other processes without building it again.
+    """
 
     @property
     def n_features(self) -> int:
@@ -38,8 +43,8 @@ class Predictor:
     def n_cores(self) -> int:
         """Core samples in the index."""
     @property
-    def eps(self) -> float:
-        """Largest distance from a core sample to a row of its cluster."""
+    def eps(self) -> float | NDArray[np.float64]:
+        """Largest distance from a core sample to a row of its cluster; an array by label if they differ."""
     @property
     def metric(self) -> str:
         """Name of the metric."""
@@ -47,10 +52,51 @@ class Predictor:
         cls,
         core_points: NDArray[np.float64],
         core_labels: NDArray[np.int32],
-        eps: float,
+        eps: float | NDArray[np.float64],
         metric: str = "euclidean",
         *,
         n_jobs: int | None = None,
     ) -> Predictor: ...
     def predict(self, X: NDArray[np.floating[Any]], /) -> NDArray[np.int32]:  # noqa: N803
         """int32 labels of the rows of a C-contiguous float64 or float32 array of shape (n, n_features)."""
+    def nearest(
+        self,
+        X: NDArray[np.floating[Any]],  # noqa: N803
+        /,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
+        """Labels, distances and numbers of the core samples that label the rows; -1, inf and -1 for noise.
+
+        Distances are the metric's own; a core sample's number is its row in `core_points`.
+        """
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the whole index as read-only arrays of one dimension, to be stored and given to `from_arrays`.
+
+        Little-endian in files. With n core samples of e columns (3 for haversine, else n_features) in b blocks of 16
+        under 2b - 1 nodes:
+
+        ========  =======  ====================  ==========================================================
+        meta      uint64   8                     format, metric and counts
+        frame     float64  5                     scale and corner of the map, largest angle
+        points    float64  16 b e                core samples, by block, then column
+        angles    float64  2 n for haversine     latitude and longitude; else empty
+        labels    int32    n                     label by slot
+        rows      uint32   n                     row in `core_points` by slot
+        boxes     float32  2 e (2b - 1)          bounds of every node
+        reaches   float64  2b - 1 or 0           largest radius below every node; empty for one radius
+        alone     int32    2b - 1                label of nodes with no other label near, else -1
+        map       uint64   4 per slot, may be 0  cells whose answer is known without a search
+        ========  =======  ====================  ==========================================================
+        """
+    @staticmethod
+    def from_arrays(
+        arrays: dict[str, NDArray[Any]],
+        eps: float | NDArray[np.float64],
+        metric: str = "euclidean",
+        *,
+        n_jobs: int | None = None,
+    ) -> Predictor:
+        """Return the index that `to_arrays` gave, in milliseconds: the arrays are kept, not copied.
+
+        They may be read-only views of a mapped file and must not change afterwards. Other names are ignored. Arrays
+        that do not fit each other raise a ValueError that names one; contents that lie give wrong answers at worst.
+        """

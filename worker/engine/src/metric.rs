@@ -18,20 +18,27 @@ pub enum Metric {
     Cosine,
 }
 
-pub const METRIC_NAMES: [&str; 5] = ["chebyshev", "cosine", "euclidean", "haversine", "manhattan"];
-
 impl Metric {
+    /// In the order of their numbers in stored indexes.
+    pub const ALL: [Self; 5] = [Self::Euclidean, Self::Manhattan, Self::Chebyshev, Self::Haversine, Self::Cosine];
+
     pub fn parse(name: &str) -> Result<Self> {
-        match name {
-            "euclidean" => Ok(Self::Euclidean),
-            "manhattan" => Ok(Self::Manhattan),
-            "chebyshev" => Ok(Self::Chebyshev),
-            "haversine" => Ok(Self::Haversine),
-            "cosine" => Ok(Self::Cosine),
-            other => {
-                let known = METRIC_NAMES.map(|known| format!("'{known}'")).join(", ");
-                invalid(format!("The 'metric' parameter must be a str among {{{known}}}. Got '{other}' instead."))
-            }
+        if let Some(metric) = Self::ALL.into_iter().find(|metric| metric.name() == name) {
+            return Ok(metric);
+        }
+        let mut known = Self::ALL.map(|metric| format!("'{}'", metric.name()));
+        known.sort_unstable();
+        let known = known.join(", ");
+        invalid(format!("The 'metric' parameter must be a str among {{{known}}}. Got '{name}' instead."))
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Euclidean => "euclidean",
+            Self::Manhattan => "manhattan",
+            Self::Chebyshev => "chebyshev",
+            Self::Haversine => "haversine",
+            Self::Cosine => "cosine",
         }
     }
 
@@ -52,6 +59,15 @@ impl Metric {
             Self::Chebyshev => reduced::<MaxAbs, _>(a, b),
             Self::Haversine => 2.0 * haversine_square([a[0], a[1]], [b[0], b[1]]).clamp(0.0, 1.0).sqrt().asin(),
             Self::Cosine => cosine_distance(a.iter().zip(b).map(|(x, y)| x * y)),
+        }
+    }
+
+    /// The distance whose rank (squared, sin²(distance / 2) or itself) is known.
+    pub fn distance_of_rank(self, rank: f64) -> f64 {
+        match self {
+            Self::Euclidean => rank.sqrt(),
+            Self::Manhattan | Self::Chebyshev | Self::Cosine => rank,
+            Self::Haversine => 2.0 * rank.clamp(0.0, 1.0).sqrt().asin(),
         }
     }
 }

@@ -1,36 +1,34 @@
-//! The door of predictions.
+//! The door of predictions: a `Predictor` holds the index as numpy arrays, its own or somebody's mapped file.
 
 use std::num::NonZeroUsize;
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-use super::{check_eps, check_finite, check_shape, contiguous, on_pool, shape, threads};
-use crate::error::Result;
-use crate::metric::{MaxAbs, Metric, SumAbs, SumSquares};
-use crate::predict::Predictor as Search;
+use super::{check_finite, check_shape, contiguous, on_pool, shape, threads};
+use crate::error::{Result, invalid};
+use crate::metric::Metric;
+use crate::predict::arrays::Arrays;
+use crate::predict::build::{Built, Cores};
+use crate::predict::radii::{Eps, Radii};
+use crate::predict::{Nearest, Predictor as Answers, build, open};
 use crate::value::Value;
 
-enum AnySearch {
-    Squares(Search<SumSquares>),
-    Abs(Search<SumAbs>),
-    Max(Search<MaxAbs>),
-}
+/// What `nearest` returns: labels, distances, cores.
+type NearestArrays<'py> = (Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>);
 
-/// Answers the label of the nearest core sample within eps, else -1. Immutable and safe to share between threads.
+/// Answers the label of the nearest core sample whose radius covers a row, else -1. Immutable and safe to share between threads.
 #[pyclass(frozen, module = "shoal_engine")]
 pub struct Predictor {
-    search: AnySearch,
+    arrays: Kept,
+    radii: Radii,
     threads: NonZeroUsize,
     #[pyo3(get)]
     n_features: usize,
     #[pyo3(get)]
     n_cores: usize,
-    #[pyo3(get)]
-    eps: f64,
-    #[pyo3(get)]
-    metric: String,
 }
 
 #[pymethods]
@@ -38,73 +36,221 @@ impl Predictor {
     #[new]
     #[pyo3(signature = (core_points, core_labels, eps, metric = "euclidean", *, n_jobs = None))]
     fn new(
-        py: Python<'_>,
         core_points: PyReadonlyArray2<'_, f64>,
         core_labels: PyReadonlyArray1<'_, i32>,
-        eps: f64,
+        eps: &Bound<'_, PyAny>,
         metric: &str,
         n_jobs: Option<i64>,
     ) -> PyResult<Self> {
-        let (kind, threads) = (Metric::parse(metric)?, threads(n_jobs)?);
-        check_eps(eps)?;
+        let py = eps.py();
+        let (metric, threads, eps) = (Metric::parse(metric)?, threads(n_jobs)?, read_eps(eps)?);
         let (rows, width) = shape(&core_points);
-        check_shape(kind, rows, width)?;
-        let values = contiguous(&core_points, "core_points")?;
+        check_shape(metric, rows, width)?;
+        let points = contiguous(&core_points, "core_points")?;
         let labels: Vec<i32> = core_labels.as_array().iter().copied().collect();
         if labels.len() != rows {
             let message = format!("core_points and core_labels differ in length: {rows} and {}.", labels.len());
             return Err(PyValueError::new_err(message));
         }
-        let search: Result<AnySearch> = py.detach(|| {
-            check_finite(values, "core_points")?;
-            on_pool(threads, || {
-                Ok(match kind {
-                    Metric::Manhattan => AnySearch::Abs(Search::build(kind, values, width, &labels, eps)?),
-                    Metric::Chebyshev => AnySearch::Max(Search::build(kind, values, width, &labels, eps)?),
-                    Metric::Euclidean | Metric::Haversine | Metric::Cosine => {
-                        AnySearch::Squares(Search::build(kind, values, width, &labels, eps)?)
-                    }
-                })
-            })?
+        let built: Result<(Built, Radii)> = py.detach(|| {
+            check_finite(points, "core_points")?;
+            on_pool(threads, || build(metric, Cores { points, width, labels: &labels }, eps))?
         });
-        Ok(Self { search: search?, threads, n_features: width, n_cores: rows, eps, metric: metric.to_owned() })
+        let (built, radii) = built?;
+        Ok(Self { arrays: Kept::build(py, built)?, radii, threads, n_features: width, n_cores: rows })
+    }
+
+    /// The index that `to_arrays` gave, without a copy: the arrays may be views of a mapped file and must not change any more.
+    #[staticmethod]
+    #[pyo3(signature = (arrays, eps, metric = "euclidean", *, n_jobs = None))]
+    fn from_arrays(
+        arrays: &Bound<'_, PyDict>,
+        eps: &Bound<'_, PyAny>,
+        metric: &str,
+        n_jobs: Option<i64>,
+    ) -> PyResult<Self> {
+        let py = arrays.py();
+        let (metric, threads, eps) = (Metric::parse(metric)?, threads(n_jobs)?, read_eps(eps)?);
+        let arrays = Kept::read(arrays)?;
+        let (radii, meta) = arrays.with(py, |arrays| py.detach(|| open(arrays, metric, eps)))?;
+        Ok(Self { arrays, radii, threads, n_features: meta.features, n_cores: meta.cores })
+    }
+
+    /// The index as numpy arrays that can be stored and given to `from_arrays`.
+    fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.arrays.write(py)
+    }
+
+    /// The radius of all labels, or a float64 array of the radius by label.
+    #[getter]
+    fn eps<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.radii.eps() {
+            Eps::One(eps) => Ok(eps.into_pyobject(py)?.into_any()),
+            Eps::Each(radii) => Ok(PyArray1::from_slice(py, radii).into_any()),
+        }
+    }
+
+    #[getter]
+    fn metric(&self) -> &'static str {
+        self.radii.metric().name()
     }
 
     /// int32 labels of the rows of a C-contiguous float64 or float32 array of shape (n, n_features).
     #[pyo3(signature = (X, /))]
     #[allow(non_snake_case)]
     fn predict<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<i32>>> {
-        if let Ok(rows) = X.extract::<PyReadonlyArray2<'_, f64>>() {
-            return self.label(py, &rows);
-        }
-        if let Ok(rows) = X.extract::<PyReadonlyArray2<'_, f32>>() {
-            return self.label(py, &rows);
-        }
-        let wanted = format!("X must be a float64 or float32 array of shape (n, {}).", self.n_features);
-        Err(PyTypeError::new_err(wanted))
+        let labels = match Rows::of(X, self.n_features)? {
+            Rows::Double(rows) => self.answer(py, &rows, |answers, rows| answers.predict(rows)),
+            Rows::Single(rows) => self.answer(py, &rows, |answers, rows| answers.predict(rows)),
+        }?;
+        Ok(labels.into_pyarray(py))
+    }
+
+    /// For every row int32 label, float64 distance (inf for noise) and int64 number (-1 for noise) of the core sample that labels it.
+    #[pyo3(signature = (X, /))]
+    #[allow(non_snake_case)]
+    fn nearest<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<NearestArrays<'py>> {
+        let found = match Rows::of(X, self.n_features)? {
+            Rows::Double(rows) => self.answer(py, &rows, |answers, rows| answers.nearest(rows)),
+            Rows::Single(rows) => self.answer(py, &rows, |answers, rows| answers.nearest(rows)),
+        }?;
+        let labels = PyArray1::from_iter(py, found.iter().map(|nearest: &Nearest| nearest.label));
+        let distances = PyArray1::from_iter(py, found.iter().map(|nearest| nearest.distance));
+        let cores = PyArray1::from_iter(py, found.iter().map(|nearest| nearest.core));
+        Ok((labels, distances, cores))
     }
 }
 
 impl Predictor {
-    fn label<'py, T>(&self, py: Python<'py>, rows: &PyReadonlyArray2<'py, T>) -> PyResult<Bound<'py, PyArray1<i32>>>
-    where
-        T: numpy::Element + Value,
-    {
-        let (_, width) = shape(rows);
-        if width != self.n_features {
-            let message =
-                format!("X has {width} features, but Predictor is expecting {} features as input.", self.n_features);
+    /// Runs `ask` over the rows without the interpreter lock.
+    fn answer<T: Element + Value, A: Send>(
+        &self,
+        py: Python<'_>,
+        rows: &PyReadonlyArray2<'_, T>,
+        ask: impl FnOnce(&Answers<'_>, &[T]) -> Result<A> + Send,
+    ) -> PyResult<A> {
+        let rows = contiguous(rows, "X")?;
+        self.arrays.with(py, |arrays| {
+            py.detach(|| {
+                check_finite(rows, "X")?;
+                ask(&Answers::over(arrays, &self.radii, self.threads)?, rows)
+            })
+        })
+    }
+}
+
+/// X in one of the two types that it may have.
+enum Rows<'py> {
+    Double(PyReadonlyArray2<'py, f64>),
+    Single(PyReadonlyArray2<'py, f32>),
+}
+
+impl<'py> Rows<'py> {
+    fn of(rows: &Bound<'py, PyAny>, features: usize) -> PyResult<Self> {
+        let (rows, width) = if let Ok(rows) = rows.extract::<PyReadonlyArray2<'py, f64>>() {
+            let width = shape(&rows).1;
+            (Self::Double(rows), width)
+        } else if let Ok(rows) = rows.extract::<PyReadonlyArray2<'py, f32>>() {
+            let width = shape(&rows).1;
+            (Self::Single(rows), width)
+        } else {
+            let wanted = format!("X must be a float64 or float32 array of shape (n, {features}).");
+            return Err(PyTypeError::new_err(wanted));
+        };
+        if width != features {
+            let message = format!("X has {width} features, but Predictor is expecting {features} features as input.");
             return Err(PyValueError::new_err(message));
         }
-        let values = contiguous(rows, "X")?;
-        let labels: Result<Vec<i32>> = py.detach(|| {
-            check_finite(values, "X")?;
-            match &self.search {
-                AnySearch::Squares(search) => search.predict(values, self.threads),
-                AnySearch::Abs(search) => search.predict(values, self.threads),
-                AnySearch::Max(search) => search.predict(values, self.threads),
+        Ok(rows)
+    }
+}
+
+/// A number, or a radius for every label.
+fn read_eps(eps: &Bound<'_, PyAny>) -> PyResult<Eps> {
+    let eps = match eps.extract::<f64>() {
+        Ok(eps) => Eps::One(eps),
+        Err(_) => match eps.extract::<PyReadonlyArray1<'_, f64>>() {
+            Ok(radii) => Eps::Each(radii.as_array().to_vec()),
+            Err(_) => {
+                return Err(PyTypeError::new_err("eps must be a float, or a float64 array of the radius by label."));
             }
-        });
-        Ok(labels?.into_pyarray(py))
+        },
+    };
+    eps.check()?;
+    Ok(eps)
+}
+
+/// The arrays of an index, kept alive and never written.
+struct Kept {
+    meta: Py<PyArray1<u64>>,
+    frame: Py<PyArray1<f64>>,
+    points: Py<PyArray1<f64>>,
+    angles: Py<PyArray1<f64>>,
+    labels: Py<PyArray1<i32>>,
+    rows: Py<PyArray1<u32>>,
+    boxes: Py<PyArray1<f32>>,
+    reaches: Py<PyArray1<f64>>,
+    alone: Py<PyArray1<i32>>,
+    map: Py<PyArray1<u64>>,
+}
+
+/// Does the same to every array of an index.
+macro_rules! each_array {
+    ($do:ident) => {
+        $do!(meta, frame, points, angles, labels, rows, boxes, reaches, alone, map)
+    };
+}
+
+impl Kept {
+    fn build(py: Python<'_>, built: Built) -> PyResult<Self> {
+        fn frozen<T: Element>(py: Python<'_>, values: Vec<T>) -> PyResult<Py<PyArray1<T>>> {
+            let array = values.into_pyarray(py);
+            array.call_method1("setflags", (false,))?;
+            Ok(array.unbind())
+        }
+        macro_rules! freeze {
+            ($($name:ident),*) => { Self { $($name: frozen(py, built.$name)?),* } };
+        }
+        Ok(each_array!(freeze))
+    }
+
+    fn read(arrays: &Bound<'_, PyDict>) -> PyResult<Self> {
+        fn named<T: Element>(arrays: &Bound<'_, PyDict>, name: &str) -> PyResult<Py<PyArray1<T>>> {
+            let found = arrays.get_item(name)?;
+            let array = found.as_ref().and_then(|array| array.cast::<PyArray1<T>>().ok());
+            let Some(array) = array.filter(|array| array.try_readonly().is_ok_and(|array| array.as_slice().is_ok()))
+            else {
+                let dtype = numpy::dtype::<T>(arrays.py());
+                let found = if found.is_some() { "is of another kind" } else { "is missing" };
+                return Ok(invalid(format!(
+                    "The index array '{name}' must be a contiguous one-dimensional {dtype} array, but it {found}."
+                ))?);
+            };
+            Ok(array.clone().unbind())
+        }
+        macro_rules! read {
+            ($($name:ident),*) => { Self { $($name: named(arrays, stringify!($name))?),* } };
+        }
+        Ok(each_array!(read))
+    }
+
+    fn write<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let arrays = PyDict::new(py);
+        macro_rules! write {
+            ($($name:ident),*) => { $(arrays.set_item(stringify!($name), self.$name.bind(py))?;)* };
+        }
+        each_array!(write);
+        Ok(arrays)
+    }
+
+    /// Borrows the arrays for one call.
+    fn with<A>(&self, py: Python<'_>, work: impl FnOnce(Arrays<'_>) -> Result<A>) -> PyResult<A> {
+        macro_rules! borrow {
+            ($($name:ident),*) => {{
+                $(let $name = self.$name.bind(py).try_readonly().map_err(|error| PyValueError::new_err(error.to_string()))?;)*
+                Ok(work(Arrays { $($name: $name.as_slice()?),* })?)
+            }};
+        }
+        each_array!(borrow)
     }
 }
