@@ -17,6 +17,7 @@ def dbscan(
     n_jobs: int | None,
     *,
     sample_weight: NDArray[np.float64] | None = None,
+    index: str = "auto",
     progress: Callable[[str, float], object] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Labels of every row and the rows that are core samples; points are C-contiguous float64 or float32.

@@ -5,7 +5,8 @@
 //! timing cannot change a label.
 
 use crate::control::Control;
-use crate::error::{Result, filled};
+use crate::error::{Result, filled, invalid};
+use crate::grid;
 use crate::metric::{MaxAbs, Metric, SumAbs, SumSquares};
 use crate::tree;
 use crate::value::Value;
@@ -24,6 +25,29 @@ pub struct Job<'a, T> {
     pub min_samples: usize,
     /// By row; each weighs 1 where absent.
     pub weights: Option<&'a [f64]>,
+    pub index: Index,
+}
+
+/// What finds the neighbours; the labels never depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// The grid where it can, else the tree.
+    Auto,
+    Grid,
+    Tree,
+}
+
+impl Index {
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "grid" => Ok(Self::Grid),
+            "tree" => Ok(Self::Tree),
+            other => invalid(format!(
+                "The 'index' parameter must be a str among {{'auto', 'grid', 'tree'}}. Got '{other}' instead."
+            )),
+        }
+    }
 }
 
 impl<T> Job<'_, T> {
@@ -41,6 +65,20 @@ pub struct Clustering {
 
 /// Clusters on the current thread pool.
 pub fn cluster<T: Value>(job: Job<'_, T>, control: &Control) -> Result<Clustering> {
+    if job.index != Index::Tree {
+        if let Some(found) = grid::cluster(job, control)? {
+            return Ok(found);
+        }
+        if job.index == Index::Grid {
+            return invalid(format!(
+                "index='grid' needs 1 to 3 features, a metric among {{'chebyshev', 'euclidean', 'manhattan'}} and at most 2^26 times \
+                 'eps' between the smallest and the largest value of a feature. Got {} features, metric '{}' and eps={:?}; use index='auto'.",
+                job.width,
+                job.metric.name(),
+                job.eps
+            ));
+        }
+    }
     match job.metric {
         Metric::Manhattan => tree::cluster::<SumAbs, T>(job, control),
         Metric::Chebyshev => tree::cluster::<MaxAbs, T>(job, control),
@@ -70,7 +108,7 @@ mod tests {
     use super::*;
 
     fn job<'a>(points: &'a [f64], eps: f64, min_samples: usize) -> Job<'a, f64> {
-        Job { points, width: 1, metric: Metric::Euclidean, eps, min_samples, weights: None }
+        Job { points, width: 1, metric: Metric::Euclidean, eps, min_samples, weights: None, index: Index::Auto }
     }
 
     fn labels(points: &[f64], eps: f64, min_samples: usize) -> Clustering {

@@ -8,9 +8,12 @@
 pub mod control;
 pub mod dbscan;
 pub mod error;
+pub mod grid;
 pub mod metric;
+pub mod pieces;
 pub mod predict;
 pub mod silhouette;
+pub mod sort;
 pub mod space;
 pub mod tree;
 pub mod union_find;

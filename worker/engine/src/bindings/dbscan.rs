@@ -5,7 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::{check_eps, check_finite, check_shape, contiguous, shape, threads, watched};
-use crate::dbscan::{Job, cluster};
+use crate::dbscan::{Index, Job, cluster};
 use crate::error::invalid;
 use crate::metric::Metric;
 use crate::value::Value;
@@ -20,12 +20,14 @@ struct Request<'a, 'py> {
     metric: &'a str,
     n_jobs: Option<i64>,
     weights: Option<PyReadonlyArray1<'py, f64>>,
+    index: &'a str,
     progress: Option<Bound<'py, PyAny>>,
 }
 
 /// Labels of every row and the rows that are core samples.
 #[pyfunction]
-#[pyo3(signature = (points, eps, min_samples, metric, n_jobs, *, sample_weight = None, progress = None))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+#[pyo3(signature = (points, eps, min_samples, metric, n_jobs, *, sample_weight = None, index = "auto", progress = None))]
 pub fn dbscan<'py>(
     points: &Bound<'py, PyAny>,
     eps: f64,
@@ -33,10 +35,11 @@ pub fn dbscan<'py>(
     metric: &str,
     n_jobs: Option<i64>,
     sample_weight: Option<PyReadonlyArray1<'py, f64>>,
+    index: &str,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<(Integers<'py>, Integers<'py>)> {
     let min_samples = usize::try_from(min_samples).unwrap_or(usize::MAX);
-    let request = Request { eps, min_samples, metric, n_jobs, weights: sample_weight, progress };
+    let request = Request { eps, min_samples, metric, n_jobs, weights: sample_weight, index, progress };
     let py = points.py();
     if let Ok(rows) = points.extract::<PyReadonlyArray2<'_, f64>>() {
         return fit(py, &rows, request);
@@ -52,8 +55,8 @@ fn fit<'py, T: numpy::Element + Value>(
     points: &PyReadonlyArray2<'py, T>,
     request: Request<'_, 'py>,
 ) -> PyResult<(Integers<'py>, Integers<'py>)> {
-    let Request { eps, min_samples, metric, n_jobs, weights, progress } = request;
-    let (metric, threads) = (Metric::parse(metric)?, threads(n_jobs)?);
+    let Request { eps, min_samples, metric, n_jobs, weights, index, progress } = request;
+    let (metric, index, threads) = (Metric::parse(metric)?, Index::parse(index)?, threads(n_jobs)?);
     check_eps(eps)?;
     let (rows, width) = shape(points);
     check_shape(metric, rows, width)?;
@@ -66,7 +69,7 @@ fn fit<'py, T: numpy::Element + Value>(
         }
         check_finite(weights, "sample_weight")?;
     }
-    let job = Job { points, width, metric, eps, min_samples, weights };
+    let job = Job { points, width, metric, eps, min_samples, weights, index };
     let found = watched(py, threads, progress, |control| {
         check_finite(points, "X")?;
         cluster(job, control)

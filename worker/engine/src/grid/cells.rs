@@ -1,0 +1,202 @@
+//! The points in the order of their cells.
+//!
+//! Called by the other parts of `grid`. The points of a run of neighbouring cells lie side by side, each coordinate in an array of
+//! its own, for the compiler to vectorise.
+
+use std::ops::Range;
+
+use crate::control::Control;
+use crate::error::{Result, filled};
+use crate::grid::frame::{Frame, Run};
+use crate::metric::Kernel;
+use crate::pieces::{each, parts, ranges};
+use crate::sort::{Narrow, Pairs, Wide, sort_rows};
+use crate::value::Value;
+
+/// Points measured at once.
+const LANES: usize = 8;
+
+pub struct Cells<const D: usize, T> {
+    pub frame: Frame<D>,
+    /// By slot; `LANES` more than there are points, so that the last ones can be read at once, too.
+    pub axes: [Vec<T>; D],
+    /// Slot to row.
+    pub rows: Vec<u32>,
+    /// By cell, ascending.
+    keys: Vec<u64>,
+    /// By cell its first slot; one more, where the last cell ends.
+    pub starts: Vec<u32>,
+}
+
+impl<const D: usize, T: Value> Cells<D, T> {
+    pub fn build(points: &[T], frame: Frame<D>, control: &Control) -> Result<Self> {
+        if frame.largest_key >> 32 == 0 {
+            Self::sorted::<Narrow>(points, frame, control)
+        } else {
+            Self::sorted::<Wide>(points, frame, control)
+        }
+    }
+
+    fn sorted<P: Pairs>(points: &[T], frame: Frame<D>, control: &Control) -> Result<Self> {
+        let points = points.as_chunks::<D>().0;
+        let key = |row: usize| frame.key(&points[row].map(Into::into));
+        let sorted = sort_rows::<P>(points.len(), frame.largest_key, key)?;
+        control.check()?;
+        let pieces = ranges(points.len());
+        let lengths = || pieces.iter().map(ExactSizeIterator::len);
+        let mut rows = filled(0_u32, points.len())?;
+        let mut axes: [Vec<T>; D] = std::array::from_fn(|_| Vec::new());
+        for axis in &mut axes {
+            *axis = filled(T::default(), points.len() + LANES)?;
+        }
+        let mut axis_parts = axes.each_mut().map(|axis| parts(axis, lengths()).into_iter());
+        let work = pieces.iter().cloned().zip(parts(&mut rows, lengths()));
+        let work = work
+            .map(|(piece, rows)| (piece, rows, axis_parts.each_mut().map(|parts| parts.next().unwrap_or_default())));
+        each(work.collect(), |(piece, rows, mut axes)| {
+            for (at, slot) in piece.enumerate() {
+                rows[at] = sorted.get(slot).1;
+                for (axis, values) in axes.iter_mut().enumerate() {
+                    values[at] = points[rows[at] as usize][axis];
+                }
+            }
+            control.check()
+        })?;
+        let (keys, starts) = find_cells(&sorted, &pieces)?;
+        Ok(Self { frame, axes, rows, keys, starts })
+    }
+
+    pub fn n_cells(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn slots(&self, cell: usize) -> Range<usize> {
+        self.starts[cell] as usize..self.starts[cell + 1] as usize
+    }
+
+    #[inline(always)]
+    pub fn point(&self, slot: usize) -> [f64; D] {
+        std::array::from_fn(|axis| self.axes[axis][slot].into())
+    }
+
+    /// The lowest corner of a cell, in sides.
+    #[inline(always)]
+    pub fn corner(&self, cell: usize) -> [f64; D] {
+        self.frame.position(&self.point(self.starts[cell] as usize)).map(|place| place as u32 as f64)
+    }
+
+    #[inline(always)]
+    fn distances<K: Kernel>(&self, centre: &[f64; D], slot: usize) -> [f64; LANES] {
+        let mut sums = [0.0; LANES];
+        for (axis, centre) in self.axes.iter().zip(centre) {
+            let values = &axis[slot..slot + LANES];
+            for lane in 0..LANES {
+                sums[lane] = K::add(sums[lane], values[lane].into() - centre);
+            }
+        }
+        sums
+    }
+
+    /// How many points of some slots lie within `limit` of `centre`; stops soon after `enough`.
+    #[inline(always)]
+    pub fn count<K: Kernel>(&self, slots: Range<usize>, centre: &[f64; D], limit: f64, enough: usize) -> usize {
+        let mut found = 0;
+        let mut slot = slots.start;
+        while slot < slots.end && found < enough {
+            let left = slots.end - slot;
+            let near = self.distances::<K>(centre, slot).map(|distance| u32::from(distance <= limit));
+            found += if left >= LANES { near.iter().sum::<u32>() } else { near[..left].iter().sum() } as usize;
+            slot += LANES;
+        }
+        found
+    }
+
+    /// Whether some point of the slots lies within `limit` of `centre`.
+    #[inline(always)]
+    pub fn any<K: Kernel>(&self, slots: Range<usize>, centre: &[f64; D], limit: f64) -> bool {
+        self.count::<K>(slots, centre, limit, 1) > 0
+    }
+
+    /// The sum of the weights of the slots within `limit` of `centre`, added in their order.
+    pub fn weigh<K: Kernel>(&self, slots: Range<usize>, centre: &[f64; D], limit: f64, weights: &[f64]) -> f64 {
+        let mut sum = 0.0;
+        for slot in slots.clone().step_by(LANES) {
+            let near = self.distances::<K>(centre, slot);
+            for lane in 0..LANES.min(slots.end - slot) {
+                sum += if near[lane] <= limit { weights[slot + lane] } else { 0.0 };
+            }
+        }
+        sum
+    }
+}
+
+fn find_cells<P: Pairs>(sorted: &P, pieces: &[Range<usize>]) -> Result<(Vec<u64>, Vec<u32>)> {
+    let is_first = |slot: usize| slot == 0 || sorted.get(slot).0 != sorted.get(slot - 1).0;
+    let mut counts = filled(0_usize, pieces.len())?;
+    each(pieces.iter().cloned().zip(&mut counts).collect(), |(piece, count)| {
+        *count = piece.filter(|&slot| is_first(slot)).count();
+        Ok(())
+    })?;
+    let cells = counts.iter().sum();
+    let (mut keys, mut starts) = (filled(0_u64, cells)?, filled(0_u32, cells + 1)?);
+    starts[cells] = pieces.last().map_or(0, |piece| piece.end as u32);
+    let keys_parts = parts(&mut keys, counts.iter().copied());
+    let starts_parts = parts(&mut starts, counts.iter().copied());
+    let work = pieces.iter().cloned().zip(keys_parts).zip(starts_parts);
+    each(work.collect(), |((piece, keys), starts)| {
+        for (cell, slot) in piece.filter(|&slot| is_first(slot)).enumerate() {
+            (keys[cell], starts[cell]) = (sorted.get(slot).0, slot as u32);
+        }
+        Ok(())
+    })?;
+    Ok((keys, starts))
+}
+
+/// Finds the cells of a set of runs around one cell after the other, in ascending order.
+pub struct Window<'a, const D: usize> {
+    keys: &'a [u64],
+    /// By run, the first cell that was not before it the last time.
+    from: Vec<usize>,
+}
+
+impl<'a, const D: usize> Window<'a, D> {
+    pub fn new<T: Value>(cells: &'a Cells<D, T>, runs: usize) -> Result<Self> {
+        Ok(Self { keys: &cells.keys, from: filled(0, runs)? })
+    }
+
+    /// The cells of run number `number` around `cell`, which must not be less than the last time for this run.
+    #[inline(always)]
+    pub fn find(&mut self, cell: usize, number: usize, run: &Run<D>) -> Range<usize> {
+        let key = self.keys[cell] as i64;
+        let (first, last) = ((key + run.first) as u64, (key + run.last) as u64);
+        let start = first_from(self.keys, self.from[number], first);
+        self.from[number] = start;
+        let run = self.keys[start..].iter().take_while(|&&key| key <= last).count();
+        start..start + run
+    }
+}
+
+/// The first index from `from` on whose key is at least `key`.
+#[inline(always)]
+fn first_from(keys: &[u64], mut from: usize, key: u64) -> usize {
+    let mut stride = 1;
+    // Usually it is one of the next few.
+    while from < keys.len() && keys[from] < key {
+        if stride > 4 {
+            return gallop(keys, from, key);
+        }
+        from += 1;
+        stride += 1;
+    }
+    from
+}
+
+fn gallop(keys: &[u64], mut from: usize, key: u64) -> usize {
+    let mut stride = 8;
+    while from + stride < keys.len() && keys[from + stride] < key {
+        from += stride;
+        stride *= 2;
+    }
+    let end = keys.len().min(from + stride + 1);
+    from + keys[from..end].partition_point(|&other| other < key)
+}

@@ -1,0 +1,135 @@
+//! Numbers the clusters, hands out the borders and brings the labels into the order of rows.
+//!
+//! Called by `grid` once the sets of cells are known.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use crate::control::{Control, Stage};
+use crate::dbscan::{Clustering, NOISE};
+use crate::error::{Result, filled, room};
+use crate::grid::cells::{Cells, Window};
+use crate::metric::Kernel;
+use crate::pieces::{each, groups};
+use crate::union_find::UnionFind;
+use crate::value::Value;
+
+/// The number of a cell without cores: above every cluster's.
+const NONE: u32 = u32::MAX;
+
+/// Cluster numbers by cell, in the order of the clusters' first core rows.
+pub fn number<const D: usize, T: Value>(cells: &Cells<D, T>, ends: &[u32], sets: UnionFind) -> Result<Vec<u32>> {
+    // The rows of a cell's cores ascend, so its first one is the lowest.
+    let mut numbers = filled(NONE, cells.n_cells())?;
+    let has_cores = |cell: usize| ends[cell] > cells.starts[cell];
+    let with_cores = || (0..cells.n_cells()).filter(|&cell| has_cores(cell));
+    let mut roots = Vec::new();
+    for cell in with_cores() {
+        let root = sets.find(cell);
+        if root == cell {
+            roots.push(cell);
+        }
+        numbers[root] = numbers[root].min(cells.rows[cells.starts[cell] as usize]);
+    }
+    roots.sort_unstable_by_key(|&root| numbers[root]);
+    roots.iter().enumerate().for_each(|(number, &root)| numbers[root] = number as u32);
+    // Roots are the smallest of their sets, so each has its number for good before its members ask for it.
+    for cell in with_cores() {
+        numbers[cell] = numbers[sets.find(cell)];
+    }
+    Ok(numbers)
+}
+
+/// Labels of all rows; core rows keep their number, others join the lowest-numbered cluster within eps.
+pub fn label<K: Kernel, const D: usize, T: Value>(
+    cells: Cells<D, T>,
+    ends: Vec<u32>,
+    numbers: Vec<u32>,
+    limit: f64,
+    control: &Control,
+) -> Result<Clustering> {
+    control.begin(Stage::Borders, cells.rows.len());
+    let mut labels = room(cells.rows.len())?;
+    labels.resize_with(cells.rows.len(), || AtomicI64::new(NOISE));
+    let search = Search { cells, ends, numbers, limit };
+    each(groups(&search.cells.starts), |piece| search.label::<K>(piece, &labels, control))?;
+    drop(search);
+    let mut labels: Vec<i64> = labels.into_iter().map(AtomicI64::into_inner).collect();
+    let cores = labels.iter().filter(|&&label| label >= 0).count();
+    let mut core_rows = room(cores)?;
+    for (row, label) in labels.iter_mut().enumerate() {
+        if *label >= 0 {
+            core_rows.push(row as i64);
+        } else {
+            *label = of_border(*label);
+        }
+    }
+    Ok(Clustering { labels, core_rows })
+}
+
+/// A border's label is kept below those of all cores until these are collected; noise is its own.
+fn of_border(label: i64) -> i64 {
+    if label == NOISE { NOISE } else { -2 - label }
+}
+
+struct Search<const D: usize, T> {
+    cells: Cells<D, T>,
+    ends: Vec<u32>,
+    numbers: Vec<u32>,
+    limit: f64,
+}
+
+impl<const D: usize, T: Value> Search<D, T> {
+    fn label<K: Kernel>(&self, piece: Range<usize>, labels: &[AtomicI64], control: &Control) -> Result<()> {
+        let cells = &self.cells;
+        let mut window = Window::new(cells, cells.frame.runs.len())?;
+        let mut around = Vec::new();
+        let mut done = 0;
+        for cell in piece {
+            let (slots, end) = (cells.slots(cell), self.ends[cell] as usize);
+            done += slots.len();
+            for slot in slots.start..end {
+                labels[cells.rows[slot] as usize].store(i64::from(self.numbers[cell]), Relaxed);
+            }
+            if end == slots.end || self.numbers[cell] == 0 {
+                let label = if end == slots.start { NOISE } else { of_border(0) };
+                (end..slots.end).for_each(|slot| labels[cells.rows[slot] as usize].store(label, Relaxed));
+                continue;
+            }
+            around.clear();
+            for (number, run) in cells.frame.runs.iter().enumerate() {
+                let others = window.find(cell, number, run);
+                around.extend(
+                    others.filter(|&other| self.numbers[other] < self.numbers[cell]).map(|other| (number, other)),
+                );
+            }
+            for slot in end..slots.end {
+                let number = self.lowest::<K>(slot, self.numbers[cell], &around);
+                if number != NONE {
+                    labels[cells.rows[slot] as usize].store(of_border(i64::from(number)), Relaxed);
+                }
+            }
+            control.check()?;
+        }
+        control.advance(done)
+    }
+
+    /// The lowest number of a core within eps of `slot`, `own` being its cell's.
+    #[inline(always)]
+    fn lowest<K: Kernel>(&self, slot: usize, own: u32, around: &[(usize, usize)]) -> u32 {
+        let cells = &self.cells;
+        let point = cells.point(slot);
+        let position = cells.frame.position(&point);
+        let mut lowest = own;
+        for &(_, other) in around {
+            if self.numbers[other] >= lowest || !cells.frame.may_reach_cell::<K>(&position, &cells.corner(other)) {
+                continue;
+            }
+            let cores = cells.starts[other] as usize..self.ends[other] as usize;
+            if cells.any::<K>(cores, &point, self.limit) {
+                lowest = self.numbers[other];
+            }
+        }
+        lowest
+    }
+}
