@@ -1,9 +1,10 @@
 """Exact, parallel DBSCAN with predictions, for scikit-learn users.
 
-`DBSCAN` is the estimator, `Predictor` the immutable index that a server holds, `silhouette` a sampled quality figure,
-`plan` the choice of index, threads and batches.
+`DBSCAN` is the estimator and `AdaptiveDBSCAN` the one for data whose density varies, `Predictor` the immutable index
+that a server holds, `silhouette` a sampled quality figure, `plan` the choice of index, threads and batches.
 """
 
+from shoal_engine._adaptive import AdaptiveDBSCAN
 from shoal_engine._dbscan import DBSCAN
 from shoal_engine._engine import Predictor, WorkBudgetError
 from shoal_engine._estimator import NotFittedError
@@ -11,5 +12,15 @@ from shoal_engine._from_sklearn import from_sklearn
 from shoal_engine._plan import Plan, plan
 from shoal_engine._silhouette import silhouette
 
-__all__ = ["DBSCAN", "NotFittedError", "Plan", "Predictor", "WorkBudgetError", "from_sklearn", "plan", "silhouette"]
+__all__ = [
+    "DBSCAN",
+    "AdaptiveDBSCAN",
+    "NotFittedError",
+    "Plan",
+    "Predictor",
+    "WorkBudgetError",
+    "from_sklearn",
+    "plan",
+    "silhouette",
+]
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """The native module: typed doors into the Rust engine."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,44 @@ def dbscan(
 
     `progress` gets the stage and its done share, 0 to 1, about ten times a second; what it raises stops the fit.
     """
+
+class AdaptiveTree(TypedDict):
+    """Columns of the level tree, a place per cluster of any level."""
+
+    parent: NDArray[np.int64]
+    size: NDArray[np.int64]
+    label: NDArray[np.int64]
+    appears: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    stability: NDArray[np.float64]
+
+class AdaptiveClustering(TypedDict):
+    """What `adaptive` found: by row, by label (radii, peaks) and by cluster of the tree."""
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    outlier_scores: NDArray[np.float64]
+    core_rows: NDArray[np.int64]
+    radii: NDArray[np.float64]
+    peaks: NDArray[np.float64]
+    tree: AdaptiveTree
+
+def adaptive(
+    points: NDArray[np.floating[Any]],
+    min_samples: int,
+    min_cluster_size: int,
+    metric: str,
+    n_jobs: int | None,
+    *,
+    allow_single_cluster: bool = False,
+    progress: Callable[[str, float], object] | None = None,
+) -> AdaptiveClustering:
+    """Clusters of varying density; points are C-contiguous float64 or float32. `progress` is as for `dbscan`."""
+
+def core_distances(
+    points: NDArray[np.floating[Any]], rows: NDArray[np.int64], min_samples: int, metric: str, n_jobs: int | None
+) -> NDArray[np.float64]:
+    """Distance from each of these rows to its min_samples-th nearest row, itself included; infinite if none."""
 
 def silhouette_of(points: NDArray[np.float64], labels: NDArray[np.int64], clusters: int, metric: str) -> float:
     """Mean silhouette of rows labelled 0 to clusters - 1."""

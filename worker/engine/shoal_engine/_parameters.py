@@ -45,6 +45,7 @@ def one_of(*names: str) -> Rule:
 
 
 NONE = Rule("None", lambda value: value is None)
+BOOLEAN = Rule("a bool", lambda value: isinstance(value, bool | np.bool_))
 CALLABLE = Rule("a callable", callable)
 Rules = Mapping[str, tuple[Rule, ...]]
 

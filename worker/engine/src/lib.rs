@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adaptive;
 pub mod control;
 pub mod dbscan;
 pub mod error;

@@ -42,16 +42,6 @@ impl Metric {
         }
     }
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Euclidean => "euclidean",
-            Self::Manhattan => "manhattan",
-            Self::Chebyshev => "chebyshev",
-            Self::Haversine => "haversine",
-            Self::Cosine => "cosine",
-        }
-    }
-
     pub fn check_width(self, width: usize) -> Result<()> {
         if self == Self::Haversine && width != 2 {
             return invalid(format!(

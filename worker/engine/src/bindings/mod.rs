@@ -2,6 +2,7 @@
 //!
 //! Called by the package's Python modules and by anything that serves a `Predictor`. No arithmetic happens here.
 
+mod adaptive;
 mod dbscan;
 mod predictor;
 mod silhouette;
@@ -153,6 +154,8 @@ fn shape<T: numpy::Element>(array: &PyReadonlyArray2<'_, T>) -> (usize, usize) {
 mod _engine {
     #[pymodule_export]
     use super::WorkBudgetError;
+    #[pymodule_export]
+    use super::adaptive::{adaptive, core_distances};
     #[pymodule_export]
     use super::dbscan::dbscan;
     #[pymodule_export]

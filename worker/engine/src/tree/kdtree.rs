@@ -175,6 +175,15 @@ impl<K: Kernel> KdTree<K> {
         sums.into_iter().fold(rest, K::merge) * (1.0 - 4.0 * self.width as f64 * f64::EPSILON)
     }
 
+    /// No point below one node is nearer than this to any point below the other.
+    pub fn gap(&self, node: usize, other: usize) -> f64 {
+        let ((low, high), (other_low, other_high)) = (self.corners(node), self.corners(other));
+        let sides = low.iter().zip(high).zip(other_low.iter().zip(other_high));
+        sides.fold(0.0, |sum, ((&low, &high), (&other_low, &other_high))| {
+            K::add(sum, larger(larger(other_low - high, low - other_high), 0.0))
+        })
+    }
+
     /// Whether every point below the node is within `radius` (reduced).
     #[inline]
     pub fn is_inside(&self, query: &[f64], node: usize, radius: f64) -> bool {

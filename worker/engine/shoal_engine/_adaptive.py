@@ -1,0 +1,148 @@
+"""The AdaptiveDBSCAN estimator: clusters of varying density, without an eps to choose.
+
+Users and the training job call it. It never needs scikit-learn.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_engine import _engine
+from shoal_engine._estimator import Estimator
+from shoal_engine._parameters import BOOLEAN, CALLABLE, METRICS, NONE, Rules, integer, one_of
+
+_TREE = np.dtype(
+    [
+        ("child", np.int64),
+        ("parent", np.int64),
+        ("appears", np.float64),
+        ("ends", np.float64),
+        ("size", np.int64),
+        ("stability", np.float64),
+        ("selected", np.bool_),
+        ("label", np.int64),
+    ]
+)
+_MAX_JOBS = 2**31
+
+
+class AdaptiveDBSCAN(Estimator):
+    """Density-based clustering for data whose density varies: every cluster gets a radius of its own.
+
+    DBSCAN* runs at 32 radii, quantiles of the core distances; its clusters nest into a tree, of which the most stable
+    ones are chosen (excess of mass, as in HDBSCAN*). O(n) memory; the result never depends on the number of threads.
+
+    Parameters
+    ----------
+    min_samples : neighbours, itself included, that define a row's core distance; larger values smooth the density.
+    min_cluster_size : fewest core rows of a cluster; None means max(min_samples, sqrt(n) / 2).
+    metric : euclidean, manhattan, chebyshev, haversine ([latitude, longitude] in radians) or cosine.
+    allow_single_cluster : whether all rows together may be one cluster.
+    n_jobs : threads; None and -1 mean all available cores.
+    progress : called with the stage and its done share, 0 to 1, about ten times a second; what it raises stops the fit.
+
+    Attributes
+    ----------
+    labels_ : cluster of every row, -1 for noise. Clusters are numbered by their first core row. A row that is core in
+        no cluster joins the nearest core whose cluster's radius covers it: as `predict` decides.
+    probabilities_ : strength of every row's membership, in [0, 1]; 1 in the densest part of a cluster, 0 for noise.
+    outlier_scores_ : in [0, 1]; how much sparser a row lies than the densest part of the cluster around it (GLOSH,
+        Campello, Moulavi, Zimek and Sander, 2015, on the levels).
+    core_sample_indices_, components_ : the core rows of clusters and their values.
+    cluster_eps_ : radius of every cluster, by label: the widest at which it stands apart.
+    tree_ : the level tree, a structured array with a row per cluster of any level: `child` its number, `parent` that of
+        the cluster it becomes part of (-1: none), `appears` and `ends` the radii between which it stands apart, `size`
+        its core rows at `ends`, `stability`, `selected`, and `label` (-1 unless selected). Children come before
+        parents.
+    n_features_in_ : columns seen by `fit`.
+    feature_names_in_ : their names, if X had a name for every column.
+    """
+
+    labels_: NDArray[np.int64]
+    probabilities_: NDArray[np.float64]
+    outlier_scores_: NDArray[np.float64]
+    core_sample_indices_: NDArray[np.int64]
+    components_: NDArray[Any]
+    cluster_eps_: NDArray[np.float64]
+    tree_: NDArray[np.void]
+    _rules: ClassVar[Rules] = {
+        "min_samples": (integer(1),),
+        "min_cluster_size": (integer(2), NONE),
+        "metric": (one_of(*METRICS),),
+        "allow_single_cluster": (BOOLEAN,),
+        "n_jobs": (integer(), NONE),
+        "progress": (CALLABLE, NONE),
+    }
+
+    def __init__(
+        self,
+        *,
+        min_samples: int = 10,
+        min_cluster_size: int | None = None,
+        metric: str = "euclidean",
+        allow_single_cluster: bool = False,
+        n_jobs: int | None = None,
+        progress: Callable[[str, float], object] | None = None,
+    ) -> None:
+        self.min_samples = min_samples
+        self.min_cluster_size = min_cluster_size
+        self.metric = metric
+        self.allow_single_cluster = allow_single_cluster
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    def fit(self, X: object, y: object = None) -> Self:  # noqa: ARG002, N803
+        """Cluster the rows of X: an array, a list, a data frame or an Arrow table; y is ignored."""
+        self._check_parameters()
+        rows = self._rows_to_fit(X)
+        n = rows.matrix.shape[0]
+        if n == 1:
+            raise ValueError("n_samples=1 while AdaptiveDBSCAN requires more than one sample")
+        if self.min_samples > n:
+            raise ValueError(
+                f"min_samples ({self.min_samples}) must be at most the number of samples in X ({n}); "
+                "lower min_samples or pass more rows."
+            )
+        size = (
+            max(self.min_samples, round(math.sqrt(n) / 2)) if self.min_cluster_size is None else self.min_cluster_size
+        )
+        threads = None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
+        found = _engine.adaptive(
+            rows.matrix,
+            int(self.min_samples),
+            min(int(size), n + 1),
+            self.metric,
+            threads,
+            allow_single_cluster=bool(self.allow_single_cluster),
+            progress=self.progress,
+        )
+        self.labels_ = found["labels"]
+        self.probabilities_ = found["probabilities"]
+        self.outlier_scores_ = found["outlier_scores"]
+        self.core_sample_indices_ = found["core_rows"]
+        self.components_ = rows.matrix[self.core_sample_indices_]
+        self.cluster_eps_ = found["radii"]
+        self.tree_ = _as_tree(found["tree"])
+        self._remember_columns(rows)
+        self._peaks = found["peaks"]
+        return self
+
+    def fit_predict(self, X: object, y: object = None) -> NDArray[np.int64]:  # noqa: N803
+        """Cluster the rows of X and return their labels."""
+        return self.fit(X, y).labels_
+
+
+def _as_tree(columns: "_engine.AdaptiveTree") -> NDArray[np.void]:
+    tree = np.empty(columns["parent"].size, dtype=_TREE)
+    tree["child"] = np.arange(tree.size)
+    tree["parent"] = columns["parent"]
+    tree["appears"] = columns["appears"]
+    tree["ends"] = columns["ends"]
+    tree["size"] = columns["size"]
+    tree["stability"] = columns["stability"]
+    tree["selected"] = columns["label"] >= 0
+    tree["label"] = columns["label"]
+    return tree
