@@ -25,7 +25,7 @@ _RULES: Rules = {
 _GRID_COLUMNS = 3
 _GRID_METRICS = ("chebyshev", "euclidean", "manhattan")
 # Values (rows times columns) from which a second thread saves more than its start costs.
-_VALUES_PER_FIT = {"grid": 20_000, "tree": 4_000}
+_VALUES_PER_FIT = 20_000
 # Rows that one call labels at full speed on one thread; fewer where a row costs more, so that a call stays short.
 _ROWS_AT_A_TIME = {"grid": 65_536, "tree": 8_192}
 # Reading a smaller index costs no more than the page faults of mapping it.
@@ -88,7 +88,7 @@ def plan(
     data_bytes = n * d * (4 if dtype == "float32" else 8)
     needed, served = fit_bytes(index, n, d, metric, dtype), index_bytes(n, d, metric)
     reasons = {"index": _why_index(index, d, metric)}
-    threads = _threads(index, n, d, available, workload, reasons)
+    threads = _threads(n, d, available, workload, reasons)
     held = data_bytes + needed if workload == "fit" else served
     free = None if memory_limit is None else memory_limit - held
     batch_rows = _batch_rows(index, d, threads, free, workload, reasons)
@@ -110,11 +110,10 @@ def available_cores() -> int:
 
 
 def fit_bytes(index: str, n: int, d: int, metric: str, dtype: str) -> int:
-    """Memory of a fit beside its rows: their copy in the order of the index, bookkeeping, labels and core rows."""
-    copied = 8 * _placed(d, metric)
-    if index == "tree" and dtype == "float32":
-        copied += 8 * d
-    return n * (copied + copied // 4 + 24)
+    """Most memory of a fit beside its rows: their copy in the order of the index, bookkeeping, labels, core rows."""
+    if index == "grid":
+        return n * ((4 if dtype == "float32" else 8) * d + 40)
+    return n * (8 * _placed(d, metric) + 32)
 
 
 def index_bytes(n: int, d: int, metric: str) -> int:
@@ -136,12 +135,14 @@ def _why_index(index: str, d: int, metric: str) -> str:
     return f"tree: cells have no meaning for {metric}"
 
 
-def _threads(index: str, n: int, d: int, available: int, workload: str, reasons: dict[str, str]) -> int:
-    least = _VALUES_PER_FIT[index]
+def _threads(n: int, d: int, available: int, workload: str, reasons: dict[str, str]) -> int:
     if workload == "predict":
         threads, why = 1, "a request is answered sooner than a second thread starts; requests share the cores"
-    elif workload == "fit" and n * d < least:
-        threads, why = 1, f"{n * d:,} values: below {least:,} a second thread costs more than it saves ({TABLE})"
+    elif workload == "fit" and n * d < _VALUES_PER_FIT:
+        threads, why = (
+            1,
+            f"{n * d:,} values: below {_VALUES_PER_FIT:,} a second thread costs more than it saves ({TABLE})",
+        )
     else:
         threads, why = available, "all cores"
     reasons["threads"] = why
