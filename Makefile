@@ -60,6 +60,11 @@ bench-engine: setup ## the engine against its peers (ARGS=--quick: within a minu
 bench-engine-exactness: setup ## fits of many random hard cases against brute force (CASES=20000: minutes)
 	SHOAL_EXACTNESS_CASES=$(or $(CASES),20000) .venv/bin/pytest -q tests/unit/engine/test_exactness.py
 
+.PHONY: engine-pictures
+engine-pictures: setup ## the pictures of docs/engine.md
+	@tests/bench/setup.sh
+	PYTHONPATH=dist/bench/engine $(CACHE)/bench/venv/bin/python hack/engine_pictures.py
+
 .PHONY: wheel
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml
