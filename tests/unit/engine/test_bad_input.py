@@ -57,6 +57,8 @@ def test_sparse_rows_are_refused_with_the_remedy() -> None:
         ({"min_samples": True}, "Got True instead"),
         ({"metric": "l7"}, "The 'metric' parameter of DBSCAN must be a str among {'chebyshev', .*Got 'l7' instead"),
         ({"metric": ["cosine"]}, "The 'metric' parameter"),
+        ({"index": "brute"}, "The 'index' parameter of DBSCAN must be a str among {'auto', 'grid', 'tree'}"),
+        ({"progress": 1}, "The 'progress' parameter of DBSCAN must be a callable or None. Got 1 instead."),
         ({"n_jobs": 0}, "n_jobs == 0 has no meaning"),
         ({"n_jobs": 1.5}, "The 'n_jobs' parameter of DBSCAN must be an int or None"),
     ],

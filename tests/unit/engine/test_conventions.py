@@ -20,6 +20,7 @@ POINTS = draw_points(np.random.default_rng(1), "blobs", 200, 2)
 def test_the_constructor_only_stores() -> None:
     assert DBSCAN(-3.0, min_samples=0, metric="?").get_params() == {
         "eps": -3.0,
+        "index": "auto",
         "metric": "?",
         "min_samples": 0,
         "n_jobs": None,

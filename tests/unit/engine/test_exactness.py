@@ -1,4 +1,4 @@
-"""Fit on hard data: the labels are those of brute force over all pairs, for any number of threads."""
+"""Fit on hard data: the labels are those of brute force over all pairs, for any index and number of threads."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from tests.unit.engine.hard_cases import EXAMPLES, HardCase, cluster_neighbours,
 
 def assert_exact(case: HardCase) -> None:
     labels, cores = case.expected()
-    for n_jobs in (1, 2, 8):
-        model = DBSCAN(**case.parameters(), n_jobs=n_jobs).fit(case.points, sample_weight=case.weights)
+    for n_jobs, index in ((1, "auto"), (2, "tree"), (8, "auto")):
+        model = DBSCAN(**case.parameters(), n_jobs=n_jobs, index=index).fit(case.points, sample_weight=case.weights)
         np.testing.assert_array_equal(model.labels_, labels)
         np.testing.assert_array_equal(model.core_sample_indices_, cores)
         np.testing.assert_array_equal(model.components_, case.points[cores])

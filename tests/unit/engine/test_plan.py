@@ -4,11 +4,12 @@ import json
 import os
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal_engine import Plan, plan
+from shoal_engine import DBSCAN, Plan, plan
 from tests.unit.engine.reference import METRICS
 
 WORKLOADS = ("fit", "predict", "batch")
@@ -63,6 +64,19 @@ def test_cells_for_few_columns_and_plain_metrics(d: int, metric: str, index: str
     found = plan(1000, d, metric=metric, cores=2)
     assert found.index == index
     assert found.reasons["index"].startswith(index)
+
+
+@pytest.mark.parametrize(
+    ("d", "metric"), [(d, metric) for d in range(1, 6) for metric in METRICS if metric != "haversine" or d == 2]
+)
+def test_the_index_is_the_one_that_the_engine_takes(d: int, metric: str) -> None:
+    model = DBSCAN(metric=metric, index="grid")
+    rows = np.random.default_rng(0).random((50, d))
+    if plan(50, d, metric=metric).index == "grid":
+        np.testing.assert_array_equal(model.fit_predict(rows), DBSCAN(metric=metric, index="tree").fit_predict(rows))
+    else:
+        with pytest.raises(ValueError, match="index='grid' needs 1 to 3 features"):
+            model.fit(rows)
 
 
 def test_little_work_stays_on_one_thread() -> None:

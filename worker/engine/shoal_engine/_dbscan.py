@@ -13,7 +13,7 @@ from shoal_engine import _engine
 from shoal_engine._estimator import Estimator, Rows
 from shoal_engine._lazy_predictor import LazyPredictor
 from shoal_engine._parameters import CALLABLE, METRICS, NONE, Rules, integer, one_of, positive_float
-from shoal_engine._plan import plan
+from shoal_engine._plan import Plan, plan
 from shoal_engine._validation import as_weights
 
 # The engine counts with 64 bits, and starts far fewer threads than it is allowed here.
@@ -31,6 +31,7 @@ class DBSCAN(Estimator):
     metric : euclidean, manhattan, chebyshev, haversine ([latitude, longitude] in radians) or cosine.
     n_jobs : threads; -1 means all available cores, None as many of them as `plan` finds worth their start. The labels
         never depend on it.
+    index : "auto" takes what `plan` finds best; "grid" and "tree" overrule it, for speed only.
     progress : called about ten times a second with the fit's stage and the share of it that is done, 0 to 1, from the
         thread that called `fit`. An exception that it raises stops the fit.
 
@@ -51,6 +52,7 @@ class DBSCAN(Estimator):
         "min_samples": (integer(1),),
         "metric": (one_of(*METRICS),),
         "n_jobs": (integer(), NONE),
+        "index": (one_of("auto", "grid", "tree"),),
         "progress": (CALLABLE, NONE),
     }
 
@@ -61,12 +63,14 @@ class DBSCAN(Estimator):
         min_samples: int = 5,
         metric: str = "euclidean",
         n_jobs: int | None = None,
+        index: str = "auto",
         progress: Callable[[str, float], object] | None = None,
     ) -> None:
         self.eps = eps
         self.min_samples = min_samples
         self.metric = metric
         self.n_jobs = n_jobs
+        self.index = index
         self.progress = progress
 
     def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:  # noqa: ARG002, N803
@@ -88,6 +92,7 @@ class DBSCAN(Estimator):
             self.metric,
             planned.threads if jobs is None else jobs,
             sample_weight=weights,
+            index=self._chosen_index(planned),
             progress=self.progress,
         )
         self._learn(Rows(rows.matrix[cores], rows.names), labels, cores)
@@ -101,6 +106,10 @@ class DBSCAN(Estimator):
         """Label of the nearest core sample within eps, else -1; at equal distances the lowest label."""
         matrix = self._rows_like_fitted(X)
         return self._predictor.get().predict(matrix).astype(np.int64)
+
+    def _chosen_index(self, planned: Plan) -> str:
+        # A planned grid gives way to the tree where rows are too far apart to number its cells; one asked for may not.
+        return "tree" if self.index == "auto" and planned.index == "tree" else self.index
 
     def _learn(self, cores: Rows, labels: NDArray[np.int64], core_rows: NDArray[np.int64]) -> None:
         """Set what a fit found, here or, for `from_sklearn`, elsewhere; `cores` are the core rows' values."""
