@@ -1,4 +1,4 @@
-"""The base image where there is no registry: the distribution's own Python, under the name that the Containerfiles use.
+"""The base image where there is no registry: the distribution's own Python, under the name that the Containerfile uses.
 
 Called by build.py. Packages come from this machine's package mirror, are unpacked and never run, and what a container
 has no use for is left out.

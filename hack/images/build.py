@@ -23,6 +23,7 @@ from hack.images.buildah import Buildah
 from hack.images.sources import Requirements
 
 DEFAULT_REPOSITORY = "docker.io/shoal"
+CONTAINERFILE = Path(__file__).with_name("Containerfile")
 IMAGES = {"operator": "shoal-operator", "worker": "shoal-worker"}
 
 
@@ -33,7 +34,6 @@ class Image:
     short: str
     package: str
     name: str
-    containerfile: Path
     requirements: Requirements
     hashes: tuple[str, ...]
 
@@ -46,11 +46,10 @@ def repository() -> str:
 def image(layout: Layout, short: str) -> Image:
     """Describe an image from the sources as they are."""
     package = IMAGES[short]
-    containerfile = layout.repository / short / "Containerfile"
     requirements, hashes = wheels.describe(layout, package)
-    parts = [containerfile.read_text(), base.recipe(), requirements.others, *hashes]
+    parts = [short, CONTAINERFILE.read_text(), base.recipe(), requirements.others, *hashes]
     tag = digest(part.encode() for part in parts)
-    return Image(short, package, f"{repository()}/{short}:{tag}", containerfile, requirements, hashes)
+    return Image(short, package, f"{repository()}/{short}:{tag}", requirements, hashes)
 
 
 @contextmanager
@@ -84,7 +83,9 @@ def build_with_buildah(layout: Layout, steps: Steps, image: Image, buildah: Buil
         return
     base.prepare(buildah, steps)
     with context(layout, steps, image) as folder, steps.step(f"building {image.name}"):
-        buildah.build(image.containerfile, folder, image.name, layout.cache / "logs" / f"image-{image.short}.log")
+        buildah.build(
+            CONTAINERFILE, image.short, folder, image.name, layout.cache / "logs" / f"image-{image.short}.log"
+        )
     buildah.forget_older(image.name)
 
 
@@ -94,7 +95,8 @@ def build_with_docker(layout: Layout, steps: Steps, image: Image) -> None:
         return
     with context(layout, steps, image) as folder, steps.step(f"building {image.name}"):
         log = layout.cache / "logs" / f"image-{image.short}.log"
-        run(["docker", "build", "--file", image.containerfile, "--tag", image.name, folder], log=log)
+        source = ["--file", str(CONTAINERFILE), "--target", image.short]
+        run(["docker", "build", *source, "--tag", image.name, folder], log=log)
 
 
 def load_into_node(layout: Layout, steps: Steps, images: list[Image], buildah: Buildah) -> None:

@@ -36,12 +36,12 @@ class Buildah:
         """Run one buildah command."""
         return run(self.command(verb, *arguments), log=log)
 
-    def build(self, containerfile: Path, context: Path, name: str, log: Path) -> None:
-        """Build an image; unchanged steps come from the cache."""
+    def build(self, containerfile: Path, target: str, context: Path, name: str, log: Path) -> None:
+        """Build one target; unchanged steps come from the cache."""
         # What a killed build left behind would keep the images under it.
         self.run("rm", "--all")
         options = ["--isolation", "chroot", "--pull-never", "--layers", "--format", "docker", "--quiet"]
-        self.run("bud", *options, "--file", containerfile, "--tag", name, context, log=log)
+        self.run("bud", *options, "--file", containerfile, "--target", target, "--tag", name, context, log=log)
 
     def export(self, name: str, short: str) -> Path:
         """Write an image into a kept folder of blobs, where only new blobs cost anything; return the folder."""
