@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from shoal_engine import DBSCAN, AdaptiveDBSCAN
+from shoal_engine import DBSCAN
 
 FOLDER = Path("docs/images")
 # Colours that stay apart for the colour-blind (Okabe and Ito), noise in grey.
@@ -48,15 +48,6 @@ def draw_eps(points: NDArray[np.float64]) -> None:
     save(figure, "eps")
 
 
-def draw_density(points: NDArray[np.float64]) -> None:
-    """One eps for all, small and medium, against a radius for each cluster."""
-    figure, panels = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained")
-    for axes, eps in zip(panels[:2], (0.06, 0.4), strict=True):
-        scatter(axes, points, DBSCAN(eps, min_samples=10).fit_predict(points), f"DBSCAN(eps={eps})")
-    scatter(panels[2], points, AdaptiveDBSCAN().fit_predict(points), "AdaptiveDBSCAN()")
-    save(figure, "density")
-
-
 def save(figure: plt.Figure, name: str) -> None:
     """Write a picture without the date and version that would change it with every run."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -67,7 +58,6 @@ def save(figure: plt.Figure, name: str) -> None:
 def main() -> None:
     """Draw them all."""
     draw_eps(towns())
-    draw_density(towns())
 
 
 if __name__ == "__main__":

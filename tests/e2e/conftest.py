@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from sklearn.datasets import make_blobs
 
 from hack.lab.install import SYSTEM_NAMESPACE, build_cities, install_chart, prepare_namespace, upload
@@ -39,6 +40,13 @@ def build_blobs() -> pa.Table:
     return pa.table({"x": points[:, 0], "y": points[:, 1], "z": extra, "name": ["a"] * len(points)})
 
 
+def build_varied() -> NDArray[np.float64]:
+    """2,000 rows: a dense blob, one forty times as wide, and noise around both, which no single eps tells apart."""
+    random = np.random.default_rng(11)
+    dense, wide = random.normal(0.0, 0.05, (900, 2)), random.normal(12.0, 2.0, (900, 2))
+    return np.concatenate([dense, wide, random.uniform(-20, 30, (200, 2))])
+
+
 def parquet(table: pa.Table) -> bytes:
     """Write a table as Parquet."""
     sink = io.BytesIO()
@@ -60,9 +68,11 @@ def kube() -> Kube:
     install_chart(kube)
     blobs = build_blobs()
     holes = blobs.set_column(0, "x", pa.array([None, *blobs["x"].to_pylist()[1:]], pa.float64()))
+    varied = build_varied()
     upload(
         kube,
         {
+            "e2e/varied.parquet": parquet(pa.table({"x": varied[:, 0], "y": varied[:, 1]})),
             "e2e/blobs.parquet": parquet(blobs),
             "e2e/blobs.csv": csv(blobs),
             "e2e/holes.parquet": parquet(holes),

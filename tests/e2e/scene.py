@@ -41,13 +41,20 @@ class Scene:
     namespace: str
 
     def apply_model(
-        self, name: str = NAME, *, path: str = "e2e/blobs.parquet", columns: tuple[str, ...] = ("x", "y"), **dbscan: Any
+        self,
+        name: str = NAME,
+        *,
+        path: str = "e2e/blobs.parquet",
+        columns: tuple[str, ...] = ("x", "y"),
+        algorithm: str = "dbscan",
+        **parameters: Any,
     ) -> None:
-        """Apply a ClusteringModel of the blobs; keywords are DBSCAN's parameters."""
-        parameters = {"eps": 0.5, "minSamples": 5, **dbscan}
-        self.kube.apply(
-            self.namespace, build_model(name, f"s3://{DATA_BUCKET}/{path}", columns=list(columns), **parameters)
-        )
+        """Apply a ClusteringModel of the blobs; further keywords are the algorithm's parameters."""
+        if algorithm == "dbscan":
+            parameters = {"eps": 0.5, "minSamples": 5, **parameters}
+        uri = f"s3://{DATA_BUCKET}/{path}"
+        model = build_model(name, uri, columns=list(columns), algorithm=algorithm, **parameters)
+        self.kube.apply(self.namespace, model)
 
     def apply_deployment(
         self, strategy: Object, router: str = "Service", *, name: str = NAME, version: str = "latest", **spec: Any
@@ -59,6 +66,12 @@ class Scene:
             traffic["gateway"] = {"name": NAME}
         settings = {"analysis": ANALYSIS, "traffic": traffic, **spec}
         self.kube.apply(self.namespace, build_deployment(name, NAME, strategy=strategy, version=version, **settings))
+
+    def serve(self, strategy: Object = CANARY, router: str = "Service", **spec: Any) -> Object:
+        """Train a model of the blobs, deploy it and wait until version 1 serves; returns the deployment's status."""
+        self.apply_model()
+        self.apply_deployment(strategy, router, **spec)
+        return self.await_stable(1)
 
     def command(self, word: str) -> None:
         """Give a command, as a user types it."""
@@ -150,6 +163,17 @@ def infer(client: triton.InferenceServerClient, points: NDArray[Any], model: str
     tensor.set_data_from_numpy(points)
     labels: NDArray[np.int32] = client.infer(model, [tensor]).as_numpy("labels")
     return labels
+
+
+def infer_with_strengths(
+    client: triton.InferenceServerClient, points: NDArray[np.float64], model: str = NAME
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Ask for the labels of rows and how firmly they belong to their clusters."""
+    tensor = triton.InferInput("points", list(points.shape), "FP64")
+    tensor.set_data_from_numpy(points)
+    outputs = [triton.InferRequestedOutput(name) for name in ("labels", "strengths")]
+    answer = client.infer(model, [tensor], outputs=outputs)
+    return answer.as_numpy("labels"), answer.as_numpy("strengths")
 
 
 def await_calls(callers: Callers, more: int, seconds: float = 60) -> Object:

@@ -63,9 +63,7 @@ def test_a_missing_secret_is_a_condition_within_five_seconds_and_heals(scene: Sc
 
 def test_a_worse_clustering_is_recorded_and_never_served(scene: Scene) -> None:
     """A version outside the limits is Rejected; the version before it serves on."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     model = build_model(NAME, "s3://shoal-data/e2e/blobs.parquet", columns=["x", "y"], eps=0.0001)
     model["spec"]["validation"] = {"minClusters": 2}
     scene.kube.apply(scene.namespace, model)
@@ -83,9 +81,7 @@ def test_a_worse_clustering_is_recorded_and_never_served(scene: Scene) -> None:
 
 def test_an_unknown_version_is_a_condition_that_names_the_known_ones(scene: Scene) -> None:
     """The stable version goes on; the message says which versions there are."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     scene.apply_deployment(CANARY, version="7")
     found = scene.await_condition("clusteringdeployments", NAME, "Degraded", "VersionNotFound", seconds=5)
     assert "7" in found["message"]
@@ -94,9 +90,7 @@ def test_an_unknown_version_is_a_condition_that_names_the_known_ones(scene: Scen
 
 def test_a_tampered_artifact_is_never_served(scene: Scene, kube: Kube) -> None:
     """One flipped byte of version 2: its pods never become ready, version 1 serves on, the deployment says why."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY, version="1", progressDeadlineSeconds=10)
-    scene.await_stable(1)
+    scene.serve(version="1", progressDeadlineSeconds=10)
     scene.apply_model(eps=0.61)
     version = scene.await_version(2)
     folder = version["spec"]["artifact"]["uri"].removeprefix(f"s3://{STORE_BUCKET}/").rstrip("/")
@@ -141,9 +135,7 @@ def test_a_wrong_model_is_refused_at_admission(scene: Scene, parameters: dict[st
 
 def test_bad_requests_are_told_what_is_wrong_and_harm_nobody(scene: Scene) -> None:
     """NaN, a wrong width and a message far too large: a stated error each; the next call is answered."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     with scene.client() as client:
         for points, told in ((np.full((1, 2), np.nan), "not finite"), (np.zeros((1, 3)), "3")):
             with pytest.raises(InferenceServerException, match="INVALID_ARGUMENT") as caught:

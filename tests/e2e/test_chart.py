@@ -9,7 +9,7 @@ import pytest
 
 from hack.lab.install import SYSTEM_NAMESPACE, helm, install_chart
 from hack.lab.kube import REPOSITORY, Kube, wait_for
-from tests.e2e.scene import CANARY, Scene
+from tests.e2e.scene import Scene
 
 OPERATOR = "app.kubernetes.io/name=shoal,app.kubernetes.io/component=operator"
 
@@ -23,9 +23,7 @@ def standby(kube: Kube) -> Iterator[None]:
 
 
 def test_an_upgrade_leaves_serving_pods_alone_and_the_next_leader_goes_on(scene: Scene, standby: None) -> None:
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     before = scene.pod_uids(1)
     install_chart(scene.kube, "operator.replicas=2", "operator.logLevel=DEBUG")
     assert len(scene.kube.find("pods", SYSTEM_NAMESPACE, OPERATOR)) >= 2

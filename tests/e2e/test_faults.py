@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from hack.lab.install import SYSTEM_NAMESPACE
 from hack.lab.kube import wait_for
-from tests.e2e.scene import CANARY, NAME, Scene, await_calls
+from tests.e2e.scene import NAME, Scene, await_calls
 
 OPERATOR = "app.kubernetes.io/name=shoal"
 
 
 def test_an_operator_killed_in_mid_rollout_ends_it_after_its_return(scene: Scene) -> None:
     """SIGKILL-like deletion of the operator's pod while a candidate has weight."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     with scene.callers() as callers:
         await_calls(callers, 60)
         scene.apply_model(eps=0.6)
@@ -29,9 +27,7 @@ def test_an_operator_killed_in_mid_rollout_ends_it_after_its_return(scene: Scene
 
 def test_pods_deleted_under_load_fail_no_call(scene: Scene) -> None:
     """Both pods are deleted one after the other, as a node drain does; each drains before it stops."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     with scene.callers() as callers:
         await_calls(callers, 60)
         for pod in scene.kube.find("pods", scene.namespace, f"shoal.dev/deployment={NAME}"):
@@ -44,9 +40,7 @@ def test_pods_deleted_under_load_fail_no_call(scene: Scene) -> None:
 
 def test_a_pod_killed_at_once_costs_at_most_the_calls_in_flight(scene: Scene) -> None:
     """SIGKILL of a container: only calls inside it may fail, each as UNAVAILABLE, and service goes on."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     with scene.callers() as callers:
         await_calls(callers, 60)
         pod = scene.kube.find("pods", scene.namespace, f"shoal.dev/deployment={NAME}")[0]["metadata"]["name"]

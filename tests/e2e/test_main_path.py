@@ -10,17 +10,15 @@ from sklearn.neighbors import NearestNeighbors
 
 from hack.lab.kube import wait_for
 from tests.e2e.conftest import build_blobs
-from tests.e2e.scene import CANARY, NAME, Scene, infer
+from tests.e2e.scene import NAME, Scene, infer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_an_independent_client_gets_the_answers_of_the_reference(scene: Scene) -> None:
     """The served labels are scikit-learn's: the cluster of the nearest core sample within eps, else noise."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
+    scene.serve()
     version = scene.await_version(1)
-    scene.await_stable(1)
     blobs = build_blobs()
     rows = np.column_stack([blobs["x"], blobs["y"]])
     reference = DBSCAN(eps=0.5, min_samples=5).fit(rows)
@@ -54,9 +52,7 @@ def test_csv_trains_the_same_model_as_parquet(scene: Scene) -> None:
 
 def test_scaling_is_not_a_new_revision(scene: Scene) -> None:
     """`kubectl scale` changes the number of pods and nothing else: the running pods stay."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    before = scene.await_stable(1)
+    before = scene.serve()
     uids = scene.pod_uids(1)
     scene.kube.kubectl("scale", "cdep", NAME, "--replicas=3", "--namespace", scene.namespace)
     after = scene.await_status("three ready pods", lambda status: status.get("readyReplicas") == 3)
@@ -66,9 +62,7 @@ def test_scaling_is_not_a_new_revision(scene: Scene) -> None:
 
 def test_deleting_the_objects_leaves_nothing(scene: Scene) -> None:
     """Deployments, Services, budgets and pods go with their owner."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    scene.await_stable(1)
+    scene.serve()
     scene.kube.kubectl("delete", "cdep,cmodel", NAME, "--namespace", scene.namespace)
 
     def nothing_left() -> bool:
@@ -82,9 +76,7 @@ def test_deleting_the_objects_leaves_nothing(scene: Scene) -> None:
 
 def test_an_owned_object_that_is_deleted_comes_back(scene: Scene) -> None:
     """Out-of-band deletion of the Service and of the Deployment is repaired within ten seconds."""
-    scene.apply_model()
-    scene.apply_deployment(CANARY)
-    status = scene.await_stable(1)
+    status = scene.serve()
     for kind, plural, name in (
         ("service", "services", NAME),
         ("deployment", "deployments", f"{NAME}-{status['stable']['revision']}"),

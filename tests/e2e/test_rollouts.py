@@ -12,13 +12,6 @@ from tests.e2e.scene import BLUE_GREEN, CANARY, HELD_CANARY, Scene, await_calls
 ROUTERS = ["Service", "Gateway"]
 
 
-def serve_version_1(scene: Scene, strategy: Object, router: str, **spec: object) -> None:
-    """Train and serve the first version."""
-    scene.apply_model()
-    scene.apply_deployment(strategy, router, **spec)
-    scene.await_stable(1)
-
-
 def version(revision: Object | None) -> int | None:
     """Return the version of a revision of the status."""
     return (revision or {}).get("version")
@@ -28,7 +21,7 @@ def version(revision: Object | None) -> int | None:
 @pytest.mark.parametrize("strategy", [CANARY, BLUE_GREEN], ids=["canary", "blueGreen"])
 def test_a_promotion_under_load_fails_no_call_and_restarts_no_pod(scene: Scene, strategy: Object, router: str) -> None:
     """Version 2 takes over step by step while calls flow; its pods on trial are the pods that serve afterwards."""
-    serve_version_1(scene, strategy, router)
+    scene.serve(strategy, router)
     with scene.callers(router) as callers:
         await_calls(callers, 60)
         scene.apply_model(eps=0.6)
@@ -47,7 +40,7 @@ def test_a_promotion_under_load_fails_no_call_and_restarts_no_pod(scene: Scene, 
 @pytest.mark.parametrize("router", ROUTERS)
 def test_a_version_that_breaks_callers_is_rolled_back_and_blocked(scene: Scene, router: str) -> None:
     """Version 2 wants three columns, every caller sends two: the error gate sends all traffic back to version 1."""
-    serve_version_1(scene, HELD_CANARY, router)
+    scene.serve(HELD_CANARY, router)
     with scene.callers(router) as callers:
         await_calls(callers, 60)
         scene.apply_model(columns=("x", "y", "z"))
@@ -68,7 +61,7 @@ def test_a_version_that_breaks_callers_is_rolled_back_and_blocked(scene: Scene, 
 
 def test_abort_sends_all_traffic_back(scene: Scene) -> None:
     """Abort wins at any step; the version stays blocked."""
-    serve_version_1(scene, HELD_CANARY, "Service")
+    scene.serve(HELD_CANARY)
     scene.apply_model(eps=0.6)
     scene.await_status("a candidate with weight", lambda status: status.get("actualWeight", 0) > 0)
     started = time.monotonic()
@@ -91,7 +84,7 @@ def test_abort_sends_all_traffic_back(scene: Scene) -> None:
 
 def test_pause_holds_and_promote_ends_an_endless_step(scene: Scene) -> None:
     """A paused rollout keeps its weight; promote goes on where only a person can."""
-    serve_version_1(scene, HELD_CANARY, "Gateway")
+    scene.serve(HELD_CANARY, "Gateway")
     scene.apply_model(eps=0.6)
     scene.await_status("the endless pause", lambda status: status.get("phase") == "Paused")
     scene.command("pause")
@@ -105,7 +98,7 @@ def test_pause_holds_and_promote_ends_an_endless_step(scene: Scene) -> None:
 
 def test_a_change_of_mind_starts_again_from_the_old_stable(scene: Scene) -> None:
     """Version 3 arrives while version 2 is half out: version 1 stays the stable one until 3 is promoted."""
-    serve_version_1(scene, HELD_CANARY, "Service")
+    scene.serve(HELD_CANARY)
     scene.apply_model(eps=0.6)
     scene.await_status("version 2 on trial", lambda status: status.get("actualWeight", 0) > 0)
     scene.apply_model(eps=0.7)
@@ -119,7 +112,7 @@ def test_a_change_of_mind_starts_again_from_the_old_stable(scene: Scene) -> None
 
 def test_a_pinned_version_is_served_and_going_back_is_a_rollout_too(scene: Scene) -> None:
     """modelRef.version pins a version; setting it back to the stable one mid-rollout undoes the rollout at once."""
-    serve_version_1(scene, HELD_CANARY, "Service")
+    scene.serve(HELD_CANARY)
     scene.apply_model(eps=0.6)
     scene.await_status("version 2 on trial", lambda status: status.get("actualWeight", 0) > 0)
     scene.apply_deployment(HELD_CANARY, version="1")

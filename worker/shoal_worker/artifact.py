@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from shoal_worker.densities import Densities
 from shoal_worker.errors import ArtifactInvalid
 from shoal_worker.manifest import (
+    CORE_STRENGTHS,
     MODEL_NAME,
+    PEAKS,
     PROBE_LABELS,
     PROBE_POINTS,
     RADII,
@@ -37,7 +40,6 @@ from shoal_worker.safetensors_view import DTYPES, Buffer, TensorSpec, view_tenso
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 LabelArray = np.ndarray[tuple[int], np.dtype[np.int32]]
-RadiiArray = np.ndarray[tuple[int], np.dtype[np.float64]]
 _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -46,13 +48,13 @@ class ModelTensors:
     """The numbers of a model.
 
     index: the engine's arrays, ready to be used in place. probe_points: rows with the probe_labels that they must get.
-    radii: of an adaptive model, how far each cluster reaches, by label; else None.
+    densities: what an adaptive model has beyond that; else None.
     """
 
     index: Mapping[str, np.ndarray]
     probe_points: FloatArray
     probe_labels: LabelArray
-    radii: RadiiArray | None = None
+    densities: Densities | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,10 @@ def build_artifact(
     arrays = dict(tensors.index)
     arrays[PROBE_POINTS] = np.ascontiguousarray(tensors.probe_points, dtype="<f8")
     arrays[PROBE_LABELS] = np.ascontiguousarray(tensors.probe_labels, dtype="<i4")
-    if tensors.radii is not None:
-        arrays[RADII] = np.ascontiguousarray(tensors.radii, dtype="<f8")
+    if tensors.densities is not None:
+        arrays |= {
+            name: np.ascontiguousarray(values, dtype="<f8") for name, values in tensors.densities.named().items()
+        }
     model = save(arrays)
     record = FileRecord(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
     common: dict[str, Any] = {
@@ -132,8 +136,10 @@ def verify_artifact(files: ArtifactFiles, digest: str) -> Artifact:
     expected = {name: TensorSpec(record.dtype, record.shape) for name, record in manifest.tensors.items()}
     views = view_tensors(files.model, expected)
     own = {name: views.pop(name) for name in (PROBE_POINTS, PROBE_LABELS)}
-    radii = views.pop(RADII) if isinstance(manifest, AdaptiveManifest) else None
-    return Artifact(digest, manifest, ModelTensors(index=views, radii=radii, **own))
+    densities = None
+    if isinstance(manifest, AdaptiveManifest):
+        densities = Densities(views.pop(RADII), views.pop(PEAKS), views.pop(CORE_STRENGTHS))
+    return Artifact(digest, manifest, ModelTensors(index=views, densities=densities, **own))
 
 
 def verify_model_bytes(manifest: Manifest, model: Buffer) -> None:

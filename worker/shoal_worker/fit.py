@@ -1,19 +1,20 @@
 """The fit itself: from a matrix to labels and the index that is served; called by `training`.
 
 Invariant: whatever the engine refuses is told with the field that the user wrote, its value and a remedy. The result
-depends on data and parameters only: threads, index and budget change how long it takes, or whether it is begun at all.
+depends on data and parameters only: threads and index change how long it takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
 
-from shoal_engine import DBSCAN, Predictor
-from shoal_worker.artifact import FloatArray, LabelArray, RadiiArray
+from shoal_engine import DBSCAN, AdaptiveDBSCAN, Predictor
+from shoal_worker.artifact import FloatArray, LabelArray
+from shoal_worker.densities import Densities, find_peaks
 from shoal_worker.errors import SettingsInvalid, TrainingFailed
-from shoal_worker.manifest import DbscanParameters, Parameters
+from shoal_worker.manifest import AdaptiveParameters, DbscanParameters, Parameters
 from shoal_worker.spec import AdaptiveDbscanSpec, AlgorithmSpec, DbscanSpec
 
 Progress = Callable[[str, float], None]
@@ -21,26 +22,24 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a fit may use: threads, an index (auto: the engine's choice), distance computations (None: any number)."""
+    """What a fit may use: threads, and an index (auto: the engine's choice)."""
 
     threads: int
     index: str = "auto"
-    work_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A clustering: its parameters, labels by row, core rows, and the predictor of new rows.
 
-    radii: how far each cluster of an adaptive model reaches, by label; else None.
+    densities: of an adaptive model; else None.
     """
 
     parameters: Parameters
     labels: LabelArray
     core_rows: np.ndarray
     predictor: Predictor
-    index: Mapping[str, np.ndarray]
-    radii: RadiiArray | None = None
+    densities: Densities | None = None
 
 
 def fit(points: FloatArray, algorithm: AlgorithmSpec, means: Means, progress: Progress) -> Fitted:
@@ -51,11 +50,13 @@ def fit(points: FloatArray, algorithm: AlgorithmSpec, means: Means, progress: Pr
             case DbscanSpec():
                 return _fit_dbscan(points, chosen, means, progress)
             case AdaptiveDbscanSpec():
-                raise SettingsInvalid("this worker cannot train it yet", field=algorithm.field, remedy="Use dbscan")
+                return _fit_adaptive(points, chosen, means, progress)
             case _:
                 assert_never(chosen)
     except ValueError as error:
-        raise SettingsInvalid(str(error), field=algorithm.field, remedy="Correct the parameters") from None
+        # The engine names an index that cannot go with the data first; all else is about the algorithm's parameters.
+        field = "spec.training.plan.index" if str(error).startswith("index=") else algorithm.field
+        raise SettingsInvalid(str(error), field=field, remedy="Correct it") from None
     except (MemoryError, RuntimeError) as error:
         raise TrainingFailed(
             str(error), field="spec.source.uri", remedy="Give the training more memory, or fewer rows"
@@ -64,7 +65,12 @@ def fit(points: FloatArray, algorithm: AlgorithmSpec, means: Means, progress: Pr
 
 def _fit_dbscan(points: FloatArray, spec: DbscanSpec, means: Means, progress: Progress) -> Fitted:
     fitted = DBSCAN(
-        spec.eps, min_samples=spec.min_samples, metric=spec.metric, n_jobs=means.threads, progress=progress
+        spec.eps,
+        min_samples=spec.min_samples,
+        metric=spec.metric,
+        n_jobs=means.threads,
+        index=means.index,
+        progress=progress,
     ).fit(points)
     labels: LabelArray = fitted.labels_.astype(np.int32)
     core_labels = labels[fitted.core_sample_indices_]
@@ -74,5 +80,26 @@ def _fit_dbscan(points: FloatArray, spec: DbscanSpec, means: Means, progress: Pr
         labels=labels,
         core_rows=fitted.core_sample_indices_,
         predictor=predictor,
-        index={"core_points": fitted.components_, "core_labels": core_labels},
+    )
+
+
+def _fit_adaptive(points: FloatArray, spec: AdaptiveDbscanSpec, means: Means, progress: Progress) -> Fitted:
+    fitted = AdaptiveDBSCAN(
+        min_samples=spec.min_samples,
+        min_cluster_size=spec.min_cluster_size,
+        metric=spec.metric,
+        n_jobs=means.threads,
+        progress=progress,
+    ).fit(points)
+    labels: LabelArray = fitted.labels_.astype(np.int32)
+    cores = fitted.core_sample_indices_
+    densities = Densities(fitted.cluster_eps_, find_peaks(fitted.tree_), fitted.probabilities_[cores])
+    return Fitted(
+        parameters=AdaptiveParameters(
+            min_samples=spec.min_samples, min_cluster_size=spec.min_cluster_size, metric=spec.metric
+        ),
+        labels=labels,
+        core_rows=cores,
+        predictor=Predictor(fitted.components_, labels[cores], densities.radii, spec.metric, n_jobs=means.threads),
+        densities=densities,
     )

@@ -20,7 +20,8 @@ MANIFEST_LIMIT = 1 << 20
 FORMAT_VERSION: Final = 2
 MAX_DIMENSIONS = 4096
 MAX_PROBES = 4096
-PROBE_POINTS, PROBE_LABELS, RADII = "probe_points", "probe_labels", "radii"
+PROBE_POINTS, PROBE_LABELS = "probe_points", "probe_labels"
+RADII, PEAKS, CORE_STRENGTHS = "radii", "peaks", "core_strengths"
 """The tensors that are the worker's own; all others are the index, as the engine wrote it."""
 
 Kind = Literal["dbscan", "adaptiveDbscan"]
@@ -180,7 +181,9 @@ def _check_shapes(manifest: Manifest) -> None:
         PROBE_LABELS: TensorRecord(dtype="I32", shape=(count,)),
     }
     if isinstance(manifest, AdaptiveManifest):
-        wanted[RADII] = TensorRecord(dtype="F64", shape=(manifest.metrics.clusters,))
+        by_label = TensorRecord(dtype="F64", shape=(manifest.metrics.clusters,))
+        by_core = TensorRecord(dtype="F64", shape=(manifest.metrics.core_samples,))
+        wanted |= {RADII: by_label, PEAKS: by_label, CORE_STRENGTHS: by_core}
     for name, record in wanted.items():
         found = manifest.tensors.get(name)
         if found != record:

@@ -13,12 +13,14 @@ import numpy as np
 
 from shoal_engine import Plan, Predictor
 from shoal_worker.artifact import Artifact, LabelArray
+from shoal_worker.densities import Densities
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
-from shoal_worker.manifest import DbscanParameters, Kind
+from shoal_worker.manifest import DbscanManifest, Kind
 from shoal_worker.planning import plan_serving
 from shoal_worker.resources import Machine
 
 PointArray = np.ndarray[tuple[int, int], np.dtype[np.floating[Any]]]
+StrengthArray = np.ndarray[tuple[int], np.dtype[np.float64]]
 Cancelled = Callable[[], bool]
 
 
@@ -33,6 +35,7 @@ class Model:
     columns: tuple[str, ...]
     clusters: int
     predictor: Predictor
+    densities: Densities | None
     plan: Plan
     """How it is served. Between two batches a call looks whether its answer is still wanted."""
     seconds_per_row: float
@@ -47,6 +50,16 @@ class Model:
         for batch in _batches(len(points), self.plan.batch_rows, cancelled):
             labels[batch] = self.predictor.predict(points[batch])
         return labels
+
+    def predict_with_strengths(self, points: PointArray, cancelled: Cancelled) -> tuple[LabelArray, StrengthArray]:
+        """Label each point and tell how firmly it belongs to its cluster, 0 to 1; only where there are densities."""
+        if self.densities is None:
+            raise TypeError(f"a model of {self.kind} has no strengths")
+        labels, strengths = np.empty(len(points), dtype=np.int32), np.empty(len(points))
+        for batch in _batches(len(points), self.plan.batch_rows, cancelled):
+            nearest = self.predictor.nearest(points[batch])
+            labels[batch], strengths[batch] = nearest[0], self.densities.strengths(*nearest)
+        return labels, strengths
 
 
 def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine) -> Model:
@@ -78,19 +91,26 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
         columns=tuple(column.name for column in manifest.schema_.columns),
         clusters=manifest.metrics.clusters,
         predictor=predictor,
+        densities=tensors.densities,
         plan=plan,
         seconds_per_row=seconds_per_row,
     )
 
 
 def _take_up(artifact: Artifact, threads: int) -> Predictor:
-    parameters, index = artifact.manifest.parameters, artifact.tensors.index
-    if not isinstance(parameters, DbscanParameters):
-        raise ValueError("this worker cannot serve adaptiveDbscan yet")
-    try:
-        return Predictor(index["core_points"], index["core_labels"], parameters.eps, parameters.metric, n_jobs=threads)
-    except KeyError as missing:
-        raise ValueError(f"there is no tensor {missing}") from None
+    """Hand the arrays to the engine, which checks them; ValueError where they cannot be an index."""
+    manifest, tensors = artifact.manifest, artifact.tensors
+    if isinstance(manifest, DbscanManifest):
+        eps: float | np.ndarray = manifest.parameters.eps
+    else:
+        assert tensors.densities is not None, "verification lets no adaptive model through without"  # noqa: S101
+        tensors.densities.check()
+        eps = tensors.densities.radii
+    predictor = Predictor.from_arrays(dict(tensors.index), eps, manifest.parameters.metric, n_jobs=threads)
+    known = (manifest.metrics.core_samples, len(manifest.schema_.columns))
+    if (predictor.n_cores, predictor.n_features) != known:
+        raise ValueError(f"the index is of {predictor.n_cores} cores and {predictor.n_features} columns, not {known}")
+    return predictor
 
 
 def _batches(rows: int, most: int, cancelled: Cancelled) -> Iterator[slice]:

@@ -25,6 +25,7 @@ from shoal_worker.dispatch import Cancelled, Dispatcher
 from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
 from shoal_worker.inference import (
     LABELS,
+    STRENGTHS,
     build_metadata,
     build_response,
     check_target,
@@ -169,9 +170,14 @@ def _answer(
     model: Model, request: pb.ModelInferRequest, cancelled: Cancelled
 ) -> tuple[pb.ModelInferResponse, int, int]:
     outputs = wanted_outputs(model, request)
-    labels = model.predict(read_points(model, request), cancelled)
-    response = build_response(model, request, {name: labels for name in outputs if name == LABELS})
-    return response, len(labels), int(np.count_nonzero(labels == -1))
+    points = read_points(model, request)
+    told: dict[str, np.ndarray] = {}
+    if STRENGTHS in outputs:
+        told[LABELS], told[STRENGTHS] = model.predict_with_strengths(points, cancelled)
+    else:
+        told[LABELS] = model.predict(points, cancelled)
+    response = build_response(model, request, {name: told[name] for name in outputs})
+    return response, len(points), int(np.count_nonzero(told[LABELS] == -1))
 
 
 async def _abort(context: Context, error: RequestRefused) -> NoReturn:

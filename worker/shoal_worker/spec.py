@@ -102,7 +102,6 @@ class TrainingSpec(_Part):
     algorithm: AlgorithmSpec
     validation: ValidationSpec = ValidationSpec()
     plan: PlanSpec = PlanSpec()
-    deadline_seconds: int = Field(default=3600, ge=1)
     # Short and plain, because the artifact's URI must fit into the report whole.
     store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")
 

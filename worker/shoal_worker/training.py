@@ -13,7 +13,6 @@ import numpy as np
 
 from shoal_engine import Plan, silhouette
 from shoal_worker.artifact import ArtifactFiles, FloatArray, LabelArray, ModelTensors, build_artifact
-from shoal_worker.budget import work_budget
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.fit import Fitted, Means, Progress, fit
 from shoal_worker.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics
@@ -62,11 +61,7 @@ def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Pr
     metric = spec.algorithm.chosen.metric
     check_table(table, metric)
     planned = plan_training(len(table.points), len(table.columns), spec, machine)
-    means = Means(
-        threads=planned.threads,
-        index=spec.plan.index,
-        work_budget=work_budget(table.points, metric, spec.deadline_seconds),
-    )
+    means = Means(threads=planned.threads, index=spec.plan.index)
     started = time.perf_counter()
     fitted = fit(table.points, spec.algorithm, means, progress)
     fit_seconds = time.perf_counter() - started
@@ -74,7 +69,7 @@ def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Pr
     probes = table.points[_probe_rows(fitted.labels)]
     frameworks = {name: version(name) for name in _FRAMEWORKS}
     files = build_artifact(
-        ModelTensors(fitted.index, probes, fitted.predictor.predict(probes), fitted.radii),
+        ModelTensors(fitted.predictor.to_arrays(), probes, fitted.predictor.predict(probes), fitted.densities),
         parameters=fitted.parameters,
         columns=table.columns,
         metrics=metrics,

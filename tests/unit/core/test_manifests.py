@@ -144,7 +144,7 @@ def test_the_job_gives_up_by_itself_and_retries_what_may_pass() -> None:
 def test_the_training_is_told_its_task_but_not_its_credentials() -> None:
     manifest = job(
         source={"uri": "s3://data/x.csv", "columns": ["a"], "secretRef": {"name": "mine"}},
-        training={"activeDeadlineSeconds": 600, "plan": {"threads": 3}},
+        training={"plan": {"threads": 3}},
     )
     told = json.loads(variables(manifest)["SHOAL_TRAINING_SPEC"])
     assert told == {
@@ -154,7 +154,6 @@ def test_the_training_is_told_its_task_but_not_its_credentials() -> None:
         "algorithm": {"dbscan": {"eps": 0.5, "minSamples": 5, "metric": "euclidean"}},
         "validation": {"minClusters": 1},
         "plan": {"index": "auto", "threads": 3},
-        "deadlineSeconds": 600,
         "storeUri": objects.STORE,
     }
     assert variables(manifest)["SHOAL_SOURCE_SECRET_DIR"] == "/var/run/shoal/source"

@@ -41,6 +41,14 @@ def make_spec(**changes: Any) -> TrainingSpec:
     return TrainingSpec.model_validate({**fields, **changes})
 
 
+def make_varied_table() -> Table:
+    """A dense blob, one forty times as wide, and sparse noise around both."""
+    random = np.random.default_rng(5)
+    dense, wide = random.normal(0.0, 0.05, (400, 2)), random.normal(12.0, 2.0, (400, 2))
+    points = np.concatenate([dense, wide, random.uniform(-20, 30, (40, 2))])
+    return Table(points, (Column(name="x", dtype="float64"), Column(name="y", dtype="float64")))
+
+
 def train_table(table: Table, spec: TrainingSpec) -> Trained:
     """Train as a Job does."""
     return train_model(table, spec, MACHINE, lambda _stage, _fraction: None)

@@ -153,7 +153,7 @@ def test_overlapping_tensors_are_refused() -> None:
 
 def test_numbers_that_make_no_model_are_refused() -> None:
     tensors = dict(load(FILES.model))
-    for name, value in {"core_points": np.nan, "probe_points": np.inf, "core_labels": -1}.items():
+    for name, value in {"probe_points": np.inf, "labels": -1, "rows": 1 << 31, "meta": 1 << 40}.items():
         wrong = {key: array.copy() for key, array in tensors.items()}
         wrong[name].flat[0] = value
         files = refitted(save(wrong))
@@ -218,14 +218,14 @@ MANIFESTS = {
     "huge tensors": {
         "tensors": {
             **TENSORS,
-            "core_points": {"dtype": "F64", "shape": [10**9, 2]},
-            "core_labels": {"dtype": "I32", "shape": [10**9]},
+            "points": {"dtype": "F64", "shape": [2 * 10**9]},
+            "labels": {"dtype": "I32", "shape": [10**9]},
         }
     },
     "a tensor too many": {"tensors": {**TENSORS, "more": {"dtype": "F64", "shape": [1]}}},
     "a tensor named as a path": {"tensors": {**TENSORS, "../x": {"dtype": "F64", "shape": [1]}}},
     "a hundred tensors": {"tensors": {**TENSORS, **{f"t{n}": {"dtype": "F64", "shape": [1]} for n in range(100)}}},
-    "a tensor of objects": {"tensors": {**TENSORS, "core_points": {"dtype": "O", "shape": [1, 2]}}},
+    "a tensor of objects": {"tensors": {**TENSORS, "points": {"dtype": "O", "shape": [2]}}},
     "probes of another width": {"tensors": {**TENSORS, "probe_points": {"dtype": "F64", "shape": [33, 3]}}},
     "probe labels that are floats": {"tensors": {**TENSORS, "probe_labels": {"dtype": "F64", "shape": [33]}}},
 }

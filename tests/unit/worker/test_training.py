@@ -94,6 +94,12 @@ class TestModel:
         with pytest.raises(SettingsInvalid, match="two columns"):
             train_table(Table(np.zeros((3, 1)), columns[:1]), spec)
 
+    def test_an_index_that_cannot_go_with_the_data_is_told_by_its_field(self) -> None:
+        spec = make_spec(algorithm={"dbscan": {"eps": 0.1, "metric": "cosine"}}, plan={"index": "grid"})
+        with pytest.raises(SettingsInvalid, match="use index='auto'") as error:
+            train_table(make_table(), spec)
+        assert error.value.field == "spec.training.plan.index"
+
     def test_hostile_data_is_only_data(self) -> None:
         columns = (Column(name="x", dtype="float64"),)
         for points in (np.zeros((2000, 1)), np.full((10, 1), 1e308), np.array([[-1.7e308], [1.7e308]])):

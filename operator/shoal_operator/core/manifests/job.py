@@ -64,8 +64,6 @@ def training_input(model: RawObject, spec: ClusteringModelSpec, defaults: Defaul
         "algorithm": spec.algorithm.to_wire(),
         "validation": spec.validation.to_wire(),
         "plan": spec.training.plan.to_wire(),
-        # What a fit may cost follows from the time that it has.
-        "deadlineSeconds": spec.training.active_deadline_seconds,
         "storeUri": defaults.store_uri,
     }
 
