@@ -4,6 +4,7 @@ Invariant: it computes and reads, and changes nothing. What a plan is comes from
 """
 
 import sys
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -113,6 +114,9 @@ def _planned(options: Facts, manifest: str | None, data: str, workload: Workload
     found = plan(
         rows, columns, metric=metric, dtype=dtype, memory_limit=facts.memory, cores=facts.cpus, workload=workload
     )
+    if facts.adaptive and workload == "fit":
+        reason = "tree: densities are measured in one, whatever the number of columns"
+        found = replace(found, index="tree", reasons=found.reasons | {"index": reason})
     limit = f", {show_bytes(facts.memory)}" if facts.memory is not None else ""
     of = f"{rows:,} rows × {columns} columns of {dtype}, {metric}"
     cores = f"{facts.cpus} CPUs" if facts.cpus is not None else "this machine's CPUs"

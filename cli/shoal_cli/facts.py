@@ -19,7 +19,7 @@ METRICS: tuple[str, ...] = get_args(Metric)
 class Facts:
     """Size and kind of the data, and the machine: memory in bytes; None where unknown.
 
-    names: the columns' names, where the algorithm is told to read some only.
+    names: the columns' names, where the algorithm is told to read some only. adaptive: whether it is adaptiveDbscan.
     """
 
     rows: int | None = None
@@ -29,6 +29,7 @@ class Facts:
     dtype: Dtype | None = None
     memory: int | None = None
     cpus: int | None = None
+    adaptive: bool | None = None
 
     def or_else(self, other: "Facts") -> "Facts":
         """These facts, completed by the other's."""

@@ -48,6 +48,7 @@ def model_facts(manifest: dict[str, Any], origin: str) -> Facts:
         columns=columns,
         names=names,
         metric=spec.algorithm.metric,
+        adaptive=spec.algorithm.adaptive_dbscan is not None,
         memory=read_bytes(_limit(spec.training.resources, "memory"), f"{origin} spec.training.resources.limits.memory"),
         cpus=spec.training.plan.threads
         or read_cpus(_limit(spec.training.resources, "cpu"), f"{origin} spec.training.resources.limits.cpu"),

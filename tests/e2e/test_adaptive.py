@@ -49,6 +49,7 @@ def test_labels_and_strengths_are_those_of_the_engine(scene: Scene) -> None:
     assert [output.name for output in metadata.outputs] == ["labels", "strengths"]
     assert record["metrics"]["clusters"] == reference.labels_.max() + 1 >= 2
     assert record["algorithm"]["adaptiveDbscan"] == {**PARAMETERS, "metric": "euclidean"}
+    assert record["plan"]["index"] == "tree"
     assert record["plan"]["indexBytes"] == plan(len(rows), 2).index_bytes
     assert explained(scene, f"version/{NAME}-v1")["training"]["plan"] == record["plan"]
 

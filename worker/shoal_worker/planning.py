@@ -24,6 +24,9 @@ def plan_training(rows: int, columns: int, spec: TrainingSpec, machine: Machine)
         cores=machine.cpus,
         workload="fit",
     )
+    if spec.algorithm.adaptive_dbscan is not None:
+        reason = "tree: densities are measured in one, whatever the number of columns"
+        found = replace(found, index="tree", reasons=found.reasons | {"index": reason})
     decided = {"index": spec.plan.index != "auto", "threads": spec.plan.threads is not None}
     return replace(
         found,

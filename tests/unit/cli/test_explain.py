@@ -119,7 +119,9 @@ def test_a_manifest_tells_columns_metric_and_resources(explained: Any, manifest:
         algorithm={"adaptiveDbscan": {"metric": "haversine"}},
         training={"resources": {"limits": {"cpu": "4", "memory": "512Mi"}}},
     )
-    about = explained("-f", path, "--rows", "5000")["training"]["about"]
+    told = explained("-f", path, "--rows", "5000")["training"]
+    about = told["about"]
+    assert told["plan"]["index"] == "tree"
     assert about == "5,000 rows × 2 columns of float64, haversine, on 4 CPUs, 512.0 MiB"
 
 
