@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
             "cpu": _cpu(),
             "cores": len(os.sched_getaffinity(0)),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "system": platform.platform(terse=True),
+            "system": platform.system(),
             "python": platform.python_version(),
         },
         "versions": {"shoal-engine": _engine()} | {name: _version(name) for name in sorted(packages)},
