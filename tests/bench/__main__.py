@@ -1,6 +1,6 @@
 """`make bench-engine`: runs the suites, prints their tables, and writes figures, plots and the page under docs/.
 
-`--quick` runs a subset within a minute and writes nothing under docs/; so does `--only`.
+`--quick` runs a subset within a minute and writes nothing under docs/; so do `--only` and `--against`.
 """
 
 import argparse
@@ -28,9 +28,13 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="data sets whose name has TEXT; docs/ stays as it is"
     )
+    parser.add_argument(
+        "--against", action="append", metavar="NAME", help="fits: this peer only; may be repeated; docs/ stays as it is"
+    )
     parser.add_argument("--wheels", type=Path, default=Path("dist/bench"), help="folder of the engine's wheel")
     arguments = parser.parse_args()
-    settings = Settings(arguments.quick, arguments.only, CACHE / "data", arguments.wheels)
+    peers = None if arguments.against is None else tuple(arguments.against)
+    settings = Settings(arguments.quick, arguments.only, peers, CACHE / "data", arguments.wheels)
     console = Console(width=None if sys.stdout.isatty() else 200)
     begin = time.monotonic()
     found: dict[str, Any] = {}
@@ -39,14 +43,14 @@ def main() -> int:
         found[name] = {**machine.describe(), "rows": rows}
         for table in page.SUITES[name].tables(rows):
             console.print(table.rich())
+        # After every suite, so that a run that is cut short leaves what it found.
+        (CACHE / "latest.json").write_text(json.dumps(found, indent=1))
+        if not settings.partial:
+            written = page.write({name: found[name]})
     console.print(page.goals(found).rich())
-    console.print(f"{time.monotonic() - begin:.0f} s in all")
-    latest = CACHE / "latest.json"
-    latest.write_text(json.dumps(found, indent=1))
-    console.print(f"figures: {latest}")
-    if not (settings.quick or settings.only):
-        for path in page.write(found):
-            console.print(f"written: {path}")
+    console.print(f"{time.monotonic() - begin:.0f} s in all; figures: {CACHE / 'latest.json'}")
+    if not settings.partial:
+        console.print("written: " + ", ".join(map(str, written)))
     return 0
 
 

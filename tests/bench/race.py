@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bench.contestants import ROLES
+from tests.bench.contestants import OURS, ROLES
 from tests.bench.runner import Outcome, run_child
 
 Row = dict[str, Any]
@@ -22,10 +22,23 @@ class Settings:
 
     quick: bool
     only: str
+    peers: tuple[str, ...] | None
+    """Peers to run against; None for the suite's own choice."""
     data: Path
     """Cache of the arrays."""
     wheels: Path
     """Folder of the engine's wheel."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether this run leaves things out, so that it must not replace the published figures."""
+        return self.quick or bool(self.only) or self.peers is not None
+
+    def contestants(self, role: str, quick: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of those that take part: ours, always, and peers; `quick` is a suite's short list."""
+        if self.peers is not None:
+            return OURS, *self.peers
+        return quick if self.quick else tuple(ROLES[role])
 
 
 @dataclass

@@ -34,8 +34,7 @@ CLOSE = 0.02
 def start(settings: Settings) -> tuple[int, Iterator[Step]]:
     """Number of data sets, and the steps of their run."""
     cases = [data for data in (QUICK if settings.quick else FULL) if settings.only in data.key]
-    race = Race("adaptive", QUICK_NAMES if settings.quick else tuple(ADAPTIVE))
-    return len(cases), _run(cases, race, settings.data)
+    return len(cases), _run(cases, Race("adaptive", settings.contestants("adaptive", QUICK_NAMES)), settings.data)
 
 
 def _run(cases: list[DataSet], race: Race, folder: Path) -> Iterator[Step]:

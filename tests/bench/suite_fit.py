@@ -53,7 +53,7 @@ FULL = [
 def start(settings: Settings) -> tuple[int, Iterator[Step]]:
     """Number of cases, and the steps of their run."""
     cases = [case for case in (QUICK if settings.quick else FULL) if settings.only in f"{case.data.key} {case.kind}"]
-    return len(cases), _run(cases, Race("exact", QUICK_NAMES if settings.quick else tuple(EXACT)), settings.data)
+    return len(cases), _run(cases, Race("exact", settings.contestants("exact", QUICK_NAMES)), settings.data)
 
 
 def _run(cases: list[Case], race: Race, folder: Path) -> Iterator[Step]:

@@ -8,7 +8,8 @@ import pytest
 from sklearn.cluster import DBSCAN
 
 from tests.bench import race
-from tests.bench.race import Race
+from tests.bench.contestants import EXACT
+from tests.bench.race import Race, Settings
 from tests.bench.runner import Outcome, run_child, supervise
 
 PLENTY = 2**40
@@ -77,6 +78,19 @@ def test_a_contestant_that_would_pass_its_limit_is_not_started(monkeypatch: pyte
         {"shoal": "ok", "scikit-learn": "ok"},
     ]
     assert ("scikit-learn", "2000.npy") not in started
+
+
+def test_who_takes_part_and_whether_figures_may_be_published(tmp_path: Path) -> None:
+    def settings(quick: bool = False, only: str = "", peers: tuple[str, ...] | None = None) -> Settings:
+        return Settings(quick, only, peers, tmp_path, tmp_path)
+
+    assert settings().contestants("exact", ("shoal",)) == tuple(EXACT)
+    assert settings(quick=True).contestants("exact", ("shoal", "mlpack")) == ("shoal", "mlpack")
+    assert settings(peers=("mlpack",)).contestants("exact", ("shoal",)) == ("shoal", "mlpack")
+    assert not settings().partial
+    assert settings(quick=True).partial
+    assert settings(only="blobs").partial
+    assert settings(peers=()).partial
 
 
 def test_words_for_runs_without_figures() -> None:
