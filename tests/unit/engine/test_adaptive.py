@@ -158,6 +158,55 @@ def test_float32_rows_cluster_as_the_same_values_in_float64() -> None:
     assert single.components_.dtype == np.float32
 
 
+@settings(max_examples=60, deadline=None)
+@given(cases(("euclidean", "manhattan", "chebyshev")))
+def test_rows_of_the_fit_are_predicted_as_they_were_labelled(case: tuple[Points, AdaptiveDBSCAN]) -> None:
+    points, model = case
+    model.fit(points)
+    np.testing.assert_array_equal(model.predict(points), model.labels_)
+    labels, strengths = model.predict_with_strength(points)
+    np.testing.assert_array_equal(labels, model.labels_)
+    # A border row at equal distance from two cores of its cluster may be given either one's strength.
+    cores = model.core_sample_indices_
+    np.testing.assert_allclose(strengths[cores], model.probabilities_[cores])
+    assert np.all((strengths > 0) == (labels >= 0))
+    assert np.all(strengths <= 1)
+
+
+@pytest.mark.parametrize("metric", ["haversine", "cosine"])
+@pytest.mark.parametrize("seed", range(10))
+def test_core_rows_are_predicted_into_their_cluster_on_curved_spaces(metric: str, seed: int) -> None:
+    # Rows of different directions: those of one direction are apart by rounding only, which may fall either way.
+    points = draw_points(np.random.default_rng(seed), "blobs", 300, 2) * 0.1
+    model = AdaptiveDBSCAN(metric=metric, min_samples=5).fit(points)
+    cores = model.core_sample_indices_
+    assert cores.size
+    np.testing.assert_array_equal(model.predict(points[cores]), model.labels_[cores])
+
+
+def test_new_rows_join_the_nearest_core_that_reaches_them() -> None:
+    rng = np.random.default_rng(11)
+    points = np.concatenate([rng.normal((0, 0), 0.1, (300, 2)), rng.normal((6, 0), 1.0, (300, 2))])
+    model = AdaptiveDBSCAN().fit(points)
+    rows = rng.uniform((-2, -4), (10, 4), (500, 2))
+    labels, strengths = model.predict_with_strength(rows)
+    distances = np.linalg.norm(rows[:, None] - model.components_, axis=2)
+    names = model.labels_[model.core_sample_indices_]
+    distances[distances > model.cluster_eps_[names]] = np.inf
+    nearest = distances.argmin(axis=1)
+    expected = np.where(np.isfinite(distances.min(axis=1)), names[nearest], -1)
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(model.predict(rows), expected)
+    assert set(labels) == {-1, 0, 1}
+    assert np.all((strengths > 0) == (labels >= 0))
+
+
+def test_without_clusters_every_row_is_predicted_noise() -> None:
+    model = AdaptiveDBSCAN(min_cluster_size=300).fit(np.random.default_rng(7).uniform(size=(200, 2)))
+    labels, strengths = model.predict_with_strength([[0.5, 0.5]])
+    assert (labels[0], strengths[0], model.predict([[0.5, 0.5]])[0]) == (-1, 0.0, -1)
+
+
 def test_heaps_of_equal_points_are_clusters() -> None:
     points = np.repeat([[0.0, 0.0], [5.0, 1.0], [9.0, 9.0]], 40, axis=0)
     np.testing.assert_array_equal(AdaptiveDBSCAN().fit(points).labels_, np.repeat([0, 1, 2], 40))

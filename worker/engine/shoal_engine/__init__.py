@@ -1,7 +1,8 @@
 """Exact, parallel DBSCAN with predictions, for scikit-learn users.
 
 `DBSCAN` is the estimator and `AdaptiveDBSCAN` the one for data whose density varies, `Predictor` the immutable index
-that a server holds, `silhouette` a sampled quality figure, `plan` the choice of index, threads and batches.
+that a server holds, `silhouette` a sampled quality figure, `suggest_eps` a search for DBSCAN's radius, `plan` the
+choice of index, threads and batches.
 """
 
 from shoal_engine._adaptive import AdaptiveDBSCAN
@@ -11,10 +12,12 @@ from shoal_engine._estimator import NotFittedError
 from shoal_engine._from_sklearn import from_sklearn
 from shoal_engine._plan import Plan, plan
 from shoal_engine._silhouette import silhouette
+from shoal_engine._suggest import EpsSuggestion, suggest_eps
 
 __all__ = [
     "DBSCAN",
     "AdaptiveDBSCAN",
+    "EpsSuggestion",
     "NotFittedError",
     "Plan",
     "Predictor",
@@ -22,5 +25,6 @@ __all__ = [
     "from_sklearn",
     "plan",
     "silhouette",
+    "suggest_eps",
 ]
 __version__ = "0.1.0"

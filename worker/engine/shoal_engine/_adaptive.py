@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shoal_engine import _engine
 from shoal_engine._estimator import Estimator
+from shoal_engine._lazy_predictor import LazyPredictor
 from shoal_engine._parameters import BOOLEAN, CALLABLE, METRICS, NONE, Rules, integer, one_of
 
 _TREE = np.dtype(
@@ -39,7 +40,8 @@ class AdaptiveDBSCAN(Estimator):
     ----------
     min_samples : neighbours, itself included, that define a row's core distance; larger values smooth the density.
     min_cluster_size : fewest core rows of a cluster; None means max(min_samples, sqrt(n) / 2).
-    metric : euclidean, manhattan, chebyshev, haversine ([latitude, longitude] in radians) or cosine.
+    metric : euclidean, manhattan, chebyshev, haversine ([latitude, longitude] in radians) or cosine. Under cosine zero
+        rows are noise; distances around 1e-16, between rows of one direction or place, are rounding.
     allow_single_cluster : whether all rows together may be one cluster.
     n_jobs : threads; None and -1 mean all available cores.
     progress : called with the stage and its done share, 0 to 1, about ten times a second; what it raises stops the fit.
@@ -128,11 +130,37 @@ class AdaptiveDBSCAN(Estimator):
         self.tree_ = _as_tree(found["tree"])
         self._remember_columns(rows)
         self._peaks = found["peaks"]
+        labels = self.labels_[self.core_sample_indices_]
+        self._predictor = LazyPredictor(self.components_, labels, self.cluster_eps_, self.metric, threads)
         return self
 
     def fit_predict(self, X: object, y: object = None) -> NDArray[np.int64]:  # noqa: N803
         """Cluster the rows of X and return their labels."""
         return self.fit(X, y).labels_
+
+    def predict(self, X: object) -> NDArray[np.int64]:  # noqa: N803
+        """Label of the nearest core sample whose cluster's radius covers the row, else -1; of equal ones the lowest."""
+        matrix = self._rows_like_fitted(X)
+        if self.cluster_eps_.size == 0:
+            return np.full(matrix.shape[0], -1)
+        return self._predictor.get().predict(matrix).astype(np.int64)
+
+    def predict_with_strength(self, X: object) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # noqa: N803
+        """Labels as of `predict`, and how firmly each row belongs to its cluster: on rows of the fit `probabilities_`.
+
+        A strength is the cluster's densest radius over the radius at which the row would join, at most 1; 0 for noise.
+        """
+        matrix = self._rows_like_fitted(X)
+        strengths = np.zeros(matrix.shape[0])
+        if self.cluster_eps_.size == 0:
+            return np.full(matrix.shape[0], -1), strengths
+        found, distances, cores = self._predictor.get().nearest(matrix)
+        labels = found.astype(np.int64)
+        member = labels >= 0
+        peaks = self._peaks[labels[member]]
+        of_core = self.probabilities_[self.core_sample_indices_[cores[member]]]
+        strengths[member] = np.minimum(of_core, peaks / np.maximum(peaks, distances[member]))
+        return labels, strengths
 
 
 def _as_tree(columns: "_engine.AdaptiveTree") -> NDArray[np.void]:

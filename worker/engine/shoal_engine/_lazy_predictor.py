@@ -19,7 +19,7 @@ class LazyPredictor:
 
     core_points: NDArray[Any]
     core_labels: NDArray[np.int64]
-    eps: float
+    eps: float | NDArray[np.float64]
     metric: str
     n_jobs: int | None
     _built: Predictor | None = field(default=None, init=False)
