@@ -61,6 +61,9 @@ def test_served_labels_and_strengths_are_those_of_the_engine() -> None:
     np.testing.assert_array_equal(labels, expected_labels)
     np.testing.assert_allclose(strengths, expected_strengths, rtol=1e-12)
     np.testing.assert_array_equal(load_model(FILES).predict(queries, never), labels)
+    engine_labels, engine_strengths = REFERENCE.predict_with_strength(queries)
+    np.testing.assert_array_equal(labels, engine_labels)
+    np.testing.assert_allclose(strengths, engine_strengths, rtol=1e-12)
 
 
 def test_training_rows_keep_their_strengths() -> None:
