@@ -48,6 +48,15 @@ unit: setup programs ## tests that need no cluster
 	cargo test --quiet --manifest-path worker/engine/Cargo.toml
 	.venv/bin/pytest -q
 
+FUZZ_SECONDS ?= 600
+.PHONY: fuzz
+fuzz: setup ## hostile arrays and parameters against the engine (FUZZ_SECONDS=600 for each target)
+	@rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
+	@test -x $(CACHE)/bin/cargo-fuzz || cargo install --quiet --locked --root $(CACHE) cargo-fuzz@0.13.2
+	@cd worker/engine && for target in index_reader parameters; do \
+		nice -n 19 cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
+	done
+
 .PHONY: check
 check: lint unit ## the quick gate: lint and the tests that need no cluster
 

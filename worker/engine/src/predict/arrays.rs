@@ -6,6 +6,7 @@
 
 use crate::error::{Result, invalid};
 use crate::metric::Metric;
+use crate::predict::map::{Frame, LABEL, MAX_PROBES, SLOT_LEN, Slot};
 use crate::space::embedded_width;
 use crate::tree::kdtree::{LANES, Span};
 
@@ -98,7 +99,6 @@ pub struct Arrays<'a> {
 }
 
 pub const FRAME_LEN: usize = 5;
-pub const SLOT_LEN: usize = 4;
 
 /// Arrays whose lengths fit each other.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +107,9 @@ pub struct Index<'a> {
     pub meta: Meta,
     /// Columns of the embedded rows.
     pub width: usize,
+    pub frame: Frame,
+    /// A power of two, or empty.
+    pub map: &'a [Slot],
 }
 
 impl<'a> Index<'a> {
@@ -117,7 +120,6 @@ impl<'a> Index<'a> {
         let blocks = meta.placed.div_ceil(LANES);
         let nodes = (2 * blocks).saturating_sub(1);
         let angles = if meta.metric == Metric::Haversine { 2 * meta.placed } else { 0 };
-        expect("frame", arrays.frame.len(), FRAME_LEN)?;
         expect("points", arrays.points.len(), blocks.saturating_mul(LANES).saturating_mul(width))?;
         expect("angles", arrays.angles.len(), angles)?;
         expect("labels", arrays.labels.len(), meta.cores)?;
@@ -127,11 +129,18 @@ impl<'a> Index<'a> {
         if !arrays.reaches.is_empty() {
             expect("reaches", arrays.reaches.len(), nodes)?;
         }
-        let (slots, rest) = arrays.map.as_chunks::<SLOT_LEN>();
-        if !rest.is_empty() || !(slots.is_empty() || slots.len().is_power_of_two()) {
+        let (map, rest) = arrays.map.as_chunks::<SLOT_LEN>();
+        if !rest.is_empty() || !(map.is_empty() || map.len().is_power_of_two()) {
             return lie("map", format!("must hold a power of two of slots of {SLOT_LEN}, not {}", arrays.map.len()));
         }
-        Ok(Self { arrays, meta, width })
+        if meta.probes > MAX_PROBES {
+            return lie("meta", format!("has probes = {}, more than {MAX_PROBES}", meta.probes));
+        }
+        let &[_, cells_per_unit, x, y, z] = arrays.frame else {
+            return lie("frame", format!("must hold {FRAME_LEN} values, not {}", arrays.frame.len()));
+        };
+        let frame = Frame { corner: [x, y, z], cells_per_unit };
+        Ok(Self { arrays, meta, width, frame, map })
     }
 
     /// The contents: `labels` is the number of labels that have a radius, if each has its own.
@@ -146,6 +155,9 @@ impl<'a> Index<'a> {
         }
         if !all(self.arrays.alone, |label| label == MIXED || known(label)) {
             return lie("alone", format!("has a label outside -1 to {end}, the labels that have a radius"));
+        }
+        if !self.map.iter().all(|slot| slot[LABEL] < end as u64) {
+            return lie("map", format!("has a label outside 0 to {end}, the labels that have a radius"));
         }
         let cores = self.meta.cores as u64;
         if !all(self.arrays.rows, |row| u64::from(row) < cores) {

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use crate::error::{Result, filled, invalid, room};
 use crate::metric::{Kernel, Metric};
-use crate::predict::arrays::{Arrays, FRAME_LEN, Meta};
+use crate::predict::arrays::{Arrays, Meta};
 use crate::predict::nodes::{Nodes, Slots};
 use crate::predict::radii::{Eps, Radii};
+use crate::predict::survey::{Land, Map};
 use crate::space::{Embedded, embed_rows};
 use crate::tree::kdtree::{KdTree, LANES};
 
@@ -77,10 +78,16 @@ pub fn build<K: Kernel>(metric: Metric, cores: Cores<'_>, eps: Eps) -> Result<(B
     built.labels.extend(rows.iter().map(|&row| labels[row as usize]));
     built.rows = rows;
     let [lowest, free] = [0, placed].map(|first| answer_to_all(&built, &radii, first));
-    let meta = Meta { metric, features: width, cores: labels.len(), placed, free, lowest, probes: 0 };
+    let mut meta = Meta { metric, features: width, cores: labels.len(), placed, free, lowest, probes: 0 };
+    let mut frame = [largest, 0.0, 0.0, 0.0, 0.0];
+    if let Some(map) = survey::<K>(&built, &meta, embedded, &radii)? {
+        let [x, y, z] = map.frame.corner;
+        frame = [largest, map.frame.cells_per_unit, x, y, z];
+        meta.probes = map.probes;
+        built.map = map.slots.into_flattened();
+    }
     built.meta = Vec::from(meta.encode());
-    built.frame = Vec::from([0.0; FRAME_LEN]);
-    built.frame[0] = largest;
+    built.frame = Vec::from(frame);
     let slots = Slots { points: &built.points, labels: &built.labels, placed, width: embedded, radii: &radii };
     let nodes = Nodes::build::<K>(slots)?;
     (built.boxes, built.alone) = (nodes.boxes, nodes.alone);
@@ -96,6 +103,21 @@ fn answer_to_all(built: &Built, radii: &Radii, first: usize) -> usize {
         radii.metric() == Metric::Cosine && radii.ball(built.labels[slot]).is_some_and(|ball| 1.0 <= ball.limit)
     });
     slots.min_by_key(|&slot| (built.labels[slot], built.rows[slot])).unwrap_or(built.labels.len())
+}
+
+/// The map, for narrow spaces where one radius holds for all and no core is near everything.
+fn survey<K: Kernel>(built: &Built, meta: &Meta, width: usize, radii: &Radii) -> Result<Option<Map>> {
+    let (Eps::One(_), Some(ball)) = (radii.eps(), radii.ball(0)) else { return Ok(None) };
+    if meta.free < meta.cores || meta.placed == 0 {
+        return Ok(None);
+    }
+    let land = Land { metric: meta.metric, points: &built.points, labels: &built.labels, placed: meta.placed, ball };
+    match width {
+        1 => land.survey::<K, 1>(),
+        2 => land.survey::<K, 2>(),
+        3 => land.survey::<K, 3>(),
+        _ => Ok(None),
+    }
 }
 
 /// Sixteen slots side by side for every column; the last block is filled up with zeros.

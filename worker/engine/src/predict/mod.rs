@@ -5,9 +5,11 @@
 
 pub mod arrays;
 pub mod build;
+mod map;
 mod nodes;
 pub mod radii;
 mod search;
+mod survey;
 
 use std::num::NonZeroUsize;
 use std::thread;
@@ -16,6 +18,7 @@ use crate::error::{EngineError, Result, filled, invalid};
 use crate::metric::{Kernel, MaxAbs, Metric, SumAbs, SumSquares};
 use crate::predict::arrays::{Arrays, Index, Meta};
 use crate::predict::build::{Built, Cores};
+use crate::predict::map::{Known, look};
 use crate::predict::radii::{Eps, Radii};
 use crate::predict::search::{Best, Query, Search};
 use crate::value::Value;
@@ -95,10 +98,25 @@ impl<'a> Predictor<'a> {
     fn label<K: Kernel>(&self, row: &[f64], query: &mut Query) -> i32 {
         query.aim(self.index.meta.metric, row);
         let best = match self.radii.wider(row) {
-            None => self.search::<true>(self.radii, query).run::<K>(),
+            None => match self.look(query) {
+                Known::Label(label) => return label,
+                Known::Noise => return NOISE,
+                Known::Nothing => self.search::<true>(self.radii, query).run::<K>(),
+            },
             Some(radii) => self.search_all(&radii, query).run::<K>(),
         };
         if best.is_none() { NOISE } else { best.label }
+    }
+
+    /// Asks the map.
+    fn look(&self, query: &Query) -> Known {
+        match (self.index.map, query.place(), self.index.width) {
+            ([], ..) | (_, None, _) => Known::Nothing,
+            (_, Some(place), 1) => look::<1>(&self.index, place),
+            (_, Some(place), 2) => look::<2>(&self.index, place),
+            (_, Some(place), 3) => look::<3>(&self.index, place),
+            _ => Known::Nothing,
+        }
     }
 
     fn core<K: Kernel>(&self, row: &[f64], query: &mut Query) -> Nearest {

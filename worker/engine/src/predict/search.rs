@@ -33,6 +33,11 @@ impl Query {
             self.angles = [latitude, longitude];
         }
     }
+
+    /// The row's place, if it has one.
+    pub fn place(&self) -> Option<&[f64]> {
+        self.placed.then_some(&self.coords)
+    }
 }
 
 /// The nearest core so far.
