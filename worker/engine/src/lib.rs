@@ -14,6 +14,7 @@ pub mod metric;
 pub mod pieces;
 pub mod predict;
 pub mod silhouette;
+pub mod simd;
 pub mod sort;
 pub mod space;
 pub mod tree;

@@ -35,6 +35,12 @@ impl UnionFind {
         }
     }
 
+    /// Whether `item` lies directly below `root`, which answers most questions with one look.
+    #[inline(always)]
+    pub fn is_below(&self, item: usize, root: usize) -> bool {
+        self.parents[item].load(Ordering::Acquire) as usize == root
+    }
+
     pub fn union(&self, a: usize, b: usize) {
         loop {
             let (a, b) = (self.find(a), self.find(b));

@@ -15,6 +15,8 @@ use crate::value::Value;
 
 /// Points measured at once.
 const LANES: usize = 8;
+/// Points between two looks at whether enough are found.
+const BLOCK: usize = 8 * LANES;
 
 pub struct Cells<const D: usize, T> {
     pub frame: Frame<D>,
@@ -79,6 +81,13 @@ impl<const D: usize, T: Value> Cells<D, T> {
         std::array::from_fn(|axis| self.axes[axis][slot].into())
     }
 
+    /// The lowest corner of a cell of a run around the cell at `corner`, in sides.
+    #[inline(always)]
+    pub fn corner_in(&self, run: &Run<D>, cell: usize, corner: &[f64; D], other: usize) -> [f64; D] {
+        let steps = run.steps_to(self.keys[other] as i64 - self.keys[cell] as i64);
+        std::array::from_fn(|axis| corner[axis] + steps[axis])
+    }
+
     /// The lowest corner of a cell, in sides.
     #[inline(always)]
     pub fn corner(&self, cell: usize) -> [f64; D] {
@@ -103,10 +112,17 @@ impl<const D: usize, T: Value> Cells<D, T> {
         let mut found = 0;
         let mut slot = slots.start;
         while slot < slots.end && found < enough {
-            let left = slots.end - slot;
-            let near = self.distances::<K>(centre, slot).map(|distance| u32::from(distance <= limit));
-            found += if left >= LANES { near.iter().sum::<u32>() } else { near[..left].iter().sum() } as usize;
-            slot += LANES;
+            let end = slots.end.min(slot + BLOCK);
+            let mut near = [0_u64; LANES];
+            while slot < end {
+                let distances = self.distances::<K>(centre, slot);
+                let left = (end - slot) as i64;
+                for lane in 0..LANES {
+                    near[lane] += u64::from((distances[lane] <= limit) & ((lane as i64) < left));
+                }
+                slot += LANES;
+            }
+            found += near.iter().sum::<u64>() as usize;
         }
         found
     }
@@ -114,10 +130,24 @@ impl<const D: usize, T: Value> Cells<D, T> {
     /// Whether some point of the slots lies within `limit` of `centre`.
     #[inline(always)]
     pub fn any<K: Kernel>(&self, slots: Range<usize>, centre: &[f64; D], limit: f64) -> bool {
-        self.count::<K>(slots, centre, limit, 1) > 0
+        let mut slot = slots.start;
+        while slot < slots.end {
+            let distances = self.distances::<K>(centre, slot);
+            let left = (slots.end - slot) as i64;
+            let mut near = 0;
+            for (lane, &distance) in distances.iter().enumerate() {
+                near |= u64::from((distance <= limit) & ((lane as i64) < left));
+            }
+            if near != 0 {
+                return true;
+            }
+            slot += LANES;
+        }
+        false
     }
 
     /// The sum of the weights of the slots within `limit` of `centre`, added in their order.
+    #[inline(always)]
     pub fn weigh<K: Kernel>(&self, slots: Range<usize>, centre: &[f64; D], limit: f64, weights: &[f64]) -> f64 {
         let mut sum = 0.0;
         for slot in slots.clone().step_by(LANES) {

@@ -3,6 +3,7 @@
 //! Called by `grid`. The sets are of cells, not points. Cells side by side come first: afterwards nearly all other pairs are of one
 //! set already and need no look at their points.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::control::{Control, Stage};
@@ -12,6 +13,7 @@ use crate::grid::close::any_close;
 use crate::grid::frame::Run;
 use crate::metric::Kernel;
 use crate::pieces::{each, groups};
+use crate::simd::vectorised;
 use crate::union_find::UnionFind;
 use crate::value::Value;
 
@@ -29,8 +31,13 @@ pub fn connect<K: Kernel, const D: usize, T: Value>(
     let pieces = groups(&cells.starts);
     control.begin(Stage::Clusters, 2 * cells.n_cells());
     for runs in [cells.frame.faces(), cells.frame.later()] {
-        let growth = Growth::<K, D, T> { cells, ends, limit, sets: &sets, runs, kernel: std::marker::PhantomData };
-        each(pieces.clone(), |piece| growth.grow(piece, control))?;
+        let growth = Growth::<K, D, T> { cells, ends, limit, sets: &sets, runs, kernel: PhantomData };
+        each(pieces.clone(), |piece| {
+            vectorised(
+                #[inline(always)]
+                || growth.grow(piece, control),
+            )
+        })?;
     }
     Ok(sets)
 }
@@ -41,7 +48,7 @@ struct Growth<'a, K, const D: usize, T> {
     limit: f64,
     sets: &'a UnionFind,
     runs: Vec<Run<D>>,
-    kernel: std::marker::PhantomData<K>,
+    kernel: PhantomData<K>,
 }
 
 impl<K: Kernel, const D: usize, T: Value> Growth<'_, K, D, T> {
@@ -49,6 +56,7 @@ impl<K: Kernel, const D: usize, T: Value> Growth<'_, K, D, T> {
         self.cells.starts[cell] as usize..self.ends[cell] as usize
     }
 
+    #[inline(always)]
     fn grow(&self, piece: Range<usize>, control: &Control) -> Result<()> {
         let mut window = Window::new(self.cells, self.runs.len())?;
         let done = piece.len();
@@ -57,14 +65,16 @@ impl<K: Kernel, const D: usize, T: Value> Growth<'_, K, D, T> {
             if cores.is_empty() {
                 continue;
             }
+            let mut root = self.sets.find(cell);
             for (number, run) in self.runs.iter().enumerate() {
                 for other in window.find(cell, number, run) {
-                    let others = self.cores(other);
-                    if others.is_empty() || self.sets.same(cell, other) {
+                    if self.cores(other).is_empty() || self.sets.is_below(other, root) {
                         continue;
                     }
-                    if self.touch(cell, other, control)? {
+                    root = self.sets.find(cell);
+                    if self.sets.find(other) != root && self.touch(cell, other, control)? {
                         self.sets.union(cell, other);
+                        root = self.sets.find(cell);
                     }
                 }
             }

@@ -2,15 +2,20 @@
 //!
 //! Called by `grid`. All points of a cell are neighbours of each other, so a full cell needs no look at any other.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::control::Control;
 use crate::dbscan::Job;
-use crate::error::{Result, filled};
+use crate::error::{Result, filled, room};
 use crate::grid::cells::{Cells, Window};
 use crate::metric::Kernel;
 use crate::pieces::{each, groups, parts};
+use crate::simd::vectorised;
 use crate::value::Value;
+
+/// A cell that has less than one part in so many of what is needed is sparse.
+const SPARSE: f64 = 4.0;
 
 /// What makes a point core.
 enum Demand {
@@ -40,9 +45,14 @@ pub fn find_cores<K: Kernel, const D: usize, T: Value>(
     let by_slot = || slots.iter().map(ExactSizeIterator::len);
     let by_cell = || pieces.iter().map(ExactSizeIterator::len);
 
-    let search = Search::<K, D, T> { cells, demand, limit, kernel: std::marker::PhantomData };
+    let search = Search::<K, D, T> { cells, demand, limit, kernel: PhantomData };
     let work = pieces.iter().cloned().zip(parts(&mut is_core, by_slot())).zip(parts(&mut ends, by_cell()));
-    each(work.collect(), |((piece, is_core), ends)| search.mark(piece, is_core, ends, control))?;
+    each(work.collect(), |((piece, is_core), ends)| {
+        vectorised(
+            #[inline(always)]
+            || search.mark(piece, is_core, ends, control),
+        )
+    })?;
 
     let mut axis_parts = cells.axes.each_mut().map(|axis| parts(axis, by_slot()).into_iter());
     let work = parts(&mut cells.rows, by_slot()).into_iter();
@@ -77,7 +87,7 @@ fn reorder<V: Copy>(values: &mut [V], order: &[usize]) {
 
 fn demand<const D: usize, T: Value>(cells: &Cells<D, T>, job: &Job<'_, T>) -> Result<Demand> {
     let Some(weights) = job.weights else { return Ok(Demand::Count(job.min_samples)) };
-    let mut by_slot = crate::error::room(weights.len())?;
+    let mut by_slot = room(weights.len())?;
     by_slot.extend(cells.rows.iter().map(|&row| weights[row as usize]));
     let grows = weights.iter().all(|&weight| weight >= 0.0);
     Ok(Demand::Weight { weights: by_slot, needed: job.min_samples as f64, grows })
@@ -87,10 +97,11 @@ struct Search<'a, K, const D: usize, T> {
     cells: &'a Cells<D, T>,
     demand: Demand,
     limit: f64,
-    kernel: std::marker::PhantomData<K>,
+    kernel: PhantomData<K>,
 }
 
 impl<K: Kernel, const D: usize, T: Value> Search<'_, K, D, T> {
+    #[inline(always)]
     fn mark(&self, piece: Range<usize>, is_core: &mut [bool], ends: &mut [u32], control: &Control) -> Result<()> {
         let cells = self.cells;
         let mut window = Window::new(cells, cells.frame.runs.len())?;
@@ -111,7 +122,7 @@ impl<K: Kernel, const D: usize, T: Value> Search<'_, K, D, T> {
         &self,
         cell: usize,
         window: &mut Window<'_, D>,
-        around: &mut Vec<(usize, Range<usize>)>,
+        around: &mut Vec<Range<usize>>,
         is_core: &mut [bool],
         control: &Control,
     ) -> Result<()> {
@@ -122,20 +133,21 @@ impl<K: Kernel, const D: usize, T: Value> Search<'_, K, D, T> {
             is_core.fill(true);
             return Ok(());
         }
+        let runs = &cells.frame.runs;
+        let mut slots_of = |number: usize| {
+            let found = window.find(cell, number, &runs[number]);
+            cells.starts[found.start] as usize..cells.starts[found.end] as usize
+        };
+        let row = slots_of(0);
         around.clear();
-        let mut most = start;
-        for (number, run) in cells.frame.runs.iter().enumerate() {
-            let found = window.find(cell, number, run);
-            let slots = cells.starts[found.start] as usize..cells.starts[found.end] as usize;
-            // The own cell is counted already.
-            let sides = if number == 0 { [slots.start..own.start, own.end..slots.end] } else { [slots, 0..0] };
-            for slots in sides.into_iter().filter(|slots| !slots.is_empty()) {
-                most += self.demand.of(slots.clone());
-                around.push((number, slots));
+        around.extend([row.start..own.start, own.end..row.end]);
+        // A sparse cell is likely to see all its neighbours, and all of them together may be too few.
+        if self.demand.grows() && !self.demand.is_met(SPARSE * start) {
+            around.extend((1..runs.len()).map(&mut slots_of));
+            let most = start + around.iter().map(|slots| self.demand.of(slots.clone())).sum::<f64>();
+            if !self.demand.is_met(most) {
+                return Ok(());
             }
-        }
-        if self.demand.grows() && !self.demand.is_met(most) {
-            return Ok(());
         }
         let corner = cells.corner(cell);
         for (slot, is_core) in own.zip(is_core) {
@@ -143,9 +155,14 @@ impl<K: Kernel, const D: usize, T: Value> Search<'_, K, D, T> {
             let position = cells.frame.position(&point);
             let within = std::array::from_fn(|axis| position[axis] - corner[axis]);
             let mut found = start;
-            for (number, slots) in around.iter() {
-                if cells.frame.may_reach::<K>(&within, &cells.frame.runs[*number]) {
-                    found += self.near(slots.clone(), &point, found);
+            // The own row comes in two parts.
+            for at in 0..=runs.len() {
+                let number = at.saturating_sub(1);
+                if at == around.len() {
+                    around.push(slots_of(number));
+                }
+                if !around[at].is_empty() && cells.frame.may_reach::<K>(&within, &runs[number]) {
+                    found += self.near(around[at].clone(), &point, found);
                     if self.demand.grows() && self.demand.is_met(found) {
                         break;
                     }

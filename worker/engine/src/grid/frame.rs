@@ -20,7 +20,9 @@ const RADII: std::ops::Range<f64> = 1e-140..1e140;
 pub struct Run<const D: usize> {
     pub first: i64,
     pub last: i64,
-    /// Cells between the rows, by axis; the first axis does not count.
+    /// The key right in the middle of the row, on the level of the cell.
+    middle: i64,
+    /// Rows between the two, by axis; the first axis does not count.
     step: [i32; D],
 }
 
@@ -84,7 +86,7 @@ impl<const D: usize> Frame<D> {
                 runs.push((
                     gap,
                     step.map(i32::abs).iter().sum::<i32>(),
-                    Run { first: offset - half, last: offset + half, step },
+                    Run { first: offset - half, last: offset + half, step, middle: offset },
                 ));
             }
         }
@@ -94,8 +96,13 @@ impl<const D: usize> Frame<D> {
 
     /// The next cell along each axis.
     pub fn faces(&self) -> Vec<Run<D>> {
-        let face = |&stride: &u64| Run { first: stride as i64, last: stride as i64, step: [0; D] };
-        self.strides.iter().map(face).collect()
+        let face = |axis: usize| {
+            let offset = self.strides[axis] as i64;
+            let mut step = [0; D];
+            step[axis] = i32::from(axis > 0);
+            Run { first: offset, last: offset, step, middle: if axis > 0 { offset } else { 0 } }
+        };
+        (0..D).map(face).collect()
     }
 
     /// Of every two neighbouring cells, the later one seen from the earlier.
@@ -154,6 +161,16 @@ fn bounds<const D: usize, T: Value>(points: &[T]) -> Option<([f64; D], [f64; D])
             std::array::from_fn(|axis| high[axis].max(other_high[axis])),
         )
     })
+}
+
+impl<const D: usize> Run<D> {
+    /// The steps, by axis, to the cell whose key is larger by `difference`.
+    #[inline(always)]
+    pub fn steps_to(&self, difference: i64) -> [f64; D] {
+        std::array::from_fn(
+            |axis| if axis == 0 { (difference - self.middle) as f64 } else { f64::from(self.step[axis]) },
+        )
+    }
 }
 
 /// Between a place and a cell that starts at `start`, rounded down.

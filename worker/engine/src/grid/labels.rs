@@ -11,6 +11,7 @@ use crate::error::{Result, filled, room};
 use crate::grid::cells::{Cells, Window};
 use crate::metric::Kernel;
 use crate::pieces::{each, groups};
+use crate::simd::vectorised;
 use crate::union_find::UnionFind;
 use crate::value::Value;
 
@@ -52,7 +53,12 @@ pub fn label<K: Kernel, const D: usize, T: Value>(
     let mut labels = room(cells.rows.len())?;
     labels.resize_with(cells.rows.len(), || AtomicI64::new(NOISE));
     let search = Search { cells, ends, numbers, limit };
-    each(groups(&search.cells.starts), |piece| search.label::<K>(piece, &labels, control))?;
+    each(groups(&search.cells.starts), |piece| {
+        vectorised(
+            #[inline(always)]
+            || search.label::<K>(piece, &labels, control),
+        )
+    })?;
     drop(search);
     let mut labels: Vec<i64> = labels.into_iter().map(AtomicI64::into_inner).collect();
     let cores = labels.iter().filter(|&&label| label >= 0).count();
@@ -72,6 +78,13 @@ fn of_border(label: i64) -> i64 {
     if label == NOISE { NOISE } else { -2 - label }
 }
 
+/// A cell with cores that a border may join.
+struct Neighbour<const D: usize> {
+    number: u32,
+    corner: [f64; D],
+    cores: Range<usize>,
+}
+
 struct Search<const D: usize, T> {
     cells: Cells<D, T>,
     ends: Vec<u32>,
@@ -80,6 +93,7 @@ struct Search<const D: usize, T> {
 }
 
 impl<const D: usize, T: Value> Search<D, T> {
+    #[inline(always)]
     fn label<K: Kernel>(&self, piece: Range<usize>, labels: &[AtomicI64], control: &Control) -> Result<()> {
         let cells = &self.cells;
         let mut window = Window::new(cells, cells.frame.runs.len())?;
@@ -97,11 +111,13 @@ impl<const D: usize, T: Value> Search<D, T> {
                 continue;
             }
             around.clear();
-            for (number, run) in cells.frame.runs.iter().enumerate() {
-                let others = window.find(cell, number, run);
-                around.extend(
-                    others.filter(|&other| self.numbers[other] < self.numbers[cell]).map(|other| (number, other)),
-                );
+            let corner = cells.corner(cell);
+            for (at, run) in cells.frame.runs.iter().enumerate() {
+                for other in window.find(cell, at, run).filter(|&other| self.numbers[other] < self.numbers[cell]) {
+                    let cores = cells.starts[other] as usize..self.ends[other] as usize;
+                    let corner = cells.corner_in(run, cell, &corner, other);
+                    around.push(Neighbour { number: self.numbers[other], corner, cores });
+                }
             }
             for slot in end..slots.end {
                 let number = self.lowest::<K>(slot, self.numbers[cell], &around);
@@ -116,18 +132,17 @@ impl<const D: usize, T: Value> Search<D, T> {
 
     /// The lowest number of a core within eps of `slot`, `own` being its cell's.
     #[inline(always)]
-    fn lowest<K: Kernel>(&self, slot: usize, own: u32, around: &[(usize, usize)]) -> u32 {
+    fn lowest<K: Kernel>(&self, slot: usize, own: u32, around: &[Neighbour<D>]) -> u32 {
         let cells = &self.cells;
         let point = cells.point(slot);
         let position = cells.frame.position(&point);
         let mut lowest = own;
-        for &(_, other) in around {
-            if self.numbers[other] >= lowest || !cells.frame.may_reach_cell::<K>(&position, &cells.corner(other)) {
-                continue;
-            }
-            let cores = cells.starts[other] as usize..self.ends[other] as usize;
-            if cells.any::<K>(cores, &point, self.limit) {
-                lowest = self.numbers[other];
+        for Neighbour { number, corner, cores } in around {
+            if *number < lowest
+                && cells.frame.may_reach_cell::<K>(&position, corner)
+                && cells.any::<K>(cores.clone(), &point, self.limit)
+            {
+                lowest = *number;
             }
         }
         lowest
