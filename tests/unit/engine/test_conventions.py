@@ -21,6 +21,7 @@ def test_the_constructor_only_stores() -> None:
     assert DBSCAN(-3.0, min_samples=0, metric="?").get_params() == {
         "eps": -3.0,
         "index": "auto",
+        "work_budget": None,
         "metric": "?",
         "min_samples": 0,
         "n_jobs": None,

@@ -32,6 +32,8 @@ class DBSCAN(Estimator):
     n_jobs : threads; -1 means all available cores, None as many of them as `plan` finds worth their start. The labels
         never depend on it.
     index : "auto" takes what `plan` finds best; "grid" and "tree" overrule it, for speed only.
+    work_budget : most distance computations that a fit by the tree may cost, estimated before it begins; above it
+        `fit` raises WorkBudgetError. One core does about 1e10 / d of them in a second. None: no limit.
     progress : called about ten times a second with the fit's stage and the share of it that is done, 0 to 1, from the
         thread that called `fit`. An exception that it raises stops the fit.
 
@@ -53,6 +55,7 @@ class DBSCAN(Estimator):
         "metric": (one_of(*METRICS),),
         "n_jobs": (integer(), NONE),
         "index": (one_of("auto", "grid", "tree"),),
+        "work_budget": (positive_float(), NONE),
         "progress": (CALLABLE, NONE),
     }
 
@@ -64,6 +67,7 @@ class DBSCAN(Estimator):
         metric: str = "euclidean",
         n_jobs: int | None = None,
         index: str = "auto",
+        work_budget: float | None = None,
         progress: Callable[[str, float], object] | None = None,
     ) -> None:
         self.eps = eps
@@ -71,6 +75,7 @@ class DBSCAN(Estimator):
         self.metric = metric
         self.n_jobs = n_jobs
         self.index = index
+        self.work_budget = work_budget
         self.progress = progress
 
     def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:  # noqa: ARG002, N803
@@ -93,6 +98,7 @@ class DBSCAN(Estimator):
             planned.threads if jobs is None else jobs,
             sample_weight=weights,
             index=self._chosen_index(planned),
+            work_budget=None if self.work_budget is None else float(self.work_budget),
             progress=self.progress,
         )
         self._learn(Rows(rows.matrix[cores], rows.names), labels, cores)

@@ -18,9 +18,13 @@ def dbscan(
     *,
     sample_weight: NDArray[np.float64] | None = None,
     index: str = "auto",
+    work_budget: float | None = None,
     progress: Callable[[str, float], object] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Labels of every row and the rows that are core samples; points are C-contiguous float64 or float32.
+
+    `work_budget` is the most distance computations that the fit may cost, estimated from a few rows before it begins;
+    above it a WorkBudgetError says by how much. One core does about 1e10 / d of them in a second.
 
     `progress` gets the stage and its done share, 0 to 1, about ten times a second; what it raises stops the fit.
     """

@@ -26,6 +26,8 @@ pub struct Job<'a, T> {
     /// By row; each weighs 1 where absent.
     pub weights: Option<&'a [f64]>,
     pub index: Index,
+    /// Most distance computations that the fit may cost, see `budget`.
+    pub work_budget: Option<f64>,
 }
 
 /// What finds the neighbours; the labels never depend on it.
@@ -108,7 +110,16 @@ mod tests {
     use super::*;
 
     fn job<'a>(points: &'a [f64], eps: f64, min_samples: usize) -> Job<'a, f64> {
-        Job { points, width: 1, metric: Metric::Euclidean, eps, min_samples, weights: None, index: Index::Auto }
+        Job {
+            points,
+            width: 1,
+            metric: Metric::Euclidean,
+            eps,
+            min_samples,
+            weights: None,
+            index: Index::Auto,
+            work_budget: None,
+        }
     }
 
     fn labels(points: &[f64], eps: f64, min_samples: usize) -> Clustering {

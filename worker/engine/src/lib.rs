@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adaptive;
+pub mod budget;
 pub mod control;
 pub mod dbscan;
 pub mod error;

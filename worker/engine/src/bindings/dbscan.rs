@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::{check_eps, check_finite, check_shape, contiguous, shape, threads, watched};
 use crate::dbscan::{Index, Job, cluster};
-use crate::error::invalid;
+use crate::error::{Result, invalid};
 use crate::metric::Metric;
 use crate::value::Value;
 
@@ -21,13 +21,14 @@ struct Request<'a, 'py> {
     n_jobs: Option<i64>,
     weights: Option<PyReadonlyArray1<'py, f64>>,
     index: &'a str,
+    work_budget: Option<f64>,
     progress: Option<Bound<'py, PyAny>>,
 }
 
 /// Labels of every row and the rows that are core samples.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-#[pyo3(signature = (points, eps, min_samples, metric, n_jobs, *, sample_weight = None, index = "auto", progress = None))]
+#[pyo3(signature = (points, eps, min_samples, metric, n_jobs, *, sample_weight = None, index = "auto", work_budget = None, progress = None))]
 pub fn dbscan<'py>(
     points: &Bound<'py, PyAny>,
     eps: f64,
@@ -36,10 +37,11 @@ pub fn dbscan<'py>(
     n_jobs: Option<i64>,
     sample_weight: Option<PyReadonlyArray1<'py, f64>>,
     index: &str,
+    work_budget: Option<f64>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<(Integers<'py>, Integers<'py>)> {
     let min_samples = usize::try_from(min_samples).unwrap_or(usize::MAX);
-    let request = Request { eps, min_samples, metric, n_jobs, weights: sample_weight, index, progress };
+    let request = Request { eps, min_samples, metric, n_jobs, weights: sample_weight, index, work_budget, progress };
     let py = points.py();
     if let Ok(rows) = points.extract::<PyReadonlyArray2<'_, f64>>() {
         return fit(py, &rows, request);
@@ -55,9 +57,10 @@ fn fit<'py, T: numpy::Element + Value>(
     points: &PyReadonlyArray2<'py, T>,
     request: Request<'_, 'py>,
 ) -> PyResult<(Integers<'py>, Integers<'py>)> {
-    let Request { eps, min_samples, metric, n_jobs, weights, index, progress } = request;
+    let Request { eps, min_samples, metric, n_jobs, weights, index, work_budget, progress } = request;
     let (metric, index, threads) = (Metric::parse(metric)?, Index::parse(index)?, threads(n_jobs)?);
     check_eps(eps)?;
+    check_budget(work_budget)?;
     let (rows, width) = shape(points);
     check_shape(metric, rows, width)?;
     let points = contiguous(points, "X")?;
@@ -69,10 +72,20 @@ fn fit<'py, T: numpy::Element + Value>(
         }
         check_finite(weights, "sample_weight")?;
     }
-    let job = Job { points, width, metric, eps, min_samples, weights, index };
+    let job = Job { points, width, metric, eps, min_samples, weights, index, work_budget };
     let found = watched(py, threads, progress, |control| {
         check_finite(points, "X")?;
         cluster(job, control)
     })?;
     Ok((found.labels.into_pyarray(py), found.core_rows.into_pyarray(py)))
+}
+
+fn check_budget(budget: Option<f64>) -> Result<()> {
+    match budget {
+        Some(budget) if budget.is_nan() || budget <= 0.0 => {
+            let message = "The 'work_budget' parameter must be a float in the range (0.0, inf] or None.";
+            invalid(format!("{message} Got {budget:?} instead."))
+        }
+        _ => Ok(()),
+    }
 }

@@ -104,6 +104,10 @@ impl<K: Kernel> Blocks<K> {
         self.rows.len().div_ceil(LANES)
     }
 
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }

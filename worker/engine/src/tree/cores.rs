@@ -5,6 +5,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::budget;
 use crate::control::{Control, Stage};
 use crate::error::{Result, filled};
 use crate::metric::Kernel;
@@ -20,8 +21,13 @@ pub enum Demand {
     Weight(Vec<f64>, f64),
 }
 
-/// One bit by lane of every block: those that meet the demand.
-pub fn find_cores<K: Kernel, T: Value>(fit: &Fit<K, T>, demand: &Demand, control: &Control) -> Result<Vec<u16>> {
+/// One bit by lane of every block: those that meet the demand. Refuses what would cost more than the budget.
+pub fn find_cores<K: Kernel, T: Value>(
+    fit: &Fit<K, T>,
+    demand: &Demand,
+    budget: Option<f64>,
+    control: &Control,
+) -> Result<Vec<u16>> {
     let tree = &fit.tree;
     control.begin(Stage::Cores, tree.n_blocks());
     let mut cores = filled(0_u16, tree.n_blocks())?;
@@ -31,21 +37,45 @@ pub fn find_cores<K: Kernel, T: Value>(fit: &Fit<K, T>, demand: &Demand, control
         Demand::Count(needed) => mark_dense(fit, root, needed, &mut cores),
         Demand::Weight(..) => {}
     }
-    let arch = Arch::new();
+    let search = Search { fit, root, demand, arch: Arch::new() };
+    if budget.is_some() {
+        let open: Vec<usize> = (0..tree.n_blocks()).filter(|&block| tree.occupied(block) != cores[block]).collect();
+        let mut spans = Vec::new();
+        budget::check(budget, open.len(), tree.width(), |unit| {
+            search.run(open[unit], cores[open[unit]], &mut spans).1
+        })?;
+    }
     cores.par_iter_mut().enumerate().try_for_each_init(Vec::new, |spans, (block, bits)| {
-        let open = tree.occupied(block) & !*bits;
-        if open != 0 {
-            *bits |= match demand {
-                Demand::Count(needed) => arch.dispatch(Count { fit, root, block, open, needed: *needed as u32, spans }),
-                Demand::Weight(weights, needed) => {
-                    let sums = arch.dispatch(Weigh { fit, root, block, open, weights, spans });
-                    lanes(open).filter(|&lane| sums[lane] >= *needed).fold(0, |bits, lane| bits | 1 << lane)
-                }
-            };
-        }
+        *bits |= search.run(block, *bits, spans).0;
         control.advance(1)
     })?;
     Ok(cores)
+}
+
+/// What the searches of all blocks share.
+struct Search<'a, 'p, K, T> {
+    fit: &'a Fit<'p, K, T>,
+    root: Span,
+    demand: &'a Demand,
+    arch: Arch,
+}
+
+impl<K: Kernel, T: Value> Search<'_, '_, K, T> {
+    /// Which rows of a block are core besides those `known` to be, and how many distances it took to find out.
+    fn run(&self, block: usize, known: u16, spans: &mut Vec<Span>) -> (u16, u64) {
+        let Self { fit, root, demand, arch } = *self;
+        let open = fit.tree.occupied(block) & !known;
+        if open == 0 {
+            return (0, 0);
+        }
+        match demand {
+            Demand::Count(needed) => arch.dispatch(Count { fit, root, block, open, needed: *needed as u32, spans }),
+            Demand::Weight(weights, needed) => {
+                let (sums, work) = arch.dispatch(Weigh { fit, root, block, open, weights, spans });
+                (lanes(open).filter(|&lane| sums[lane] >= *needed).fold(0, |bits, lane| bits | 1 << lane), work)
+            }
+        }
+    }
 }
 
 /// Where enough points lie within one eps of each other, all of them are core and none needs a search.
@@ -73,10 +103,10 @@ struct Count<'a, 'p, K, T> {
 }
 
 impl<K: Kernel, T: Value> WithSimd for Count<'_, '_, K, T> {
-    type Output = u16;
+    type Output = (u16, u64);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> u16 {
+    fn with_simd<S: Simd>(self, simd: S) -> (u16, u64) {
         let Self { fit, root, block, open, needed, spans } = self;
         let tree = &fit.tree;
         let own = root.descend(block, spans);
@@ -95,7 +125,7 @@ impl<K: Kernel, T: Value> WithSimd for Count<'_, '_, K, T> {
                 }
             } else if span.is_block() {
                 let (sure, possible) = packet.count(simd, tree.block(span.first));
-                let counts = if sure == possible { sure } else { recount(fit, &packet, simd, own, span.first) };
+                let counts = if sure == possible { sure } else { recount(fit, &mut packet, simd, own, span.first) };
                 for lane in 0..LANES {
                     found[lane] += counts[lane];
                 }
@@ -115,7 +145,7 @@ impl<K: Kernel, T: Value> WithSimd for Count<'_, '_, K, T> {
                 }
             }
         }
-        enough & open
+        (enough & open, packet.work)
     }
 }
 
@@ -123,7 +153,7 @@ impl<K: Kernel, T: Value> WithSimd for Count<'_, '_, K, T> {
 #[inline(always)]
 fn recount<K: Kernel, T: Value, S: Simd>(
     fit: &Fit<K, T>,
-    packet: &Packet<K>,
+    packet: &mut Packet<K>,
     simd: S,
     own: Span,
     block: usize,
@@ -147,15 +177,15 @@ struct Weigh<'a, 'p, K, T> {
 }
 
 impl<K: Kernel, T: Value> WithSimd for Weigh<'_, '_, K, T> {
-    type Output = Lanes<f64>;
+    type Output = (Lanes<f64>, u64);
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Lanes<f64> {
+    fn with_simd<S: Simd>(self, simd: S) -> (Lanes<f64>, u64) {
         let Self { fit, root, block, open, weights, spans } = self;
         let tree = &fit.tree;
         let own = root.descend(block, spans);
         spans.push(own);
-        let packet = fit.packet(own, open);
+        let mut packet = fit.packet(own, open);
         let mut sums = [0.0; LANES];
         while let Some(span) = spans.pop() {
             if span != own && !packet.reaches(simd, tree.corners(span.node)) {
@@ -172,6 +202,6 @@ impl<K: Kernel, T: Value> WithSimd for Weigh<'_, '_, K, T> {
                 lanes(near).for_each(|lane| sums[lane] += weights[slot]);
             }
         }
-        sums
+        (sums, packet.work)
     }
 }

@@ -23,9 +23,13 @@ const MIXED: u8 = 1;
 /// All in one set. Sets only grow, so this is for ever.
 const UNIFORM: u8 = 2;
 
+/// Subtrees that a block enters at first. Most sets are whole once every block has met those next to it, and then the search for
+/// pairs farther away, which begins from scratch, has little to enter.
+const NEARBY: usize = 24;
+
 /// Unites all cores (one bit by lane of every block) within eps of each other.
 pub fn connect<K: Kernel, T: Value>(fit: &Fit<K, T>, cores: &[u16], control: &Control) -> Result<UnionFind> {
-    control.begin(Stage::Clusters, fit.tree.n_blocks());
+    control.begin(Stage::Clusters, 2 * fit.tree.n_blocks());
     let sets = UnionFind::new(fit.tree.n_points())?;
     let Some(root) = fit.tree.root() else { return Ok(sets) };
     let mut states = room(root.nodes())?;
@@ -33,13 +37,9 @@ pub fn connect<K: Kernel, T: Value>(fit: &Fit<K, T>, cores: &[u16], control: &Co
     let mut growth = Growth { fit, root, cores, sets: &sets, states: &states, firsts: filled(u32::MAX, root.nodes())? };
     growth.find_firsts(root);
     growth.unite_dense(root);
-    let arch = Arch::new();
-    (0..fit.tree.n_blocks()).into_par_iter().try_for_each_init(Vec::new, |spans, block| {
-        if cores[block] != 0 {
-            arch.dispatch(Step { growth: &growth, block, spans });
-        }
-        control.advance(1)
-    })?;
+    growth.step(NEARBY, control)?;
+    growth.look_below(root);
+    growth.step(usize::MAX, control)?;
     Ok(sets)
 }
 
@@ -117,6 +117,29 @@ impl<K: Kernel, T: Value> Growth<'_, '_, K, T> {
         self.set_state(span, UNIFORM);
     }
 
+    /// Lets every block meet later ones in as many subtrees as `limit`, the nearest first.
+    fn step(&self, limit: usize, control: &Control) -> Result<()> {
+        let arch = Arch::new();
+        (0..self.fit.tree.n_blocks()).into_par_iter().try_for_each_init(Vec::new, |spans, block| {
+            if self.cores[block] != 0 {
+                arch.dispatch(Step { growth: self, block, limit, spans });
+            }
+            control.advance(1)
+        })
+    }
+
+    /// Looks at every span below one, from the blocks up.
+    fn look_below(&self, span: Span) {
+        if self.state(span) == MIXED {
+            if !span.is_block() {
+                let (left, right) = span.children();
+                self.look_below(left);
+                self.look_below(right);
+            }
+            self.look(span);
+        }
+    }
+
     /// The state of a span, seen anew from what lies below. Asking the sets is cheaper than measuring, and in many dimensions the
     /// only way to learn that a block is of one set.
     fn look(&self, span: Span) -> u8 {
@@ -147,6 +170,7 @@ impl<K: Kernel, T: Value> Growth<'_, '_, K, T> {
 struct Step<'a, 'g, 'p, K, T> {
     growth: &'a Growth<'g, 'p, K, T>,
     block: usize,
+    limit: usize,
     spans: &'a mut Vec<Span>,
 }
 
@@ -155,18 +179,19 @@ impl<K: Kernel, T: Value> WithSimd for Step<'_, '_, '_, K, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { growth, block, spans } = self;
+        let Self { growth, block, limit, spans } = self;
         let (tree, sets) = (&growth.fit.tree, growth.sets);
         let own = growth.root.descend(block, spans);
         spans.retain(|span| span.first > block);
-        let packet = growth.fit.packet(own, growth.cores[block]);
+        let mut packet = growth.fit.packet(own, growth.cores[block]);
         let first = growth.first(own);
         if growth.look(own) != UNIFORM {
-            unite_pairs(growth, &packet, simd, own, own, false);
+            unite_pairs(growth, &mut packet, simd, own, own, false);
         }
         // Whether the block's own cores are one set yet.
         let mut united = growth.look(own) == UNIFORM;
-        while let Some(span) = spans.pop() {
+        for _ in 0..limit {
+            let Some(span) = spans.pop() else { break };
             let state = growth.look(span);
             let is_same = |slot: usize| sets.same(slot, growth.first(span));
             if state == EMPTY || (state == UNIFORM && is_same(first) && (united || growth.slots(block).all(is_same))) {
@@ -179,7 +204,7 @@ impl<K: Kernel, T: Value> WithSimd for Step<'_, '_, '_, K, T> {
             if tree.diagonal(span.node) <= growth.fit.across && packet.engulfs(simd, corners) {
                 growth.slots(block).for_each(|slot| growth.absorb(span, slot));
             } else if span.is_block() {
-                unite_pairs(growth, &packet, simd, own, span, united && state == UNIFORM);
+                unite_pairs(growth, &mut packet, simd, own, span, united && state == UNIFORM);
             } else {
                 span.push_children(block, spans);
                 continue;
@@ -193,7 +218,7 @@ impl<K: Kernel, T: Value> WithSimd for Step<'_, '_, '_, K, T> {
 #[inline(always)]
 fn unite_pairs<K: Kernel, T: Value, S: Simd>(
     growth: &Growth<'_, '_, K, T>,
-    packet: &Packet<K>,
+    packet: &mut Packet<K>,
     simd: S,
     own: Span,
     span: Span,

@@ -44,7 +44,7 @@ pub fn cluster<K: Kernel, T: Value>(job: Job<'_, T>, control: &Control) -> Resul
         None => Demand::Count(job.min_samples.saturating_sub(beyond.len())),
         Some(_) => Demand::Weight(fit.rows().iter().map(|&row| weight(row)).collect(), needed - weight_of(beyond)),
     };
-    let cores = find_cores(&fit, &demand, control)?;
+    let cores = find_cores(&fit, &demand, job.work_budget, control)?;
     if reaches_all && weight_of(fit.rows()) + weight_of(&directionless) >= needed {
         // Such a row is core and touches every other row, so there is exactly one cluster.
         let mut core_rows: Vec<i64> = directionless.iter().map(|&row| i64::from(row)).collect();

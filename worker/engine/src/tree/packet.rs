@@ -18,6 +18,9 @@ pub type Lanes<T> = [T; LANES];
 const GROUP: usize = 8;
 /// Wide boxes are given up after as many axes, if those alone are too far.
 const AXES: usize = 16;
+/// After as many boxes asked in vain, `PAUSE` are not asked.
+const PATIENCE: u32 = 32;
+const PAUSE: u32 = 128;
 
 pub struct Packet<'a, K> {
     /// Sixteen by axis.
@@ -26,6 +29,10 @@ pub struct Packet<'a, K> {
     pub active: u16,
     sure: Lanes<f32>,
     possible: Lanes<f32>,
+    /// Distances computed so far, to rows and to boxes.
+    pub work: u64,
+    /// Boxes asked in vain since one was last out of reach.
+    in_vain: u32,
     kernel: PhantomData<K>,
 }
 
@@ -38,6 +45,8 @@ impl<'a, K: Kernel> Packet<'a, K> {
             active,
             sure: [bounds.sure; LANES],
             possible: [bounds.possible; LANES],
+            work: 0,
+            in_vain: 0,
             kernel: PhantomData,
         };
         packet.end(!active);
@@ -57,7 +66,20 @@ impl<'a, K: Kernel> Packet<'a, K> {
 
     /// Whether any active lane may find a neighbour in the box.
     #[inline(always)]
-    pub fn reaches<S: Simd>(&self, simd: S, (low, high): (&[f32], &[f32])) -> bool {
+    pub fn reaches<S: Simd>(&mut self, simd: S, corners: (&[f32], &[f32])) -> bool {
+        // In many dimensions balls reach most boxes: while asking is in vain, most are entered unasked.
+        if self.in_vain < PATIENCE {
+            let is_reached = self.is_near(simd, corners);
+            self.in_vain = if is_reached { self.in_vain + 1 } else { 0 };
+            return is_reached;
+        }
+        self.in_vain = if self.in_vain < PATIENCE + PAUSE { self.in_vain + 1 } else { 0 };
+        true
+    }
+
+    #[inline(always)]
+    fn is_near<S: Simd>(&mut self, simd: S, (low, high): (&[f32], &[f32])) -> bool {
+        self.work += LANES as u64;
         let zero = simd.splat_f32s(0.0);
         let mut sums = [zero; LANES];
         let places = S::as_simd_f32s(self.coords).0.chunks(AXES * vectors::<S>());
@@ -78,7 +100,8 @@ impl<'a, K: Kernel> Packet<'a, K> {
 
     /// Whether the whole box is surely within reach of every active lane.
     #[inline(always)]
-    pub fn engulfs<S: Simd>(&self, simd: S, (low, high): (&[f32], &[f32])) -> bool {
+    pub fn engulfs<S: Simd>(&mut self, simd: S, (low, high): (&[f32], &[f32])) -> bool {
+        self.work += LANES as u64;
         let zero = simd.splat_f32s(0.0);
         let mut sums = [zero; LANES];
         let places = S::as_simd_f32s(self.coords).0.chunks_exact(vectors::<S>());
@@ -94,7 +117,8 @@ impl<'a, K: Kernel> Packet<'a, K> {
 
     /// How many rows of a block are within each lane's two bounds.
     #[inline(always)]
-    pub fn count<S: Simd>(&self, simd: S, block: &[f32]) -> (Lanes<u32>, Lanes<u32>) {
+    pub fn count<S: Simd>(&mut self, simd: S, block: &[f32]) -> (Lanes<u32>, Lanes<u32>) {
+        self.work += (LANES * LANES) as u64;
         let (mut sure, mut possible) = ([0; LANES], [0; LANES]);
         let (none, one) = (simd.splat_u32s(0), simd.splat_u32s(1));
         for part in 0..vectors::<S>() {
@@ -116,7 +140,8 @@ impl<'a, K: Kernel> Packet<'a, K> {
 
     /// The computed distances of every row of a block from each lane.
     #[inline(always)]
-    pub fn distances<S: Simd>(&self, simd: S, block: &[f32]) -> [Lanes<f32>; LANES] {
+    pub fn distances<S: Simd>(&mut self, simd: S, block: &[f32]) -> [Lanes<f32>; LANES] {
+        self.work += (LANES * LANES) as u64;
         let mut out = [[0.0; LANES]; LANES];
         for part in 0..vectors::<S>() {
             for group in 0..LANES / GROUP {
