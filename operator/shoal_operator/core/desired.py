@@ -13,6 +13,7 @@ from shoal_operator.api.deployment import ClusteringDeploymentSpec, RetiringRevi
 from shoal_operator.core import names
 from shoal_operator.core.facts import instant, is_deleting, key_of, label_of, name_of, text_at, uid_of
 from shoal_operator.core.manifests.budget import build_budget
+from shoal_operator.core.manifests.route import build_backend, redirect_route
 from shoal_operator.core.manifests.workload import build_workload
 from shoal_operator.core.plan import Action, Apply, Delete
 from shoal_operator.core.pools import pods_needed
@@ -52,11 +53,27 @@ def build_objects(scene: Scene) -> tuple[Action, ...]:
         pools.append(Apply(workload))
         if size > 1:
             pools.append(Apply(build_budget(deployment, revision.revision)))
+    left = _left_routes(scene)
     if scene.arrangement is None:
-        return tuple(pools)
-    routing = scene.arrangement.actions
+        return (*left, *pools)
+    routing = (*left, *scene.arrangement.actions)
     rising = scene.progress.weight > scene.arrangement.actual_weight
     return (*pools, *routing) if rising else (*routing, *pools)
+
+
+def _left_routes(scene: Scene) -> tuple[Action, ...]:
+    """Return the route of a Gateway router that was left, with all weight on stable.
+
+    It stays until the Service router is in force, and no gate holds its old weights any more.
+    """
+    stable = scene.progress.stable
+    if scene.spec.traffic.router == "Gateway" or stable is None:
+        return ()
+    deployment = scene.snapshot.deployment
+    backends = [build_backend(names.pool(name_of(deployment), stable.revision), 100)]
+    return tuple(
+        Apply(redirect_route(deployment, route, backends)) for route in scene.snapshot.routes if not is_deleting(route)
+    )
 
 
 def still_retiring(scene: Scene, now: datetime) -> tuple[RetiringRevision, ...]:

@@ -98,6 +98,13 @@ class TestGateway:
             ("Service", "cities")
         }
 
+    def test_a_route_left_in_mid_rollout_sends_all_to_stable_at_once(self) -> None:
+        cluster = trying(traffic=GATEWAY)
+        assert sorted(cluster.backends().values()) == [25, 75]
+        cluster.change(traffic={})
+        cluster.reconcile()
+        assert cluster.backends() == {f"cities-{cluster.revision('stable')}": 100}
+
     def test_a_missing_gateway_api_is_told_and_no_route_is_applied(self) -> None:
         cluster = FakeCluster(objects.deployment({"traffic": GATEWAY}), [objects.version(1)])
         plan = plan_deployment(replace(cluster.snapshot(), gateway_api_installed=False), objects.NOW)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shoal_operator.api.deployment import Traffic
 from shoal_operator.core import names
-from shoal_operator.core.facts import name_of
+from shoal_operator.core.facts import mapping_at, name_of
 from shoal_operator.core.manifests import metadata
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import RawObject
@@ -20,11 +20,22 @@ def build_route(deployment: RawObject, traffic: Traffic, backends: list[Manifest
         parent["name"] = traffic.gateway.name
         if traffic.gateway.section_name:
             parent["sectionName"] = traffic.gateway.section_name
-    name = name_of(deployment)
-    labels = {**metadata.common_labels(deployment), names.DEPLOYMENT: names.label_value(name)}
     spec: Manifest = {"parentRefs": [parent], "rules": [{"backendRefs": backends}]}
     if traffic.hostnames:
         spec["hostnames"] = list(traffic.hostnames)
+    return _route(deployment, spec)
+
+
+def redirect_route(deployment: RawObject, route: RawObject, backends: list[Manifest]) -> Manifest:
+    """Build an observed route anew, where it is and under its host names, but to these backends."""
+    observed = mapping_at(route, "spec")
+    kept = {field: observed[field] for field in ("parentRefs", "hostnames") if observed.get(field)}
+    return _route(deployment, {**kept, "rules": [{"backendRefs": backends}]})
+
+
+def _route(deployment: RawObject, spec: Manifest) -> Manifest:
+    name = name_of(deployment)
+    labels = {**metadata.common_labels(deployment), names.DEPLOYMENT: names.label_value(name)}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "GRPCRoute",
