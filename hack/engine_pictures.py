@@ -8,9 +8,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
-from shoal_engine import DBSCAN
+from shoal_engine import DBSCAN, AdaptiveDBSCAN, suggest_eps
 
 FOLDER = Path("docs/images")
 # Colours that stay apart for the colour-blind (Okabe and Ito), noise in grey.
@@ -48,6 +49,46 @@ def draw_eps(points: NDArray[np.float64]) -> None:
     save(figure, "eps")
 
 
+def draw_density(points: NDArray[np.float64]) -> None:
+    """One eps for all, small and medium, against a radius for each cluster."""
+    figure, panels = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained")
+    for axes, eps in zip(panels[:2], (0.06, 0.4), strict=True):
+        scatter(axes, points, DBSCAN(eps, min_samples=10).fit_predict(points), f"DBSCAN(eps={eps})")
+    scatter(panels[2], points, AdaptiveDBSCAN().fit_predict(points), "AdaptiveDBSCAN()")
+    save(figure, "density")
+
+
+def draw_knee(points: NDArray[np.float64]) -> None:
+    """The sorted distances to the k-th neighbour, with the knee and its interval."""
+    found = suggest_eps(points, min_samples=10)
+    figure, axes = plt.subplots(figsize=(5, 2.9), layout="constrained")
+    axes.plot(found.ranks, found.distances, color=COLOURS[0])
+    axes.axhspan(found.low, found.high, color=COLOURS[1], alpha=0.25, linewidth=0, label="low to high")
+    axes.axhline(found.eps, color=COLOURS[4], linewidth=1, label=f"eps = {found.eps:.3g}")
+    axes.set_yscale("log")
+    axes.set_xlabel("rows, densest first")
+    axes.set_ylabel("distance to the 10th neighbour")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, "k-distance")
+
+
+def draw_strengths(points: NDArray[np.float64]) -> None:
+    """Label by colour and strength by depth of colour, for every place of the map."""
+    model = AdaptiveDBSCAN().fit(points)
+    x, y = np.meshgrid(np.linspace(-2.0, 10.0, 480), np.linspace(-4.0, 4.0, 320))
+    labels, strengths = model.predict_with_strength(np.column_stack([x.ravel(), y.ravel()]))
+    colours = ListedColormap(COLOURS)(labels % len(COLOURS))
+    colours[:, 3] = np.where(labels < 0, 0.0, 0.15 + 0.85 * strengths)
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    axes.imshow(colours.reshape(*x.shape, 4), extent=(-2.0, 10.0, -4.0, 4.0), origin="lower", aspect="auto")
+    axes.scatter(*points.T, s=1, c="#000000", alpha=0.4, linewidths=0)
+    axes.set_title("predict_with_strength: colour is the label, depth the strength", fontsize=9)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    save(figure, "strengths")
+
+
 def save(figure: plt.Figure, name: str) -> None:
     """Write a picture without the date and version that would change it with every run."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -57,7 +98,11 @@ def save(figure: plt.Figure, name: str) -> None:
 
 def main() -> None:
     """Draw them all."""
-    draw_eps(towns())
+    points = towns()
+    draw_eps(points)
+    draw_density(points)
+    draw_knee(points)
+    draw_strengths(points)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
-from shoal_engine import DBSCAN, AdaptiveDBSCAN, Predictor
+from shoal_engine import COORDINATES_A_SECOND, DBSCAN, AdaptiveDBSCAN, Predictor, WorkBudgetError
 from shoal_worker.artifact import FloatArray, LabelArray
 from shoal_worker.densities import Densities, find_peaks
 from shoal_worker.errors import SettingsInvalid, TrainingFailed
@@ -22,10 +22,15 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a fit may use: threads, and an index (auto: the engine's choice)."""
+    """What a fit may use: threads, an index (auto: the engine's choice), and seconds (None: as many as it takes)."""
 
     threads: int
     index: str = "auto"
+    seconds: float | None = None
+
+    def work_budget(self, columns: int) -> float | None:
+        """Distance computations that these threads can do in these seconds, on rows of so many columns."""
+        return None if self.seconds is None else self.seconds * self.threads * COORDINATES_A_SECOND / columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,12 @@ def fit(points: FloatArray, algorithm: AlgorithmSpec, means: Means, progress: Pr
                 return _fit_adaptive(points, chosen, means, progress)
             case _:
                 assert_never(chosen)
+    except WorkBudgetError as error:
+        raise SettingsInvalid(
+            str(error),
+            field=f"{algorithm.field}.eps",
+            remedy="Correct it, or give the training more time by spec.training.activeDeadlineSeconds",
+        ) from None
     except ValueError as error:
         # The engine names an index that cannot go with the data first; all else is about the algorithm's parameters.
         field = "spec.training.plan.index" if str(error).startswith("index=") else algorithm.field
@@ -70,6 +81,7 @@ def _fit_dbscan(points: FloatArray, spec: DbscanSpec, means: Means, progress: Pr
         metric=spec.metric,
         n_jobs=means.threads,
         index=means.index,
+        work_budget=means.work_budget(points.shape[1]),
         progress=progress,
     ).fit(points)
     labels: LabelArray = fitted.labels_.astype(np.int32)

@@ -102,6 +102,7 @@ class TrainingSpec(_Part):
     algorithm: AlgorithmSpec
     validation: ValidationSpec = ValidationSpec()
     plan: PlanSpec = PlanSpec()
+    deadline_seconds: float | None = Field(default=None, gt=0, le=1e9)
     # Short and plain, because the artifact's URI must fit into the report whole.
     store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")
 

@@ -61,7 +61,7 @@ def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Pr
     metric = spec.algorithm.chosen.metric
     check_table(table, metric)
     planned = plan_training(len(table.points), len(table.columns), spec, machine)
-    means = Means(threads=planned.threads, index=spec.plan.index)
+    means = Means(planned.threads, spec.plan.index, spec.deadline_seconds)
     started = time.perf_counter()
     fitted = fit(table.points, spec.algorithm, means, progress)
     fit_seconds = time.perf_counter() - started

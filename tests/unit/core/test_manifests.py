@@ -154,6 +154,7 @@ def test_the_training_is_told_its_task_but_not_its_credentials() -> None:
         "algorithm": {"dbscan": {"eps": 0.5, "minSamples": 5, "metric": "euclidean"}},
         "validation": {"minClusters": 1},
         "plan": {"index": "auto", "threads": 3},
+        "deadlineSeconds": 3600,
         "storeUri": objects.STORE,
     }
     assert variables(manifest)["SHOAL_SOURCE_SECRET_DIR"] == "/var/run/shoal/source"

@@ -15,10 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, estimator_checks_generator
 
-from shoal_engine import DBSCAN, NotFittedError
+from shoal_engine import DBSCAN, AdaptiveDBSCAN, NotFittedError
 from tests.unit.engine.reference import draw_points
 
-ESTIMATORS = (DBSCAN(),)
+ESTIMATORS = (DBSCAN(), AdaptiveDBSCAN())
 POINTS = draw_points(np.random.default_rng(1), "blobs", 200, 2)
 
 

@@ -100,6 +100,15 @@ class TestModel:
             train_table(make_table(), spec)
         assert error.value.field == "spec.training.plan.index"
 
+    def test_a_fit_that_cannot_end_in_time_is_refused_before_it_starts(self) -> None:
+        points = np.random.default_rng(0).random((20_000, 16))
+        table = Table(points, tuple(Column(name=f"c{number}", dtype="float64") for number in range(16)))
+        wide = {"dbscan": {"eps": 1.2, "minSamples": 15_000}}
+        with pytest.raises(SettingsInvalid, match="distance computations") as refused:
+            train_table(table, make_spec(algorithm=wide, deadlineSeconds=0.001))
+        assert refused.value.field == "spec.algorithm.dbscan.eps"
+        assert "activeDeadlineSeconds" in refused.value.remedy
+
     def test_hostile_data_is_only_data(self) -> None:
         columns = (Column(name="x", dtype="float64"),)
         for points in (np.zeros((2000, 1)), np.full((10, 1), 1e308), np.array([[-1.7e308], [1.7e308]])):

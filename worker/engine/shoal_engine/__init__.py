@@ -7,7 +7,7 @@ choice of index, threads and batches.
 
 from shoal_engine._adaptive import AdaptiveDBSCAN
 from shoal_engine._dbscan import DBSCAN
-from shoal_engine._engine import Predictor, WorkBudgetError
+from shoal_engine._engine import COORDINATES_A_SECOND, Predictor, WorkBudgetError
 from shoal_engine._estimator import NotFittedError
 from shoal_engine._from_sklearn import from_sklearn
 from shoal_engine._plan import Plan, plan
@@ -15,6 +15,7 @@ from shoal_engine._silhouette import silhouette
 from shoal_engine._suggest import EpsSuggestion, suggest_eps
 
 __all__ = [
+    "COORDINATES_A_SECOND",
     "DBSCAN",
     "AdaptiveDBSCAN",
     "EpsSuggestion",

@@ -131,7 +131,9 @@ class AdaptiveDBSCAN(Estimator):
         self._remember_columns(rows)
         self._peaks = found["peaks"]
         labels = self.labels_[self.core_sample_indices_]
-        self._predictor = LazyPredictor(self.components_, labels, self.cluster_eps_, self.metric, threads)
+        # Without a cluster no radius matters, but rows to predict are checked all the same.
+        radii = self.cluster_eps_ if self.cluster_eps_.size else 1.0
+        self._predictor = LazyPredictor(self.components_, labels, radii, self.metric, threads)
         return self
 
     def fit_predict(self, X: object, y: object = None) -> NDArray[np.int64]:  # noqa: N803
@@ -141,8 +143,6 @@ class AdaptiveDBSCAN(Estimator):
     def predict(self, X: object) -> NDArray[np.int64]:  # noqa: N803
         """Label of the nearest core sample whose cluster's radius covers the row, else -1; of equal ones the lowest."""
         matrix = self._rows_like_fitted(X)
-        if self.cluster_eps_.size == 0:
-            return np.full(matrix.shape[0], -1)
         return self._predictor.get().predict(matrix).astype(np.int64)
 
     def predict_with_strength(self, X: object) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # noqa: N803
@@ -152,8 +152,6 @@ class AdaptiveDBSCAN(Estimator):
         """
         matrix = self._rows_like_fitted(X)
         strengths = np.zeros(matrix.shape[0])
-        if self.cluster_eps_.size == 0:
-            return np.full(matrix.shape[0], -1), strengths
         found, distances, cores = self._predictor.get().nearest(matrix)
         labels = found.astype(np.int64)
         member = labels >= 0

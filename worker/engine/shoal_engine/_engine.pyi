@@ -1,10 +1,12 @@
 """The native module: typed doors into the Rust engine."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict, final
+from typing import Any, Final, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+COORDINATES_A_SECOND: Final[float]
 
 class WorkBudgetError(ValueError):
     """The fit would cost more distance computations than `work_budget` allows."""

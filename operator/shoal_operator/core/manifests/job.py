@@ -64,6 +64,7 @@ def training_input(model: RawObject, spec: ClusteringModelSpec, defaults: Defaul
         "algorithm": spec.algorithm.to_wire(),
         "validation": spec.validation.to_wire(),
         "plan": spec.training.plan.to_wire(),
+        "deadlineSeconds": spec.training.active_deadline_seconds,
         "storeUri": defaults.store_uri,
     }
 

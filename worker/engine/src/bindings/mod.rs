@@ -153,6 +153,8 @@ fn shape<T: numpy::Element>(array: &PyReadonlyArray2<'_, T>) -> (usize, usize) {
 #[pymodule(gil_used = false)]
 mod _engine {
     #[pymodule_export]
+    const COORDINATES_A_SECOND: f64 = crate::budget::COORDINATES_A_SECOND;
+    #[pymodule_export]
     use super::WorkBudgetError;
     #[pymodule_export]
     use super::adaptive::{adaptive, core_distances};
