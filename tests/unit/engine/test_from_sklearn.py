@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.cluster import DBSCAN as Peer
-from sklearn.cluster import KMeans
+from sklearn.cluster import HDBSCAN, KMeans
 
-from shoal_engine import DBSCAN, NotFittedError, from_sklearn
+from shoal_engine import DBSCAN, AdaptiveDBSCAN, NotFittedError, from_sklearn
 from tests.unit.engine.reference import METRICS, draw_points
 
 POINTS = draw_points(np.random.default_rng(1), "blobs", 300, 2) * 0.1
@@ -45,6 +45,31 @@ def test_labels_and_predictions_are_those_of_a_fit_of_our_own(parameters: dict[s
     rows = np.vstack([POINTS + 0.01, [[9.0, -9.0]]])
     np.testing.assert_array_equal(model.predict(rows), own.predict(rows))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(rows), own.predict(rows))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan", "haversine"])
+def test_an_hdbscan_keeps_its_labels_and_learns_to_predict(metric: str) -> None:
+    peer = HDBSCAN(min_cluster_size=10, metric=metric, copy=True).fit(POINTS)
+    model = from_sklearn(peer, POINTS)
+    assert isinstance(model, AdaptiveDBSCAN)
+    np.testing.assert_array_equal(model.labels_, peer.labels_)
+    members = peer.labels_ >= 0
+    assert peer.labels_.max() > 0
+    labels, strengths = model.predict_with_strength(POINTS)
+    np.testing.assert_array_equal(labels[members], peer.labels_[members])
+    np.testing.assert_allclose(strengths[members], peer.probabilities_[members])
+    assert model.predict([[1.4, -1.4]]).tolist() == [-1]
+    assert (model.cluster_eps_ > 0).all()
+
+
+def test_an_hdbscan_needs_the_rows_of_its_fit() -> None:
+    peer = HDBSCAN(copy=True).fit(POINTS)
+    with pytest.raises(ValueError, match="pass the X that it was fitted on"):
+        from_sklearn(peer)
+    with pytest.raises(ValueError, match="X has 5: pass the X of its fit"):
+        from_sklearn(peer, POINTS[:5])
+    with pytest.raises(NotFittedError):
+        from_sklearn(HDBSCAN(), POINTS)
 
 
 def test_what_is_taken_over_is_a_copy() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from shoal_engine import _engine
+from shoal_engine import WorkBudgetError, _engine
 from tests.unit.engine.hard_cases import HardCase, hard_cases
 
 METRICS = ("euclidean", "manhattan", "chebyshev")
@@ -77,3 +77,15 @@ def test_a_grid_that_cannot_be_says_so(points: NDArray[np.float64], metric: str,
 def test_unknown_index() -> None:
     with pytest.raises(ValueError, match="'index' parameter must be a str among"):
         _engine.dbscan(np.zeros((3, 2)), 1.0, 2, "euclidean", None, index="hash")
+
+
+def test_a_budget_refuses_a_search_of_crowded_cells_before_it_begins() -> None:
+    points = np.random.default_rng(0).random((50_000, 2))
+    with pytest.raises(WorkBudgetError, match="more than work_budget=1.0e6"):
+        _engine.dbscan(points, 0.5, 30_000, "euclidean", None, index="grid", work_budget=1e6)
+
+
+def test_a_budget_lets_dense_data_pass_that_need_no_search() -> None:
+    points = np.random.default_rng(0).random((50_000, 2))
+    found = _engine.dbscan(points, 0.5, 10, "euclidean", None, index="grid", work_budget=1e6)
+    assert_same(found, _engine.dbscan(points, 0.5, 10, "euclidean", None, index="grid"))

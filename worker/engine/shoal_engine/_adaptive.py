@@ -5,13 +5,14 @@ Users and the training job call it. It never needs scikit-learn.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_engine import _engine
-from shoal_engine._estimator import Estimator
+from shoal_engine._estimator import Estimator, Rows
 from shoal_engine._lazy_predictor import LazyPredictor
 from shoal_engine._parameters import BOOLEAN, CALLABLE, METRICS, NONE, Rules, integer, one_of
 
@@ -28,6 +29,14 @@ _TREE = np.dtype(
     ]
 )
 _MAX_JOBS = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Radii:
+    """By label: how far a cluster reaches from its cores, and the radius of its densest part."""
+
+    widest: NDArray[np.float64]
+    densest: NDArray[np.float64]
 
 
 class AdaptiveDBSCAN(Estimator):
@@ -111,30 +120,44 @@ class AdaptiveDBSCAN(Estimator):
         size = (
             max(self.min_samples, round(math.sqrt(n) / 2)) if self.min_cluster_size is None else self.min_cluster_size
         )
-        threads = None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
         found = _engine.adaptive(
             rows.matrix,
             int(self.min_samples),
             min(int(size), n + 1),
             self.metric,
-            threads,
+            self._bounded_jobs(),
             allow_single_cluster=bool(self.allow_single_cluster),
             progress=self.progress,
         )
-        self.labels_ = found["labels"]
-        self.probabilities_ = found["probabilities"]
         self.outlier_scores_ = found["outlier_scores"]
-        self.core_sample_indices_ = found["core_rows"]
-        self.components_ = rows.matrix[self.core_sample_indices_]
-        self.cluster_eps_ = found["radii"]
         self.tree_ = _as_tree(found["tree"])
-        self._remember_columns(rows)
-        self._peaks = found["peaks"]
-        labels = self.labels_[self.core_sample_indices_]
-        # Without a cluster no radius matters, but rows to predict are checked all the same.
-        radii = self.cluster_eps_ if self.cluster_eps_.size else 1.0
-        self._predictor = LazyPredictor(self.components_, labels, radii, self.metric, threads)
+        self._learn(
+            rows, found["labels"], found["core_rows"], found["probabilities"], Radii(found["radii"], found["peaks"])
+        )
         return self
+
+    def _learn(
+        self,
+        rows: Rows,
+        labels: NDArray[np.int64],
+        core_rows: NDArray[np.int64],
+        probabilities: NDArray[np.float64],
+        radii: Radii,
+    ) -> None:
+        """Set what a fit of these rows found, here or, for `from_sklearn`, elsewhere."""
+        self.labels_ = labels
+        self.probabilities_ = probabilities
+        self.core_sample_indices_ = core_rows
+        self.components_ = rows.matrix[core_rows]
+        self.cluster_eps_ = radii.widest
+        self._peaks = radii.densest
+        self._remember_columns(rows)
+        # Without a cluster no radius matters, but rows to predict are checked all the same.
+        reach = radii.widest if radii.widest.size else 1.0
+        self._predictor = LazyPredictor(self.components_, labels[core_rows], reach, self.metric, self._bounded_jobs())
+
+    def _bounded_jobs(self) -> int | None:
+        return None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
 
     def fit_predict(self, X: object, y: object = None) -> NDArray[np.int64]:  # noqa: N803
         """Cluster the rows of X and return their labels."""

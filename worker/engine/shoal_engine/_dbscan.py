@@ -32,7 +32,7 @@ class DBSCAN(Estimator):
     n_jobs : threads; -1 means all available cores, None as many of them as `plan` finds worth their start. The labels
         never depend on it.
     index : "auto" takes what `plan` finds best; "grid" and "tree" overrule it, for speed only.
-    work_budget : most distance computations that a fit by the tree may cost, estimated before it begins; above it
+    work_budget : most distance computations that a fit may cost, estimated before it begins; above it
         `fit` raises WorkBudgetError. One core does about COORDINATES_A_SECOND / d of them in a second. None: no limit.
     progress : called about ten times a second with the fit's stage and the share of it that is done, 0 to 1, from the
         thread that called `fit`. An exception that it raises stops the fit.

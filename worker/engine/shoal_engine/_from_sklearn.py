@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_engine import _engine
+from shoal_engine._adaptive import AdaptiveDBSCAN, Radii
 from shoal_engine._dbscan import DBSCAN
 from shoal_engine._estimator import Rows, not_fitted
 from shoal_engine._parameters import METRICS
@@ -22,16 +24,27 @@ _SAME_METRICS = {
 _MINKOWSKI = {1.0: "manhattan", 2.0: "euclidean", np.inf: "chebyshev"}
 
 
-def from_sklearn(estimator: Any) -> DBSCAN:
-    """Take over a fitted `sklearn.cluster.DBSCAN` (or one with its attributes): same labels, and `predict`.
+def from_sklearn(estimator: Any, X: object = None) -> DBSCAN | AdaptiveDBSCAN:  # noqa: N803
+    """Take over a fitted `DBSCAN` or `HDBSCAN` (or one with its attributes): same labels, and `predict`.
 
-    The metric may be any that `DBSCAN` here knows, under any of scikit-learn's names for it, minkowski with p of 1, 2
-    or infinity included. Raises ValueError for other metrics, callable and precomputed ones among them, and for
+    The metric may be any that is known here, under any of scikit-learn's names for it, minkowski with p of 1, 2 or
+    infinity included. Raises ValueError for other metrics, callable and precomputed ones among them, and for
     attributes that do not belong together; TypeError for estimators of another kind; NotFittedError before `fit`.
+
+    An HDBSCAN (scikit-learn's or the package hdbscan's) keeps no rows, so X must be those that it was fitted on. It
+    becomes an AdaptiveDBSCAN whose cores are all rows of clusters. A cluster reaches as far from them as the largest
+    core distance among its rows (distance to the min_samples-th neighbour), so that each row is within reach of those
+    that made it a member; its densest radius is the smallest. It has no `tree_`, and `outlier_scores_` only if the
+    estimator has them.
     """
     name = type(estimator).__name__
+    if all(hasattr(estimator, parameter) for parameter in ("min_cluster_size", "min_samples", "metric")):
+        return _from_hdbscan(estimator, X, name)
     if not all(hasattr(estimator, parameter) for parameter in ("eps", "min_samples", "metric")):
-        raise TypeError(f"from_sklearn takes a fitted DBSCAN. Got {name}, which has no eps, min_samples and metric.")
+        raise TypeError(
+            f"from_sklearn takes a fitted DBSCAN or HDBSCAN. Got {name}, which has no eps (or min_cluster_size), "
+            "min_samples and metric."
+        )
     if not all(hasattr(estimator, attribute) for attribute in ("labels_", "core_sample_indices_", "components_")):
         raise not_fitted(name)
     model = DBSCAN(
@@ -45,6 +58,37 @@ def from_sklearn(estimator: Any) -> DBSCAN:
     _check_cores(labels, cores, np.shape(estimator.components_), name)
     names = getattr(estimator, "feature_names_in_", None)
     model._learn(Rows(_components(estimator.components_), names), labels, cores)
+    return model
+
+
+def _from_hdbscan(estimator: Any, X: object, name: str) -> AdaptiveDBSCAN:  # noqa: N803
+    if not all(hasattr(estimator, attribute) for attribute in ("labels_", "probabilities_")):
+        raise not_fitted(name)
+    if X is None:
+        raise ValueError(f"{name} keeps no rows: pass the X that it was fitted on, from_sklearn(estimator, X).")
+    min_samples = int(estimator.min_samples or estimator.min_cluster_size)
+    model = AdaptiveDBSCAN(
+        min_samples=min_samples, min_cluster_size=int(estimator.min_cluster_size), metric=_metric(estimator, name)
+    )
+    rows = model._rows_to_fit(X)
+    n = rows.matrix.shape[0]
+    # Below -1 scikit-learn tells rows of missing and of infinite values, which no X here has.
+    labels = np.maximum(np.array(estimator.labels_, dtype=np.int64), -1)
+    probabilities = np.array(estimator.probabilities_, dtype=np.float64)
+    if labels.shape != (n,) or probabilities.shape != (n,) or not 1 <= min_samples <= n:
+        raise ValueError(f"This {name} was fitted on {labels.size} rows, and X has {n}: pass the X of its fit.")
+    cores = np.flatnonzero(labels >= 0)
+    distances = _engine.core_distances(rows.matrix, cores, min_samples, model.metric, None)
+    clusters = int(labels.max(initial=-1)) + 1
+    widest, densest = np.zeros(clusters), np.full(clusters, np.inf)
+    np.maximum.at(widest, labels[cores], distances)
+    np.minimum.at(densest, labels[cores], distances)
+    # Clusters of equal rows have no extent, and a radius must be above zero.
+    smallest = np.finfo(np.float64).tiny ** 0.5
+    radii = Radii(np.maximum(widest, smallest), np.maximum(densest, smallest))
+    model._learn(rows, labels, cores, probabilities, radii)
+    if hasattr(estimator, "outlier_scores_"):
+        model.outlier_scores_ = np.array(estimator.outlier_scores_, dtype=np.float64)
     return model
 
 

@@ -5,6 +5,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use crate::budget;
 use crate::control::Control;
 use crate::dbscan::Job;
 use crate::error::{Result, filled, room};
@@ -46,6 +47,7 @@ pub fn find_cores<K: Kernel, const D: usize, T: Value>(
     let by_cell = || pieces.iter().map(ExactSizeIterator::len);
 
     let search = Search::<K, D, T> { cells, demand, limit, kernel: PhantomData };
+    budget::check(job.work_budget, cells.rows.len(), D, |slot| search.cost(slot))?;
     let work = pieces.iter().cloned().zip(parts(&mut is_core, by_slot())).zip(parts(&mut ends, by_cell()));
     each(work.collect(), |((piece, is_core), ends)| {
         vectorised(
@@ -172,6 +174,32 @@ impl<K: Kernel, const D: usize, T: Value> Search<'_, K, D, T> {
             control.check()?;
         }
         Ok(())
+    }
+
+    /// Distances that the search for one point's neighbours computes, or a few more: a run of points counts as a whole.
+    fn cost(&self, slot: usize) -> u64 {
+        let cells = self.cells;
+        let cell = cells.starts.partition_point(|&start| start as usize <= slot) - 1;
+        let own = cells.slots(cell);
+        let mut found = self.demand.of(own.clone());
+        let Ok(mut window) = Window::new(cells, cells.frame.runs.len()) else { return 0 };
+        let (mut spent, point) = (0, cells.point(slot));
+        for (number, run) in cells.frame.runs.iter().enumerate() {
+            if self.demand.grows() && self.demand.is_met(found) {
+                break;
+            }
+            let near = window.find(cell, number, run);
+            let slots = cells.starts[near.start] as usize..cells.starts[near.end] as usize;
+            // The first run holds the own cell.
+            let parts = if number == 0 { [slots.start..own.start, own.end..slots.end] } else { [slots, 0..0] };
+            for part in parts {
+                spent += part.len() as u64;
+                if !self.demand.is_met(found) {
+                    found += self.near(part, &point, found);
+                }
+            }
+        }
+        spent
     }
 
     #[inline(always)]

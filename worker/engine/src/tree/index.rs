@@ -1,6 +1,6 @@
 //! Ties a k-d tree to a metric: which points of a block lie within a ball, decided by the metric's own formula at the boundary.
 //!
-//! Called by `dbscan` and `predict`. Never decides by a chord what the metric would decide otherwise.
+//! Called by the searches of `tree`. Never decides by a chord what the metric would decide otherwise.
 
 use crate::error::{Result, room};
 use crate::metric::{Kernel, Metric, cosine_distance, haversine_square};
