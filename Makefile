@@ -42,6 +42,7 @@ lint: setup ## formatters, linters, types, import contracts, generated files
 	$(PYTHON) hack/generate_proto.py --check
 	cargo fmt --check --manifest-path worker/engine/Cargo.toml
 	cargo clippy --quiet --all-targets --all-features --manifest-path worker/engine/Cargo.toml -- -D warnings
+	cargo check --quiet --locked --manifest-path worker/engine/fuzz/Cargo.toml
 
 .PHONY: unit
 unit: setup programs ## tests that need no cluster

@@ -17,6 +17,7 @@ packages=()
 want() { [ -e "$1" ] || has "$1" || packages+=("$2"); }
 want git git
 want cc gcc
+want c++ g++
 want make make
 want openssl openssl
 want /usr/include/stdlib.h libc6-dev

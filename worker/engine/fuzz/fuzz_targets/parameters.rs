@@ -1,4 +1,4 @@
-//! Hostile data and parameters: a fit and its predictions never panic, do not depend on threads, and agree with each other.
+//! Hostile data and parameters: a fit and its predictions never panic, depend neither on threads nor on the index, and agree with each other.
 #![no_main]
 
 use std::num::NonZeroUsize;
@@ -8,7 +8,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use shoal_engine::control::Control;
-use shoal_engine::dbscan::{Job, cluster};
+use shoal_engine::dbscan::{Index, Job, cluster};
 use shoal_engine::metric::Metric;
 use shoal_engine::predict::build::Cores;
 use shoal_engine::predict::radii::Eps;
@@ -52,11 +52,12 @@ fuzz_target!(|input: Input| {
     let weights: Option<Vec<f64>> =
         input.weights.map(|w| (0..rows).map(|row| w.get(row).map_or(1.0, |&w| f64::from(w))).collect());
     let min_samples = 1 + input.min_samples as usize % 12;
-    let job = Job { points, width, metric, eps, min_samples, weights: weights.as_deref() };
-    let [found, again] = [0, 1].map(|pool| {
+    let [found, again] = [(0, Index::Auto), (1, Index::Tree)].map(|(pool, index)| {
+        let job =
+            Job { points, width, metric, eps, min_samples, weights: weights.as_deref(), index, work_budget: None };
         POOLS[pool].install(|| cluster(job, &Control::default())).expect("nothing stops or outgrows this fit")
     });
-    assert_eq!(found, again, "labels depend on the number of threads");
+    assert_eq!(found, again, "labels depend on the number of threads, or on the index");
     let cores: Vec<f64> =
         found.core_rows.iter().flat_map(|&row| &points[row as usize * width..][..width]).copied().collect();
     let labels: Vec<i32> = found.core_rows.iter().map(|&row| found.labels[row as usize] as i32).collect();
