@@ -66,7 +66,7 @@ def test_an_hdbscan_needs_the_rows_of_its_fit() -> None:
     peer = HDBSCAN(copy=True).fit(POINTS)
     with pytest.raises(ValueError, match="pass the X that it was fitted on"):
         from_sklearn(peer)
-    with pytest.raises(ValueError, match="X has 5: pass the X of its fit"):
+    with pytest.raises(ValueError, match=r"X has 5: pass the X of its fit"):
         from_sklearn(peer, POINTS[:5])
     with pytest.raises(NotFittedError):
         from_sklearn(HDBSCAN(), POINTS)

@@ -81,7 +81,7 @@ def test_unknown_index() -> None:
 
 def test_a_budget_refuses_a_search_of_crowded_cells_before_it_begins() -> None:
     points = np.random.default_rng(0).random((50_000, 2))
-    with pytest.raises(WorkBudgetError, match="more than work_budget=1.0e6"):
+    with pytest.raises(WorkBudgetError, match=r"more than work_budget=1\.0e6"):
         _engine.dbscan(points, 0.5, 30_000, "euclidean", None, index="grid", work_budget=1e6)
 
 
