@@ -55,21 +55,24 @@ def main() -> int:
 
 
 def _run(console: Console, name: str, settings: Settings) -> list[Row]:
-    """Run one suite with its progress shown: a bar in a terminal, lines elsewhere."""
+    """Run one suite with its progress shown: a bar in a terminal, lines elsewhere. Ctrl-C ends it early."""
     total, steps = page.SUITES[name].start(settings)
     began = time.monotonic()
     rows: list[Row] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=total)
-        for step in steps:
-            if isinstance(step, list):
-                rows += step
-                progress.advance(task)
-            elif console.is_terminal:
-                progress.update(task, description=f"{name}: {step}")
-            else:
-                print(f"{time.monotonic() - began:4.0f} s  {name}: {step}", file=sys.stderr, flush=True)
+        try:
+            for step in steps:
+                if isinstance(step, list):
+                    rows += step
+                    progress.advance(task)
+                elif console.is_terminal:
+                    progress.update(task, description=f"{name}: {step}")
+                else:
+                    print(f"{time.monotonic() - began:4.0f} s  {name}: {step}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            console.print(f"{name}: interrupted; going on with what was measured")
     return rows
 
 
