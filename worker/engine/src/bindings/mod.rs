@@ -53,7 +53,7 @@ fn threads(n_jobs: Option<i64>) -> Result<NonZeroUsize> {
         None => available,
         Some(0) => return invalid("n_jobs == 0 has no meaning; use None or -1 for all cores."),
         Some(jobs) if jobs > 0 => usize::try_from(jobs).unwrap_or(MAX_THREADS),
-        Some(jobs) => available.saturating_sub(usize::try_from(-1_i64.saturating_sub(jobs)).unwrap_or(usize::MAX)),
+        Some(jobs) => available.saturating_sub(usize::try_from((-1_i64).saturating_sub(jobs)).unwrap_or(usize::MAX)),
     };
     Ok(NonZeroUsize::new(wanted.min(MAX_THREADS)).unwrap_or(NonZeroUsize::MIN))
 }
