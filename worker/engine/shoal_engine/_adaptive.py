@@ -28,7 +28,6 @@ _TREE = np.dtype(
         ("label", np.int64),
     ]
 )
-_MAX_JOBS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +154,6 @@ class AdaptiveDBSCAN(Estimator):
         # Without a cluster no radius matters, but rows to predict are checked all the same.
         reach = radii.widest if radii.widest.size else 1.0
         self._predictor = LazyPredictor(self.components_, labels[core_rows], reach, self.metric, self._bounded_jobs())
-
-    def _bounded_jobs(self) -> int | None:
-        return None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
 
     def fit_predict(self, X: object, y: object = None) -> NDArray[np.int64]:  # noqa: N803
         """Cluster the rows of X and return their labels."""

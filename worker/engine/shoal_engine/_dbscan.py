@@ -16,8 +16,7 @@ from shoal_engine._parameters import CALLABLE, METRICS, NONE, Rules, integer, on
 from shoal_engine._plan import Plan, plan
 from shoal_engine._validation import as_weights
 
-# The engine counts with 64 bits, and starts far fewer threads than it is allowed here.
-_MAX_JOBS = 2**31
+# The engine counts with 64 bits.
 _MAX_COUNT = 2**63
 
 
@@ -126,6 +125,3 @@ class DBSCAN(Estimator):
         self._predictor = LazyPredictor(
             cores.matrix, labels[core_rows], float(self.eps), self.metric, self._bounded_jobs()
         )
-
-    def _bounded_jobs(self) -> int | None:
-        return None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))

@@ -21,6 +21,8 @@ from shoal_engine._validation import as_matrix
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
+_MAX_JOBS = 2**31
+
 
 class NotFittedError(ValueError, AttributeError):
     """`predict` was called before `fit`. It is scikit-learn's NotFittedError too wherever scikit-learn is loaded."""
@@ -55,6 +57,7 @@ class Rows:
 class Estimator:
     """Parameters by name, checked rows, feature names and scikit-learn's tags."""
 
+    n_jobs: int | None
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     _rules: ClassVar[Rules]
@@ -93,6 +96,10 @@ class Estimator:
 
     def _check_parameters(self) -> None:
         check(self._name, self._rules, self.get_params())
+
+    def _bounded_jobs(self) -> int | None:
+        """Return n_jobs within what the engine's integers hold; it starts far fewer threads in any case."""
+        return None if self.n_jobs is None else max(-_MAX_JOBS, min(int(self.n_jobs), _MAX_JOBS))
 
     def _rows_to_fit(self, X: object) -> Rows:  # noqa: N803
         names = column_names(X)
