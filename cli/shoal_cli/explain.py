@@ -14,7 +14,7 @@ from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.facts import Dtype, Facts, merge, require_size
 from shoal_cli.quantities import read_bytes, read_count, read_cpus, show_bytes
 from shoal_cli.render import Explained, as_record, print_json, print_table
-from shoal_operator.api.model import Metric
+from shoal_operator.api.algorithm import Metric
 from shoal_operator.api.version import ClusteringModelVersionSpec
 
 Workload = Literal["fit", "predict", "batch"]

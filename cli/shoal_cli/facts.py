@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from shoal_cli.errors import UsageError
-from shoal_operator.api.model import Metric
+from shoal_operator.api.algorithm import Metric
 
 Dtype = Literal["float64", "float32"]
 METRICS: tuple[str, ...] = get_args(Metric)

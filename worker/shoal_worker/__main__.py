@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train() -> int:
-    from shoal_worker.train import stop_on_sigterm, train
+    from shoal_worker.training.job import stop_on_sigterm, train
 
     stop_on_sigterm()
     settings = load_train_settings()
@@ -54,7 +54,7 @@ def _train() -> int:
 
 
 def _serve() -> int:
-    from shoal_worker.server import serve
+    from shoal_worker.serving.server import serve
 
     settings = load_serve_settings()
     configure_logging(settings.log_level, verb="serve", model=settings.model_name, version=settings.model_version)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from shoal_engine import Plan, Predictor
-from shoal_worker.artifact import Artifact, LabelArray
-from shoal_worker.densities import Densities
+from shoal_worker.artifact.densities import Densities
+from shoal_worker.artifact.files import Artifact, LabelArray
+from shoal_worker.artifact.manifest import DbscanManifest, Kind
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
-from shoal_worker.manifest import DbscanManifest, Kind
 from shoal_worker.planning import plan_serving
 from shoal_worker.resources import Machine
 

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from shoal_engine import Plan, plan
-from shoal_worker.manifest import Manifest
+from shoal_worker.artifact.manifest import Manifest
 from shoal_worker.resources import Machine
-from shoal_worker.spec import TrainingSpec
+from shoal_worker.spec.training import TrainingSpec
 
 
 def plan_training(rows: int, columns: int, spec: TrainingSpec, machine: Machine) -> Plan:

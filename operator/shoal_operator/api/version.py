@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from shoal_operator.api.algorithm import Algorithm
 from shoal_operator.api.meta import ApiModel, CelRule, StatusModel
-from shoal_operator.api.model import Algorithm
 
 
 class Artifact(ApiModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shoal_worker.artifact import ArtifactFiles, directory_name
+from shoal_worker.artifact.files import ArtifactFiles, directory_name
 from shoal_worker.settings import ServeSettings
 from tests.unit.worker.harness import Running, make_spec, make_table, run_server, train_table
 

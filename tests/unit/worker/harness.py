@@ -10,13 +10,13 @@ import grpc
 import numpy as np
 
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
-from shoal_worker.manifest import Column
+from shoal_worker.artifact.manifest import Column
+from shoal_worker.data.source import Table
 from shoal_worker.resources import Machine
-from shoal_worker.server import WorkerServer
+from shoal_worker.serving.server import WorkerServer
 from shoal_worker.settings import ServeSettings
-from shoal_worker.source import Table
-from shoal_worker.spec import TrainingSpec
-from shoal_worker.training import Trained, train_model
+from shoal_worker.spec.training import TrainingSpec
+from shoal_worker.training.outcome import Trained, train_model
 
 MACHINE = Machine(cpus=2, memory=1 << 30)
 CENTRES = ((0.0, 0.0), (10.0, 10.0))

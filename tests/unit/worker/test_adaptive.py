@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from shoal_engine import AdaptiveDBSCAN
 from shoal_proto import inference_pb2 as pb
-from shoal_worker.artifact import ArtifactFiles, directory_name, verify_artifact
+from shoal_worker.artifact.files import ArtifactFiles, directory_name, verify_artifact
 from shoal_worker.errors import ArtifactInvalid, SettingsInvalid
 from shoal_worker.model import Model, build_model
 from shoal_worker.settings import ServeSettings

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from shoal_worker.artifact import ArtifactFiles, directory_name, verify_artifact
-from shoal_worker.cache import load_artifact
+from shoal_worker.artifact.files import ArtifactFiles, directory_name, verify_artifact
+from shoal_worker.artifact.manifest import MANIFEST_LIMIT, Column, digest_of
+from shoal_worker.artifact.safetensors_view import TensorSpec, view_tensors
+from shoal_worker.data.source import Table
 from shoal_worker.errors import ArtifactInvalid
-from shoal_worker.manifest import MANIFEST_LIMIT, Column, digest_of
 from shoal_worker.model import build_model
-from shoal_worker.safetensors_view import TensorSpec, view_tensors
-from shoal_worker.source import Table
-from shoal_worker.store import open_store
+from shoal_worker.store.cache import load_artifact
+from shoal_worker.store.objects import open_store
 from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
 
 FILES = train_table(make_table(), make_spec()).files
@@ -307,7 +307,7 @@ class TestCache:
             def write(self, *_: object) -> int:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr("shoal_worker.cache.os.fdopen", lambda *_: FullDisk())
+        monkeypatch.setattr("shoal_worker.store.cache.os.fdopen", lambda *_: FullDisk())
         artifact = self._load(tmp_path)
         assert all(isinstance(backing(view), bytes) for view in artifact.tensors.index.values())
         assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]

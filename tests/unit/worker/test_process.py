@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shoal_worker.artifact import ArtifactFiles, verify_artifact
+from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
 from shoal_worker.model import build_model
 from tests.unit.worker.harness import MACHINE, make_table
 

@@ -19,7 +19,7 @@ from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
 from shoal_worker.errors import ArtifactInvalid, SettingsInvalid
 from shoal_worker.model import Model
-from shoal_worker.server import WorkerServer
+from shoal_worker.serving.server import WorkerServer
 from shoal_worker.settings import ServeSettings
 from tests.unit.worker.harness import Running, open_channel, run_server, wait_until
 
@@ -85,7 +85,7 @@ def held_predictions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    monkeypatch.setattr("shoal_worker.dispatch.INLINE_SECONDS", 0)
+    monkeypatch.setattr("shoal_worker.serving.dispatch.INLINE_SECONDS", 0)
     with held_predictions(monkeypatch) as gate:
         yield gate
 

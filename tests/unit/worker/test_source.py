@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shoal_worker.data.source import Table, read_table
 from shoal_worker.errors import SourceInvalid
-from shoal_worker.source import Table, read_table
-from shoal_worker.spec import SourceSpec
+from shoal_worker.spec.source import SourceSpec
 
 CSV = b"city,lat,lon,people\nBonn,50.7,7.1,330000\nOslo,59.9,10.7,700000\n"
 COLUMNS = {"city": ["Bonn", "Oslo"], "lat": [50.7, 59.9], "lon": [7.1, 10.7], "people": [330000, 700000]}

@@ -15,7 +15,7 @@ from shoal_worker.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shoal_worker.store import Location, Store, open_store, parse_uri, read_credentials
+from shoal_worker.store.objects import Location, Store, open_store, parse_uri, read_credentials
 
 
 def open_file_store(root: Path, uri: str) -> tuple[Store, Location]:

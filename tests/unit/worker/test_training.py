@@ -17,15 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 
-from shoal_worker.artifact import ArtifactFiles, verify_artifact
+from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
+from shoal_worker.artifact.manifest import Column
+from shoal_worker.data.source import Table
 from shoal_worker.errors import SettingsInvalid, WorkerError
-from shoal_worker.manifest import Column
 from shoal_worker.model import build_model
 from shoal_worker.report import REPORT_LIMIT, encode_report, failure_report
 from shoal_worker.settings import TrainSettings
-from shoal_worker.source import Table
-from shoal_worker.spec import parse_spec
-from shoal_worker.train import PERMANENT, SUCCESS, TRANSIENT, train
+from shoal_worker.spec.training import parse_spec
+from shoal_worker.training.job import PERMANENT, SUCCESS, TRANSIENT, train
 from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
 
 
@@ -273,7 +273,7 @@ class TestVerb:
         def fail(*_: object) -> None:
             raise RuntimeError("surprise")
 
-        monkeypatch.setattr("shoal_worker.training.train_model", fail)
+        monkeypatch.setattr("shoal_worker.training.outcome.train_model", fail)
         code, report = run_training()
         assert (code, report["reason"]) == (TRANSIENT, "TrainingFailed")
 
@@ -281,7 +281,7 @@ class TestVerb:
         def fail(*_: object) -> None:
             raise MemoryError
 
-        monkeypatch.setattr("shoal_worker.training.train_model", fail)
+        monkeypatch.setattr("shoal_worker.training.outcome.train_model", fail)
         assert run_training()[0] == PERMANENT
 
 

@@ -12,14 +12,15 @@ from typing import Literal
 import numpy as np
 
 from shoal_engine import Plan, silhouette
-from shoal_worker.artifact import ArtifactFiles, FloatArray, LabelArray, ModelTensors, build_artifact
+from shoal_worker.artifact.files import ArtifactFiles, FloatArray, LabelArray, ModelTensors, build_artifact
+from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics
+from shoal_worker.data.source import Table
 from shoal_worker.errors import SettingsInvalid
-from shoal_worker.fit import Fitted, Means, Progress, fit
-from shoal_worker.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics
 from shoal_worker.planning import plan_training
 from shoal_worker.resources import Machine
-from shoal_worker.source import Table
-from shoal_worker.spec import TrainingSpec, ValidationSpec
+from shoal_worker.spec.training import TrainingSpec
+from shoal_worker.spec.validation import ValidationSpec
+from shoal_worker.training.fit import Fitted, Means, Progress, fit
 
 PROBES = 64
 SILHOUETTE_SAMPLE = 2000

@@ -21,9 +21,10 @@ from google.protobuf.message_factory import GetMessageClass
 from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
-from shoal_worker.dispatch import Cancelled, Dispatcher
 from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
-from shoal_worker.inference import (
+from shoal_worker.model import Model
+from shoal_worker.serving.dispatch import Cancelled, Dispatcher
+from shoal_worker.serving.inference import (
     LABELS,
     STRENGTHS,
     build_metadata,
@@ -33,9 +34,8 @@ from shoal_worker.inference import (
     read_points,
     wanted_outputs,
 )
-from shoal_worker.metrics import Metrics
-from shoal_worker.model import Model
-from shoal_worker.state import ServingState
+from shoal_worker.serving.metrics import Metrics
+from shoal_worker.serving.state import ServingState
 
 SERVER_NAME = "shoal-worker"
 # A status message travels in a header, whose size is limited.

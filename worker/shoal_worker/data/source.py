@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from shoal_worker.artifact import FloatArray
+from shoal_worker.artifact.files import FloatArray
+from shoal_worker.artifact.manifest import Column
 from shoal_worker.errors import SourceInvalid, shorten
-from shoal_worker.manifest import Column
-from shoal_worker.spec import SourceFormat, SourceSpec
+from shoal_worker.spec.source import SourceFormat, SourceSpec
 
 _BATCH_ROWS = 65_536
 _CSV_BLOCK_BYTES = 4 << 20

@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from shoal_worker.artifact.safetensors_view import MAX_AXES, MAX_TENSORS, Dtype, TensorName
 from shoal_worker.errors import ArtifactInvalid
-from shoal_worker.safetensors_view import MAX_AXES, MAX_TENSORS, Dtype, TensorName
 
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.safetensors"

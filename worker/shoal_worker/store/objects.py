@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from shoal_worker.errors import CredentialsRejected, ObjectMissing, SettingsInvalid, StoreError, StoreUnavailable
-from shoal_worker.store_errors import explain
+from shoal_worker.store.failures import explain
 
 if TYPE_CHECKING:
     from obstore.store import S3Config

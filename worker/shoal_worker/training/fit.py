@@ -11,11 +11,11 @@ from typing import assert_never
 import numpy as np
 
 from shoal_engine import COORDINATES_A_SECOND, DBSCAN, AdaptiveDBSCAN, Predictor, WorkBudgetError
-from shoal_worker.artifact import FloatArray, LabelArray
-from shoal_worker.densities import Densities, find_peaks
+from shoal_worker.artifact.densities import Densities, find_peaks
+from shoal_worker.artifact.files import FloatArray, LabelArray
+from shoal_worker.artifact.manifest import AdaptiveParameters, DbscanParameters, Parameters
 from shoal_worker.errors import SettingsInvalid, TrainingFailed
-from shoal_worker.manifest import AdaptiveParameters, DbscanParameters, Parameters
-from shoal_worker.spec import AdaptiveDbscanSpec, AlgorithmSpec, DbscanSpec
+from shoal_worker.spec.algorithm import AdaptiveDbscanSpec, AlgorithmSpec, DbscanSpec
 
 Progress = Callable[[str, float], None]
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import structlog
 
-from shoal_worker.artifact import ArtifactFiles, directory_name
+from shoal_worker.artifact.files import ArtifactFiles, directory_name
+from shoal_worker.artifact.manifest import MANIFEST_NAME, MODEL_NAME
 from shoal_worker.errors import ObjectMissing, StoreUnavailable, TrainingFailed, WorkerError
-from shoal_worker.manifest import MANIFEST_NAME, MODEL_NAME
 from shoal_worker.report import failure_report, write_report
 from shoal_worker.resources import this_machine
 from shoal_worker.settings import TrainSettings
-from shoal_worker.spec import SourceSpec, parse_spec
-from shoal_worker.store import Location, Store, open_store
+from shoal_worker.spec.source import SourceSpec
+from shoal_worker.spec.training import parse_spec
+from shoal_worker.store.objects import Location, Store, open_store
 
 SUCCESS, PERMANENT, TRANSIENT = 0, 1, 2
 _SOURCE_FIELD = "spec.source.uri"
@@ -94,9 +95,9 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     # Before the fit: an hour of work should not end at a store that was never there.
     target.check_reachable()
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
+    from shoal_worker.data.source import read_table
     from shoal_worker.planning import as_record
-    from shoal_worker.source import read_table
-    from shoal_worker.training import train_model
+    from shoal_worker.training.outcome import train_model
 
     table = read_table(content, spec.source, max_rows=settings.max_rows, max_bytes=settings.max_source_bytes)
     machine = this_machine()

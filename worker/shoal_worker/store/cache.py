@@ -16,13 +16,13 @@ from typing import BinaryIO
 
 import structlog
 
-from shoal_worker.artifact import Artifact, ArtifactFiles, directory_name, verify_artifact
+from shoal_worker.artifact.files import Artifact, ArtifactFiles, directory_name, verify_artifact
+from shoal_worker.artifact.manifest import MANIFEST_LIMIT, MANIFEST_NAME, MODEL_NAME, Manifest, parse_manifest
+from shoal_worker.artifact.safetensors_view import Buffer
 from shoal_worker.errors import ArtifactInvalid, ObjectMissing
-from shoal_worker.manifest import MANIFEST_LIMIT, MANIFEST_NAME, MODEL_NAME, Manifest, parse_manifest
 from shoal_worker.planning import plan_serving
 from shoal_worker.resources import Machine
-from shoal_worker.safetensors_view import Buffer
-from shoal_worker.store import Location, Store
+from shoal_worker.store.objects import Location, Store
 
 _log = structlog.get_logger(__name__)
 

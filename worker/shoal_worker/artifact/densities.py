@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shoal_worker.manifest import CORE_STRENGTHS, PEAKS, RADII
+from shoal_worker.artifact.manifest import CORE_STRENGTHS, PEAKS, RADII
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 

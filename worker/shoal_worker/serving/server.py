@@ -15,18 +15,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from shoal_worker.cache import load_artifact
-from shoal_worker.dispatch import Dispatcher
 from shoal_worker.errors import SettingsInvalid, StoreUnavailable, WorkerError
-from shoal_worker.metrics import Metrics
 from shoal_worker.model import Model, build_model
-from shoal_worker.probes import Heartbeat, build_probe_app
 from shoal_worker.report import clear_report, failure_report, write_report
 from shoal_worker.resources import available_cpus, this_machine
-from shoal_worker.servicer import INFERENCE_SERVICE, InferenceServicer, build_handler
+from shoal_worker.serving.dispatch import Dispatcher
+from shoal_worker.serving.metrics import Metrics
+from shoal_worker.serving.probes import Heartbeat, build_probe_app
+from shoal_worker.serving.servicer import INFERENCE_SERVICE, InferenceServicer, build_handler
+from shoal_worker.serving.state import ServingState
 from shoal_worker.settings import ServeSettings
-from shoal_worker.state import ServingState
-from shoal_worker.store import open_store
+from shoal_worker.store.cache import load_artifact
+from shoal_worker.store.objects import open_store
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _FIRST_RETRY_SECONDS = 0.5

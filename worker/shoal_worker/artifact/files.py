@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from shoal_worker.densities import Densities
-from shoal_worker.errors import ArtifactInvalid
-from shoal_worker.manifest import (
+from shoal_worker.artifact.densities import Densities
+from shoal_worker.artifact.manifest import (
     CORE_STRENGTHS,
     MODEL_NAME,
     PEAKS,
@@ -36,7 +35,8 @@ from shoal_worker.manifest import (
     digest_of,
     parse_manifest,
 )
-from shoal_worker.safetensors_view import DTYPES, Buffer, TensorSpec, view_tensors
+from shoal_worker.artifact.safetensors_view import DTYPES, Buffer, TensorSpec, view_tensors
+from shoal_worker.errors import ArtifactInvalid
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 LabelArray = np.ndarray[tuple[int], np.dtype[np.int32]]

@@ -10,8 +10,8 @@ import time
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from shoal_worker.metrics import Metrics
-from shoal_worker.state import ServingState
+from shoal_worker.serving.metrics import Metrics
+from shoal_worker.serving.state import ServingState
 
 HEARTBEAT_SECONDS = 1.0
 STALL_SECONDS = 10.0

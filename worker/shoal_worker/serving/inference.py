@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from shoal_proto import inference_pb2 as pb
+from shoal_worker.artifact.manifest import Kind
 from shoal_worker.errors import ModelUnknown, RequestInvalid
-from shoal_worker.manifest import Kind
 from shoal_worker.model import Model, PointArray
 
 POINTS, LABELS, STRENGTHS = "points", "labels", "strengths"

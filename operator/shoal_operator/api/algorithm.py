@@ -1,0 +1,91 @@
+"""spec.algorithm of a ClusteringModel: which algorithm, with which parameters. No decision lives here."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shoal_operator.api.meta import ApiModel, CelRule
+
+Metric = Literal["euclidean", "manhattan", "chebyshev", "haversine", "cosine"]
+
+
+class Dbscan(ApiModel):
+    """Exact DBSCAN."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.metric) || self.metric != 'haversine' || self.eps <= 3.1416",
+            message="dbscan.eps is in radians with metric haversine, at most pi; divide kilometres by 6371",
+            message_expression="'dbscan.eps %s is beyond half the globe: with metric haversine it is in radians, at "
+            "most pi; divide kilometres by 6371'.format([self.eps])",
+        ),
+        CelRule(
+            rule="!has(self.metric) || self.metric != 'cosine' || self.eps <= 2.0",
+            message="dbscan.eps is at most 2 with metric cosine; give 1 - cosine of the angle",
+            message_expression="'dbscan.eps %s makes every row a neighbour of every other: with metric cosine it is "
+            "1 - cosine of the angle, at most 2; give a smaller one'.format([self.eps])",
+        ),
+    )
+
+    eps: float = Field(
+        gt=0,
+        le=1e300,
+        description="Largest distance at which two rows are neighbours, in the metric's unit (radians for haversine).",
+    )
+    min_samples: int = Field(
+        default=5, ge=1, le=1_000_000, description="Neighbours, itself included, that make a row a core sample."
+    )
+    metric: Metric = Field(
+        default="euclidean", description="Distance: euclidean, manhattan, chebyshev, haversine (lat, lon) or cosine."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.metric == "haversine" and self.eps > 3.1416:
+            raise ValueError(self.cel_rules[0].message)
+        if self.metric == "cosine" and self.eps > 2:
+            raise ValueError(self.cel_rules[1].message)
+        return self
+
+
+class AdaptiveDbscan(ApiModel):
+    """DBSCAN at many densities, for data whose clusters differ in density."""
+
+    min_samples: int = Field(
+        default=10,
+        ge=1,
+        le=1_000_000,
+        description="Neighbours, itself included, by which a row's density is measured; more of them smooth it.",
+    )
+    min_cluster_size: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000_000_000,
+        description="Fewest rows of a cluster; chosen from minSamples and the number of rows when absent.",
+    )
+    metric: Metric = Field(
+        default="euclidean", description="Distance: euclidean, manhattan, chebyshev, haversine (lat, lon) or cosine."
+    )
+
+
+class Algorithm(ApiModel):
+    """Exactly one clustering algorithm with its parameters."""
+
+    exactly_one: ClassVar[bool] = True
+
+    dbscan: Dbscan | None = Field(
+        default=None, description="Exact DBSCAN: one radius eps for all of the data, the labels of scikit-learn."
+    )
+    adaptive_dbscan: AdaptiveDbscan | None = Field(
+        default=None, description="DBSCAN at many densities: no radius to choose; each cluster gets its own."
+    )
+
+    @property
+    def metric(self) -> Metric:
+        """Return the metric of the algorithm that is set."""
+        chosen = self.dbscan or self.adaptive_dbscan
+        if chosen is None:
+            raise AssertionError("validation lets no Algorithm through without a choice")
+        return chosen.metric

@@ -1,0 +1,1 @@
+"""The model as files: manifest, tensors, digest. Data only; nothing in it is ever executed."""

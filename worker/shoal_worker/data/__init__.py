@@ -1,0 +1,1 @@
+"""Training data and batches: from objects and databases to rows."""

@@ -1,0 +1,1 @@
+"""One model behind gRPC: ports, health, limits, drain."""

@@ -1,0 +1,60 @@
+"""What `train` is asked to do: the JSON of SHOAL_TRAINING_SPEC as types; parsed and read in `training`.
+
+Invariant: a TrainingSpec is within its limits, and every field that a user wrote is understood: an unknown one is
+refused, never ignored.
+"""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from shoal_worker.errors import SettingsInvalid
+from shoal_worker.spec.algorithm import AlgorithmSpec
+from shoal_worker.spec.part import Part
+from shoal_worker.spec.source import SourceSpec
+from shoal_worker.spec.validation import ValidationSpec
+
+
+class PlanSpec(Part):
+    """What of the engine's plan the user decides."""
+
+    index: Literal["auto", "grid", "tree"] = "auto"
+    threads: int | None = Field(default=None, ge=1, le=1024)
+
+
+class TrainingSpec(Part):
+    """One training."""
+
+    # The envelope may grow with the operator; only what the user wrote must never be ignored.
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(min_length=1, max_length=253)
+    namespace: str = Field(default="", max_length=253)
+    source: SourceSpec
+    algorithm: AlgorithmSpec
+    validation: ValidationSpec = ValidationSpec()
+    plan: PlanSpec = PlanSpec()
+    deadline_seconds: float | None = Field(default=None, gt=0, le=1e9)
+    # Short and plain, because the artifact's URI must fit into the report whole.
+    store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")
+
+
+def parse_spec(text: str) -> TrainingSpec:
+    """Parse the JSON, or raise SettingsInvalid naming the first wrong field as the user knows it."""
+    try:
+        return TrainingSpec.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise SettingsInvalid(
+            problem["msg"].removeprefix("Value error, "),
+            field=_field(place),
+            value=problem["input"] if isinstance(problem["input"], str | int | float) else "",
+            remedy="Correct the field; `kubectl explain cmodel.spec` describes it",
+        ) from None
+
+
+def _field(place: str) -> str:
+    if place.startswith("plan"):
+        return f"spec.training.{place}"
+    return f"spec.{place}" if place.startswith(("source", "algorithm", "validation")) else place

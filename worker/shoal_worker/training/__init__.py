@@ -1,0 +1,1 @@
+"""From a training's specification to an artifact with its verdict."""
