@@ -11,6 +11,7 @@ from pydantic import Field
 
 from shoal_operator.api.algorithm import Algorithm
 from shoal_operator.api.meta import ApiModel, CelRule, StatusModel
+from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
 
 
 class Artifact(ApiModel):
@@ -34,6 +35,13 @@ class Schema(ApiModel):
     """What a request must look like."""
 
     columns: list[Column] = Field(description="Input columns, in the order that requests carry them.")
+    features: list[str] = Field(
+        default_factory=list,
+        description="Columns that preprocessing makes of them, which are clustered; empty without.",
+    )
+    feature_count: int | None = Field(
+        default=None, ge=1, description="Number of the features, also where their names are too long to be all told."
+    )
 
 
 class VersionMetrics(ApiModel):
@@ -99,6 +107,9 @@ class ClusteringModelVersionSpec(ApiModel):
     version: int = Field(ge=1, description="Number of the version; later ones are larger.")
     training_hash: str = Field(description="Identity of the training's inputs.")
     artifact: Artifact = Field(description="The model's files in the store.")
+    preprocessing: list[PreprocessingStep] = Field(
+        default_factory=list, max_length=MOST_STEPS, description="The preprocessing steps."
+    )
     algorithm: Algorithm = Field(description="The algorithm and the parameters used.")
     schema_: Schema = Field(alias="schema", description="What a request must look like.")
     metrics: VersionMetrics = Field(description="What the training measured.")

@@ -78,15 +78,17 @@ def required_secrets(model: RawObject, defaults: Defaults) -> frozenset[str]:
 
 
 def hash_training(model: RawObject, spec: ClusteringModelSpec) -> str:
-    """Return the identity of a training: data, algorithm, limits and the retrain token; not how the Job runs.
+    """Return the identity of a training: data, preprocessing, algorithm, limits, retrain token; not how the Job runs.
 
     Defaults are left out, so that a release that adds a field does not train every model anew.
     """
+    steps = [step.model_dump(mode="json", by_alias=True, exclude_defaults=True) for step in spec.preprocessing]
     identity = {
         **{
             part: getattr(spec, part).model_dump(mode="json", by_alias=True, exclude_defaults=True)
             for part in ("source", "algorithm", "validation")
         },
+        **({"preprocessing": steps} if steps else {}),
         "retrain": facts.annotation_of(model, names.RETRAIN),
     }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -151,6 +151,7 @@ def test_the_training_is_told_its_task_but_not_its_credentials() -> None:
         "name": "cities",
         "namespace": "fish",
         "source": {"uri": "s3://data/x.csv", "columns": ["a"]},
+        "preprocessing": [],
         "algorithm": {"dbscan": {"eps": 0.5, "minSamples": 5, "metric": "euclidean"}},
         "validation": {"minClusters": 1},
         "plan": {"index": "auto", "threads": 3},

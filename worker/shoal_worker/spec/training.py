@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.spec.part import Part
+from shoal_worker.spec.preprocessing import Steps
 from shoal_worker.spec.source import SourceSpec
 from shoal_worker.spec.validation import ValidationSpec
 
@@ -31,6 +32,7 @@ class TrainingSpec(Part):
     name: str = Field(min_length=1, max_length=253)
     namespace: str = Field(default="", max_length=253)
     source: SourceSpec
+    preprocessing: Steps = ()
     algorithm: AlgorithmSpec
     validation: ValidationSpec = ValidationSpec()
     plan: PlanSpec = PlanSpec()
@@ -57,4 +59,8 @@ def parse_spec(text: str) -> TrainingSpec:
 def _field(place: str) -> str:
     if place.startswith("plan"):
         return f"spec.training.{place}"
-    return f"spec.{place}" if place.startswith(("source", "algorithm", "validation")) else place
+    if place.startswith("preprocessing."):
+        # A step is told as the user would write it: spec.preprocessing[2].log1p.columns
+        index, _, rest = place.removeprefix("preprocessing.").partition(".")
+        return f"spec.preprocessing[{index}]" + (f".{rest}" if rest else "")
+    return f"spec.{place}" if place.startswith(("source", "preprocessing", "algorithm", "validation")) else place

@@ -61,6 +61,7 @@ def training_input(model: RawObject, spec: ClusteringModelSpec, defaults: Defaul
         "name": name_of(model),
         "namespace": namespace_of(model),
         "source": spec.source.model_copy(update={"secret_ref": None}).to_wire(),
+        "preprocessing": [step.to_wire() for step in spec.preprocessing],
         "algorithm": spec.algorithm.to_wire(),
         "validation": spec.validation.to_wire(),
         "plan": spec.training.plan.to_wire(),

@@ -26,6 +26,7 @@ def build_version(
         version=number,
         training_hash=training_hash,
         artifact=report.artifact,
+        preprocessing=spec.preprocessing,
         algorithm=spec.algorithm,
         schema=report.schema_,
         metrics=report.metrics,
