@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
 from shoal_worker.errors import CredentialsRejected, ObjectMissing, SettingsInvalid, StoreError, StoreUnavailable
@@ -150,6 +150,83 @@ class Store:
             obstore.put(self._content, self._key(location), content)
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
+
+    def create(self, location: Location, content: bytes | memoryview) -> bool:
+        """Write an object unless there is one of this name; tell whether it was written.
+
+        Of any number of writers at once exactly one is told so: on object stores by a conditional put
+        (If-None-Match: *), on files by a hard link, so an object never shows half its content.
+        """
+        try:
+            obstore.put(self._content, self._key(location), content, mode="create", use_multipart=False)
+        except (AlreadyExistsError, FileExistsError):
+            return False
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, location) from None
+        return True
+
+    def has(self, location: Location) -> bool:
+        """Tell whether there is such an object."""
+        try:
+            self.size(location)
+        except ObjectMissing:
+            return False
+        return True
+
+    def list_names(self, folder: Location, after: str = "") -> list[str]:
+        """Names of the objects right in a folder, in order; with `after` those behind it only."""
+        if folder.scheme == "file":
+            return sorted(each for each, is_folder in self._scan(folder) if not is_folder and each > after)
+        prefix = f"{self._key(folder)}/"
+        offset = f"{prefix}{after}" if after else None
+        try:
+            pages = obstore.list(self._content, prefix=prefix, offset=offset)
+            names = [each["path"].removeprefix(prefix) for page in pages for each in page]
+        except (BaseError, OSError, ValueError) as error:
+            raise self._listing_failure(error, folder) from None
+        return sorted(name for name in names if name and "/" not in name)
+
+    def list_folders(self, folder: Location) -> list[str]:
+        """Names of the folders right in a folder, in order."""
+        if folder.scheme == "file":
+            return sorted(each for each, is_folder in self._scan(folder) if is_folder)
+        key = self._key(folder)
+        try:
+            found = obstore.list_with_delimiter(self._content, prefix=f"{key}/" if key else None)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._listing_failure(error, folder) from None
+        return sorted(each.rstrip("/").rpartition("/")[2] for each in found["common_prefixes"])
+
+    def copy(self, source: Location, target: Location) -> None:
+        """Copy an object within the store, replacing one of the target's name."""
+        try:
+            obstore.copy(self._content, self._key(source), self._key(target))
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, source) from None
+
+    def delete(self, location: Location) -> None:
+        """Delete an object; one that is gone already is fine."""
+        try:
+            obstore.delete(self._content, self._key(location))
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, location) from None
+
+    def _scan(self, folder: Location) -> Iterator[tuple[str, bool]]:
+        """Entries of a folder of files; the library would fail on a name that it cannot read, instead of passing it."""
+        self._check_below_root(folder)
+        try:
+            with os.scandir("/" + folder.path) as entries:
+                # A write in progress lies beside its name as name#number.
+                yield from ((each.name, each.is_dir()) for each in entries if "#" not in each.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise self._listing_failure(error, folder) from None
+
+    def _listing_failure(self, error: Exception, folder: Location) -> StoreError:
+        return explain(error, uri=folder.uri, field=self._field, listing=True)
 
     def check_reachable(self) -> None:
         """Raise a StoreError unless the store answers, knows the bucket and knows us; writes nothing."""
