@@ -4,8 +4,9 @@ Written by `train` and, when the model cannot be loaded, by `serve`. Invariant: 
 (Kubernetes cuts at 4096, and half a JSON object is none); never a secret.
 """
 
+import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,16 @@ def failure_report(error: WorkerError) -> dict[str, Any]:
 def encode_report(report: Mapping[str, Any]) -> bytes:
     """Serialize within the limit.
 
-    A failure's texts are cut. A success keeps each value whole, since a cut URI or column name would be another one;
-    of a schema too long for it the first columns are told, and the manifest in the store has them all. The plan's
-    reasons follow from its choices, so they go where even that is too long.
+    A failure's texts are cut. A success is shortened where it is told elsewhere in full, part by part in the order of
+    `_SHORTENINGS`, until it fits: an artifact's URI or a column's name stays whole, since a cut one would be another.
     """
     if "schema" not in report:
         return next(encoded for limit in _TEXT_LIMITS if len(encoded := _encode(_cut(report, limit))) <= REPORT_LIMIT)
-    columns = list(report["schema"]["columns"])
     encoded = _encode(report)
-    while len(encoded) > REPORT_LIMIT and columns:
-        columns.pop()
-        encoded = _encode({**report, "schema": {"columns": columns, "truncated": True}})
-    if len(encoded) > REPORT_LIMIT and report.get("plan", {}).get("reasons"):
-        return encode_report({**report, "plan": {**report["plan"], "reasons": {}}})
+    shortened = copy.deepcopy(dict(report))
+    for path, shorten_part in _SHORTENINGS:
+        while len(encoded) > REPORT_LIMIT and (part := _at(shortened, path)) and shorten_part(part):
+            encoded = _encode(shortened)
     return encoded
 
 
@@ -74,3 +72,70 @@ def _encode(report: Mapping[str, Any]) -> bytes:
 
 def _cut(report: Mapping[str, Any], limit: int) -> dict[str, Any]:
     return {key: shorten(value, limit) if isinstance(value, str) else value for key, value in report.items()}
+
+
+def _at(report: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        report = report.get(key) or {}
+    return report
+
+
+def _drop_last(items: list[Any]) -> bool:
+    """Drop the last item of a list."""
+    items.pop()
+    return True
+
+
+def _drop_all(items: dict[str, Any]) -> bool:
+    """Empty an object."""
+    items.clear()
+    return True
+
+
+def _drop_last_column(schema: dict[str, Any]) -> bool:
+    """Drop the last column, and tell that there are more."""
+    if not schema["columns"]:
+        return False
+    schema["columns"].pop()
+    schema["truncated"] = True
+    return True
+
+
+def _drop_figures(tests: list[dict[str, Any]]) -> bool:
+    """Drop the figures and limits of the last passed test that has any."""
+    for test in reversed(tests):
+        if test["verdict"] == "pass" and (test.pop("figures", None) or test.pop("limits", None)):
+            return True
+    return False
+
+
+def _shorten_messages(tests: list[dict[str, Any]]) -> bool:
+    """Halve the longest message, those of passed tests first."""
+    for verdicts in (("pass",), ("warn", "fail")):
+        found = [
+            test for test in tests if test["verdict"] in verdicts and len(test.get("message", "")) > _SHORT_MESSAGE
+        ]
+        if found:
+            longest = max(found, key=lambda test: len(test["message"]))
+            longest["message"] = shorten(longest["message"], max(_SHORT_MESSAGE, len(longest["message"]) // 2))
+            return True
+    return False
+
+
+def _drop_test(tests: list[dict[str, Any]]) -> bool:
+    """Drop the last passed test, at last any."""
+    tests.remove(next((test for test in reversed(tests) if test["verdict"] == "pass"), tests[-1]))
+    return True
+
+
+_SHORT_MESSAGE = 60
+_SHORTENINGS: tuple[tuple[tuple[str, ...], Callable[[Any], bool]], ...] = (
+    (("search", "best"), _drop_last),
+    (("validation", "tests"), _drop_figures),
+    (("plan", "reasons"), _drop_all),
+    (("validation", "tests"), _shorten_messages),
+    (("validation", "warnings"), _drop_last),
+    (("schema",), _drop_last_column),
+    (("validation", "tests"), _drop_test),
+)
+"""What of a success is told shorter, in this order; each call shortens a part in place and tells whether it could."""

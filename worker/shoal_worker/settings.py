@@ -35,6 +35,9 @@ class _Settings(BaseSettings):
     max_artifact_bytes: Bytes = 4 << 30
     """Largest model file that is written or loaded."""
 
+    cache_dir: Path = Path("/var/cache/shoal")
+    """Verified local copies of artifacts, one directory per digest."""
+
 
 class ServeSettings(_Settings):
     """Environment of `shoal-worker serve`."""
@@ -59,9 +62,6 @@ class ServeSettings(_Settings):
 
     bind_address: str = "0.0.0.0"  # noqa: S104 - a pod is reached from other pods
     """Address that both ports listen on."""
-
-    cache_dir: Path = Path("/var/cache/shoal")
-    """Verified local copies of artifacts, one directory per digest."""
 
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     """ModelInfer calls admitted at once; more are refused with RESOURCE_EXHAUSTED."""

@@ -5,7 +5,7 @@ Written once by core.training's plan, read by core.rollout. Its spec never chang
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -54,6 +54,9 @@ class VersionMetrics(ApiModel):
     silhouette: float | None = Field(
         default=None, description="Sampled silhouette, noise excluded; absent with fewer than two clusters."
     )
+    dbcv: float | None = Field(
+        default=None, description="Sampled density-based validity (DBCV), -1 to 1; absent with fewer than two clusters."
+    )
     fit_seconds: float = Field(ge=0, description="Seconds that the fit took.")
 
 
@@ -71,19 +74,54 @@ class TrainingPlan(ApiModel):
     )
 
 
-class ValidationCheck(ApiModel):
-    """One check of the validation."""
+class ValidationTest(ApiModel):
+    """One test of the validation."""
 
-    name: str = Field(description="Name of the check.")
-    verdict: Literal["pass", "fail"] = Field(description="pass or fail.")
-    message: str = Field(default="", description="What was measured against which limit.")
+    name: str = Field(max_length=64, description="Name of the test or of the limit.")
+    verdict: Literal["pass", "fail", "warn"] = Field(description="pass, fail, or warn: worth a look, but no failure.")
+    dry_run: bool = Field(default=False, description="The verdict is told but rejects no version.")
+    message: str = Field(default="", max_length=1000, description="What was measured against which limit.")
+    figures: dict[str, float] = Field(
+        default_factory=dict, max_length=32, description="What was measured, the unit being part of the name."
+    )
+    limits: dict[str, float] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="What it was measured against, by the name of the spec's field.",
+    )
 
 
 class ValidationReport(ApiModel):
     """Outcome of the validation."""
 
-    verdict: Literal["pass", "fail"] = Field(description="fail when any check failed.")
-    checks: list[ValidationCheck] = Field(default_factory=list, description="The checks.")
+    verdict: Literal["pass", "fail"] = Field(description="fail when a test failed that is no dry run.")
+    tests: list[ValidationTest] = Field(default_factory=list, max_length=32, description="The tests.")
+    warnings: list[Annotated[str, Field(max_length=500)]] = Field(
+        default_factory=list, max_length=32, description="What is worth a look but rejects no version."
+    )
+
+
+class SearchTrial(ApiModel):
+    """Parameters that were tried, and what came of them."""
+
+    eps: float | None = Field(default=None, description="Radius tried, of dbscan.")
+    min_samples: int = Field(description="minSamples tried.")
+    min_cluster_size: int | None = Field(default=None, description="minClusterSize tried, of adaptiveDbscan.")
+    score: float | None = Field(
+        default=None, description="Value of the objective; absent where the trial broke a limit or had none."
+    )
+    clusters: int = Field(ge=0, description="Clusters found.")
+    noise_ratio: float = Field(ge=0, le=1, description="Share of rows that are noise, 0 to 1.")
+
+
+class SearchReport(ApiModel):
+    """How the parameters were found."""
+
+    objective: str = Field(max_length=32, description="What was made large: dbcv or silhouette.")
+    trials: int = Field(ge=0, description="Parameters that were tried.")
+    rows: int = Field(ge=0, description="Rows that each trial clustered, a sample where there are many.")
+    stopped: str = Field(default="", max_length=200, description="Why fewer were tried than asked for; else empty.")
+    best: list[SearchTrial] = Field(default_factory=list, max_length=20, description="The best trials, best first.")
 
 
 class ModelReference(ApiModel):
@@ -114,6 +152,9 @@ class ClusteringModelVersionSpec(ApiModel):
     schema_: Schema = Field(alias="schema", description="What a request must look like.")
     metrics: VersionMetrics = Field(description="What the training measured.")
     validation: ValidationReport = Field(description="Outcome of the validation.")
+    search: SearchReport | None = Field(
+        default=None, description="How the parameters were found, where spec.algorithm asked for a search."
+    )
     plan: TrainingPlan | None = Field(
         default=None, description="How the engine planned the training; `shoal explain version` shows it."
     )

@@ -10,8 +10,9 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
+from shoal_operator.api.algorithm import Algorithm
 from shoal_operator.api.meta import Reason, StatusModel
-from shoal_operator.api.version import Artifact, Schema, TrainingPlan, ValidationReport, VersionMetrics
+from shoal_operator.api.version import Artifact, Schema, SearchReport, TrainingPlan, ValidationReport, VersionMetrics
 from shoal_operator.core.facts import printable
 
 _LIMIT_BYTES = 4096
@@ -50,6 +51,9 @@ class TrainingSuccess(StatusModel):
     schema_: Schema = Field(alias="schema")
     metrics: VersionMetrics
     validation: ValidationReport
+    algorithm: Algorithm
+    """The parameters that were used: those of the spec, or what a search found."""
+    search: SearchReport | None = None
     plan: TrainingPlan | None = None
     framework_versions: Annotated[dict[str, Word], Field(max_length=32)] = Field(default_factory=dict)
 

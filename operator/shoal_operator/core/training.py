@@ -108,7 +108,7 @@ def _decide(
     name = names.training_job(facts.name_of(snapshot.model), training_hash)
     job = next((job for job in snapshot.jobs if facts.name_of(job) == name), None)
     if job is None:
-        return _start(snapshot, spec, training_hash, reruns)
+        return _start(snapshot, spec, training_hash, known, reruns)
     if facts.is_deleting(job):
         message = "An earlier Job of this training is being removed; it runs again after that."
         return Outcome(
@@ -131,7 +131,13 @@ def _decide(
     return tell_running(job, pods, reruns)
 
 
-def _start(snapshot: ModelSnapshot, spec: ClusteringModelSpec, training_hash: str, reruns: int) -> Outcome:
+def _start(
+    snapshot: ModelSnapshot,
+    spec: ClusteringModelSpec,
+    training_hash: str,
+    known: tuple[KnownVersion, ...],
+    reruns: int,
+) -> Outcome:
     problem = None
     missing = sorted(snapshot.missing_secrets & required_secrets(snapshot.model, snapshot.defaults))
     if not snapshot.defaults.store_uri:
@@ -150,7 +156,7 @@ def _start(snapshot: ModelSnapshot, spec: ClusteringModelSpec, training_hash: st
         )
     if problem is not None:
         return Outcome("Pending", problem.reason, problem.message, problem=problem, requeue_after=_LOOK_AGAIN_SECONDS)
-    job = build_job(snapshot.model, spec, training_hash, snapshot.defaults)
+    job = build_job(snapshot.model, spec, training_hash, known, snapshot.defaults)
     message = f"Training {training_hash} is starting."
     return Outcome(
         "Training", Reason.TRAINING, message, progressing=True, actions=(Create(job),), reruns=reruns,

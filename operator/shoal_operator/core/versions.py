@@ -60,7 +60,11 @@ def _read(raw: RawObject) -> KnownVersion | None:
     except ValidationError:
         return KnownVersion(name_of(raw), number, "", "", "", False, state, "its record cannot be read")
     passed = spec.validation.verdict == "pass"
-    failed = (check.message or check.name for check in spec.validation.checks if check.verdict == "fail")
+    failed = (
+        f"{test.name}: {test.message}".rstrip(": ")
+        for test in spec.validation.tests
+        if test.verdict == "fail" and not test.dry_run
+    )
     return KnownVersion(
         name=name_of(raw),
         number=number,

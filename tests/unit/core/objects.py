@@ -42,7 +42,7 @@ def model(spec: Raw | None = None, status: Raw | None = None, annotations: Raw |
 
 def version(number: int, *, verdict: str = "pass", training_hash: str = "", state: str | None = None) -> Raw:
     digest = f"{number:064x}"
-    checks = [] if verdict == "pass" else [{"name": "minClusters", "verdict": "fail", "message": "1 cluster, least 2"}]
+    tests = [] if verdict == "pass" else [{"name": "minClusters", "verdict": "fail", "message": "1 cluster, least 2"}]
     return {
         "kind": "ClusteringModelVersion",
         "metadata": metadata(f"cities-v{number}"),
@@ -54,7 +54,7 @@ def version(number: int, *, verdict: str = "pass", training_hash: str = "", stat
             "algorithm": {"dbscan": {"eps": 0.5}},
             "schema": {"columns": [{"name": "lat", "dtype": "float64"}]},
             "metrics": {"rows": 10, "clusters": 2, "noiseRatio": 0.1, "coreSamples": 5, "fitSeconds": 0.1},
-            "validation": {"verdict": verdict, "checks": checks},
+            "validation": {"verdict": verdict, "tests": tests},
         },
         "status": {"state": state or ("Active" if verdict == "pass" else "Rejected")},
     }
@@ -110,7 +110,8 @@ def success_report(uri: str = f"{STORE}/artifacts/sha256-{'a' * 64}", **more: An
             "artifact": {"uri": uri, "digest": f"sha256:{'a' * 64}", "bytes": 10},
             "schema": {"columns": [{"name": "lat", "dtype": "float64"}]},
             "metrics": {"rows": 10, "clusters": 2, "noiseRatio": 0.1, "coreSamples": 5, "fitSeconds": 0.1},
-            "validation": {"verdict": "pass", "checks": []},
+            "validation": {"verdict": "pass", "tests": []},
+            "algorithm": {"dbscan": {"eps": 0.5, "minSamples": 5, "metric": "euclidean"}},
             "plan": PLAN,
             "frameworkVersions": {"shoal-engine": "0.1.0"},
             **more,

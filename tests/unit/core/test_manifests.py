@@ -33,9 +33,11 @@ def workload(defaults: Defaults = objects.DEFAULTS, **worker: Any) -> Raw:
     return build_workload(objects.deployment(), revision, 3, "cities", 600, defaults)
 
 
-def job(defaults: Defaults = objects.DEFAULTS, **more: Any) -> Raw:
+def job(defaults: Defaults = objects.DEFAULTS, versions: tuple[Raw, ...] = (), **more: Any) -> Raw:
     model = objects.model(more)
-    return build_job(model, ClusteringModelSpec.model_validate(model["spec"]), "1234abcd", defaults)
+    return build_job(
+        model, ClusteringModelSpec.model_validate(model["spec"]), "1234abcd", known_versions(versions), defaults
+    )
 
 
 def pod_of(manifest: Raw) -> Raw:
@@ -153,14 +155,27 @@ def test_the_training_is_told_its_task_but_not_its_credentials() -> None:
         "source": {"uri": "s3://data/x.csv", "columns": ["a"]},
         "preprocessing": [],
         "algorithm": {"dbscan": {"eps": 0.5, "minSamples": 5, "metric": "euclidean"}},
-        "validation": {"minClusters": 1},
+        "validation": ClusteringModelSpec.model_validate(objects.model()["spec"]).validation.to_wire(),
         "plan": {"index": "auto", "threads": 3},
+        "baseline": None,
         "deadlineSeconds": 3600,
         "storeUri": objects.STORE,
     }
     assert variables(manifest)["SHOAL_SOURCE_SECRET_DIR"] == "/var/run/shoal/source"
     secrets = {item["secret"]["secretName"] for item in pod_of(manifest)["volumes"] if "secret" in item}
     assert secrets == {"mine", "store"}
+
+
+def test_the_baseline_of_a_training_is_the_newest_version_that_may_be_served() -> None:
+    versions = (
+        objects.version(1),
+        objects.version(2),
+        objects.version(3, verdict="fail"),
+        objects.version(4, state="Retired"),
+    )
+    told = json.loads(variables(job(versions=versions))["SHOAL_TRAINING_SPEC"])
+    artifact = versions[1]["spec"]["artifact"]
+    assert told["baseline"] == {"version": 2, "uri": artifact["uri"], "digest": artifact["digest"]}
 
 
 def test_the_service_speaks_plain_http2() -> None:

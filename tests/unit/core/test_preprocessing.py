@@ -58,7 +58,7 @@ def test_a_default_written_out_is_the_same_identity() -> None:
 
 def test_the_training_understands_every_step_as_it_was_written() -> None:
     model, spec = read(EVERY_STEP)
-    told = parse_spec(json.dumps(training_input(model, spec, DEFAULTS)))
+    told = parse_spec(json.dumps(training_input(model, spec, (), DEFAULTS)))
     assert [step.model_dump(mode="json", by_alias=True, exclude_unset=True) for step in told.preprocessing] == [
         step.to_wire() for step in spec.preprocessing
     ]

@@ -48,13 +48,13 @@ class TestModel:
         assert trained.metrics.clusters == 2
         assert trained.metrics.noise_ratio == pytest.approx(1 / 201)
         assert 0.8 < (trained.metrics.silhouette or 0) < 1
-        assert trained.verdict == "pass"
-        assert [check.name for check in trained.checks] == ["minClusters", "reproducibility"]
+        assert trained.validation.verdict == "pass"
+        assert [test.name for test in trained.validation.tests] == ["minClusters", "reproducibility"]
 
     @pytest.mark.parametrize("eps", [1e-9, 1e-3])
     def test_all_noise_is_a_model_that_fails_its_validation(self, eps: float) -> None:
         trained = train_table(make_table(), make_spec(algorithm={"dbscan": {"eps": eps, "minSamples": 4}}))
-        assert trained.verdict == "fail"
+        assert trained.validation.verdict == "fail"
         assert trained.metrics.silhouette is None
         artifact = verify_artifact(trained.files, trained.files.digest)
         model = build_model(artifact, name="m", version="1", machine=MACHINE)
@@ -72,9 +72,11 @@ class TestModel:
     )
     def test_limits_are_judged(self, limits: dict[str, Any], failing: str | None) -> None:
         trained = train_table(make_table(), make_spec(validation=limits))
-        assert [check.name for check in trained.checks if check.verdict == "fail"] == ([failing] if failing else [])
-        assert trained.verdict == ("fail" if failing else "pass")
-        assert all("wanted" in check.message for check in trained.checks if check.name != "reproducibility")
+        assert [test.name for test in trained.validation.tests if test.verdict == "fail"] == (
+            [failing] if failing else []
+        )
+        assert trained.validation.verdict == ("fail" if failing else "pass")
+        assert all("wanted" in test.message for test in trained.validation.tests if test.name != "reproducibility")
 
     @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev", "cosine", "haversine"])
     def test_every_metric_trains_and_passes_its_self_test(self, metric: str) -> None:
@@ -207,7 +209,15 @@ class TestVerb:
         verify_artifact(files, report["artifact"]["digest"])
         assert report["outcome"] == "Succeeded"
         assert report["schema"] == {"columns": [{"name": "x", "dtype": "float64"}, {"name": "y", "dtype": "float64"}]}
-        assert set(report["metrics"]) == {"rows", "clusters", "noiseRatio", "coreSamples", "silhouette", "fitSeconds"}
+        assert set(report["metrics"]) == {
+            "rows",
+            "clusters",
+            "noiseRatio",
+            "coreSamples",
+            "silhouette",
+            "dbcv",
+            "fitSeconds",
+        }
         assert report["validation"]["verdict"] == "pass"
         assert report["frameworkVersions"]["shoal-engine"]
         assert report["plan"]["index"] == "grid"
@@ -229,10 +239,12 @@ class TestVerb:
         code, report = run_training(validation={"minClusters": 9})
         assert code == SUCCESS
         assert report["validation"]["verdict"] == "fail"
-        assert report["validation"]["checks"][0] == {
+        assert report["validation"]["tests"][0] == {
             "name": "minClusters",
             "verdict": "fail",
             "message": "measured 2, wanted >= 9",
+            "figures": {"clusters": 2},
+            "limits": {"minClusters": 9},
         }
 
     @pytest.mark.parametrize(

@@ -102,6 +102,28 @@ class ModelMetrics(_Part):
     noise_ratio: float = Field(ge=0, le=1)
     core_samples: Count
     silhouette: float | None = Field(default=None, ge=-1, le=1)
+    dbcv: float | None = Field(default=None, ge=-1, le=1)
+
+
+class SearchTrial(_Part):
+    """Parameters that a search tried, and what came of them; no score where a limit was broken."""
+
+    eps: float | None = Field(default=None, gt=0, le=1e300)
+    min_samples: int = Field(ge=1, le=1_000_000)
+    min_cluster_size: int | None = Field(default=None, ge=2, le=1_000_000_000)
+    score: float | None = Field(default=None, ge=-1, le=1)
+    clusters: Count
+    noise_ratio: float = Field(ge=0, le=1)
+
+
+class SearchRecord(_Part):
+    """How the parameters were found."""
+
+    objective: Literal["silhouette", "dbcv"]
+    trials: Count
+    rows: Count
+    stopped: str = Field(default="", max_length=200)
+    best: tuple[SearchTrial, ...] = Field(default=(), max_length=20)
 
 
 class _Manifest(_Part):
@@ -111,6 +133,7 @@ class _Manifest(_Part):
     tensors: dict[TensorName, TensorRecord] = Field(max_length=MAX_TENSORS)
     probe: Probe
     metrics: ModelMetrics
+    search: SearchRecord | None = None
     framework_versions: dict[str, str]
 
     def to_bytes(self) -> bytes:

@@ -6,14 +6,22 @@ from pydantic import Field, model_validator
 
 from shoal_worker.artifact.manifest import Metric
 from shoal_worker.spec.part import Part
+from shoal_worker.spec.search import AdaptiveDbscanSearchSpec, DbscanSearchSpec
 
 
 class DbscanSpec(Part):
     """Parameters of DBSCAN."""
 
-    eps: float = Field(gt=0, le=1e300)
+    eps: float | None = Field(default=None, gt=0, le=1e300)
     min_samples: int = Field(default=5, ge=1, le=1_000_000)
     metric: Metric = "euclidean"
+    search: DbscanSearchSpec | None = None
+
+    @model_validator(mode="after")
+    def _check_eps(self) -> Self:
+        if self.eps is None and self.search is None:
+            raise ValueError("eps is missing; give it, or let search find it")
+        return self
 
 
 class AdaptiveDbscanSpec(Part):
@@ -22,6 +30,7 @@ class AdaptiveDbscanSpec(Part):
     min_samples: int = Field(default=10, ge=1, le=1_000_000)
     min_cluster_size: int | None = Field(default=None, ge=2, le=1_000_000_000)
     metric: Metric = "euclidean"
+    search: AdaptiveDbscanSearchSpec | None = None
 
 
 class AlgorithmSpec(Part):

@@ -23,6 +23,14 @@ class PlanSpec(Part):
     threads: int | None = Field(default=None, ge=1, le=1024)
 
 
+class BaselineSpec(Part):
+    """The last good version, which relative limits and cluster ids refer to."""
+
+    version: int = Field(ge=1)
+    uri: str = Field(min_length=1, max_length=2048)
+    digest: str = Field(pattern="^sha256:[0-9a-f]{64}$")
+
+
 class TrainingSpec(Part):
     """One training."""
 
@@ -36,6 +44,7 @@ class TrainingSpec(Part):
     algorithm: AlgorithmSpec
     validation: ValidationSpec = ValidationSpec()
     plan: PlanSpec = PlanSpec()
+    baseline: BaselineSpec | None = None
     deadline_seconds: float | None = Field(default=None, gt=0, le=1e9)
     # Short and plain, because the artifact's URI must fit into the report whole.
     store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")

@@ -75,6 +75,7 @@ def fit(points: FloatArray, algorithm: AlgorithmSpec, means: Means, progress: Pr
 
 
 def _fit_dbscan(points: FloatArray, spec: DbscanSpec, means: Means, progress: Progress) -> Fitted:
+    assert spec.eps is not None, "where the user gave none, the search did"  # noqa: S101, for the type checker
     fitted = DBSCAN(
         spec.eps,
         min_samples=spec.min_samples,

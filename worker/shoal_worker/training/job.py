@@ -111,12 +111,8 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         "artifact": {"uri": location.uri, "digest": trained.files.digest, "bytes": trained.files.size},
         "schema": {"columns": [column.model_dump(by_alias=True) for column in trained.columns]},
         "metrics": {**trained.metrics.model_dump(by_alias=True), "fitSeconds": round(trained.fit_seconds, 3)},
-        "validation": {
-            "verdict": trained.verdict,
-            "checks": [
-                {"name": check.name, "verdict": check.verdict, "message": check.message} for check in trained.checks
-            ],
-        },
+        "algorithm": trained.algorithm.model_dump(by_alias=True, exclude_none=True),
+        "validation": trained.validation.as_record(),
         "plan": as_record(trained.plan),
         "frameworkVersions": trained.framework_versions,
     }

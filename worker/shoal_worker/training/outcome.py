@@ -7,7 +7,6 @@ A fit outside the validation's limits is an outcome with the verdict "fail", not
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
 
 import numpy as np
 
@@ -18,25 +17,16 @@ from shoal_worker.data.source import Table
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.planning import plan_training
 from shoal_worker.resources import Machine
+from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.spec.training import TrainingSpec
-from shoal_worker.spec.validation import ValidationSpec
 from shoal_worker.training.fit import Fitted, Means, Progress, fit
+from shoal_worker.validation.judgement import Judgement, Judgements, Verdict
+from shoal_worker.validation.limits import judge_limits
 
 PROBES = 64
 SILHOUETTE_SAMPLE = 2000
 _SEED = 0
 _FRAMEWORKS = ("shoal-engine", "shoal-worker", "numpy", "pyarrow", "safetensors")
-
-Verdict = Literal["pass", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check of the validation."""
-
-    name: str
-    verdict: Verdict
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +38,10 @@ class Trained:
     plan: Plan
     metrics: ModelMetrics
     fit_seconds: float
-    checks: tuple[Check, ...]
+    algorithm: AlgorithmSpec
+    """The parameters that were used."""
+    validation: Judgements
     framework_versions: dict[str, str]
-
-    @property
-    def verdict(self) -> Verdict:
-        """fail when any check failed."""
-        return "fail" if any(check.verdict == "fail" for check in self.checks) else "pass"
 
 
 def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Progress) -> Trained:
@@ -76,8 +63,8 @@ def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Pr
         metrics=metrics,
         framework_versions=frameworks,
     )
-    checks = (*judge(metrics, spec.validation), _judge_reproduction(table.points, fitted))
-    return Trained(files, table.columns, planned, metrics, fit_seconds, checks, frameworks)
+    tests = (*judge_limits(metrics, spec.validation), _judge_reproduction(table.points, fitted))
+    return Trained(files, table.columns, planned, metrics, fit_seconds, spec.algorithm, Judgements(tests), frameworks)
 
 
 def check_table(table: Table, metric: Metric) -> None:
@@ -110,35 +97,11 @@ def check_table(table: Table, metric: Metric) -> None:
         )
 
 
-def judge(metrics: ModelMetrics, limits: ValidationSpec) -> tuple[Check, ...]:
-    """Compare what was measured with the limits, one check for each limit that is set."""
-    checks = [
-        _judge("minClusters", metrics.clusters >= limits.min_clusters, metrics.clusters, ">=", limits.min_clusters)
-    ]
-    if limits.max_clusters is not None:
-        fine = metrics.clusters <= limits.max_clusters
-        checks.append(_judge("maxClusters", fine, metrics.clusters, "<=", limits.max_clusters))
-    if limits.max_noise_ratio is not None:
-        fine = metrics.noise_ratio <= limits.max_noise_ratio
-        checks.append(_judge("maxNoiseRatio", fine, metrics.noise_ratio, "<=", limits.max_noise_ratio))
-    if limits.min_silhouette is not None:
-        measured = metrics.silhouette
-        fine = measured is not None and measured >= limits.min_silhouette
-        shown = "none, with fewer than two clusters" if measured is None else measured
-        checks.append(_judge("minSilhouette", fine, shown, ">=", limits.min_silhouette))
-    return tuple(checks)
-
-
-def _judge(name: str, fine: bool, measured: float | str, relation: str, limit: float) -> Check:
-    shown = f"{measured:.6g}" if isinstance(measured, float) else str(measured)
-    return Check(name, "pass" if fine else "fail", f"measured {shown}, wanted {relation} {limit:.6g}")
-
-
-def _judge_reproduction(points: FloatArray, fitted: Fitted) -> Check:
+def _judge_reproduction(points: FloatArray, fitted: Fitted) -> Judgement:
     rows = fitted.core_rows
     reproduced = int(np.count_nonzero(fitted.predictor.predict(points[rows]) == fitted.labels[rows]))
     verdict: Verdict = "pass" if reproduced == len(rows) else "fail"
-    return Check(
+    return Judgement(
         "reproducibility", verdict, f"the predictor gave {reproduced} of {len(rows)} core samples their own label"
     )
 

@@ -13,13 +13,20 @@ from shoal_operator.core.facts import name_of, namespace_of
 from shoal_operator.core.manifests import metadata
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import Defaults, RawObject
+from shoal_operator.core.versions import KnownVersion
 
 CONTAINER = "train"
 _PERMANENT_FAILURE = 1
 """Exit code of a training that would fail again in the same way."""
 
 
-def build_job(model: RawObject, spec: ClusteringModelSpec, training_hash: str, defaults: Defaults) -> Manifest:
+def build_job(
+    model: RawObject,
+    spec: ClusteringModelSpec,
+    training_hash: str,
+    known: tuple[KnownVersion, ...],
+    defaults: Defaults,
+) -> Manifest:
     """Build the Job; its name holds the training's identity, so that one identity has one Job."""
     name = name_of(model)
     labels = {
@@ -50,13 +57,19 @@ def build_job(model: RawObject, spec: ClusteringModelSpec, training_hash: str, d
                     },
                 ]
             },
-            "template": {"metadata": {"labels": labels}, "spec": _pod(model, spec, defaults)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(model, spec, known, defaults)},
         },
     }
 
 
-def training_input(model: RawObject, spec: ClusteringModelSpec, defaults: Defaults) -> Manifest:
-    """Return what the training is told, without where its credentials come from."""
+def training_input(
+    model: RawObject, spec: ClusteringModelSpec, known: tuple[KnownVersion, ...], defaults: Defaults
+) -> Manifest:
+    """Return what the training is told, without where its credentials come from.
+
+    The baseline is the version that would be served now: what relative limits and cluster ids refer to.
+    """
+    baseline = next((version for version in reversed(known) if version.servable), None)
     return {
         "name": name_of(model),
         "namespace": namespace_of(model),
@@ -65,15 +78,16 @@ def training_input(model: RawObject, spec: ClusteringModelSpec, defaults: Defaul
         "algorithm": spec.algorithm.to_wire(),
         "validation": spec.validation.to_wire(),
         "plan": spec.training.plan.to_wire(),
+        "baseline": baseline and {"version": baseline.number, "uri": baseline.uri, "digest": baseline.digest},
         "deadlineSeconds": spec.training.active_deadline_seconds,
         "storeUri": defaults.store_uri,
     }
 
 
-def _pod(model: RawObject, spec: ClusteringModelSpec, defaults: Defaults) -> Manifest:
+def _pod(model: RawObject, spec: ClusteringModelSpec, known: tuple[KnownVersion, ...], defaults: Defaults) -> Manifest:
     mounted = [metadata.scratch("tmp", "/tmp"), metadata.scratch("cache", "/var/cache/shoal")]  # noqa: S108
     variables = {
-        "SHOAL_TRAINING_SPEC": json.dumps(training_input(model, spec, defaults), sort_keys=True),
+        "SHOAL_TRAINING_SPEC": json.dumps(training_input(model, spec, known, defaults), sort_keys=True),
         "SHOAL_CACHE_DIR": "/var/cache/shoal",
     }
     if defaults.store_secret_name:

@@ -27,10 +27,11 @@ def build_version(
         training_hash=training_hash,
         artifact=report.artifact,
         preprocessing=spec.preprocessing,
-        algorithm=spec.algorithm,
+        algorithm=report.algorithm,
         schema=report.schema_,
         metrics=report.metrics,
         validation=report.validation,
+        search=report.search,
         plan=report.plan,
         framework_versions=report.framework_versions,
     )

@@ -1,0 +1,67 @@
+"""The last good version, loaded beside a training: what relative limits and cluster ids refer to; called by `train`.
+
+Invariant: a Baseline was verified like any model that is served. One that is gone or corrupt never stops a training;
+its loss is told. A store that may come back does, so that the training is tried again.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from shoal_worker.artifact.files import Artifact
+from shoal_worker.errors import WorkerError
+from shoal_worker.model import Model, build_model
+from shoal_worker.resources import Machine
+from shoal_worker.settings import TrainSettings
+from shoal_worker.spec.training import BaselineSpec
+from shoal_worker.store.cache import load_artifact
+from shoal_worker.store.objects import open_store
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The last good version, ready to predict."""
+
+    version: int
+    artifact: Artifact
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineLost:
+    """Why the last good version cannot be referred to."""
+
+    version: int
+    problem: str
+
+
+def load_baseline(
+    spec: BaselineSpec | None, name: str, settings: TrainSettings, machine: Machine
+) -> "Baseline | BaselineLost | None":
+    """Load and verify the last good version; None where there is none yet."""
+    if spec is None:
+        return None
+    try:
+        store, location = open_store(
+            spec.uri,
+            field="baseline.uri",
+            secret_dir=settings.store_secret_dir,
+            file_root=settings.file_root,
+        )
+        artifact = load_artifact(
+            store,
+            location,
+            spec.digest,
+            cache_dir=settings.cache_dir,
+            limit=settings.max_artifact_bytes,
+            machine=machine,
+        )
+        model = build_model(artifact, name=name, version=str(spec.version), machine=machine)
+    except WorkerError as error:
+        if error.transient:
+            raise
+        _log.warning("the last good version cannot be loaded", version=spec.version, reason=error.reason)
+        return BaselineLost(spec.version, str(error))
+    return Baseline(spec.version, artifact, model)
