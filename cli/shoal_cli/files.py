@@ -39,16 +39,23 @@ def model_facts(manifest: dict[str, Any], origin: str) -> Facts:
             value=value,
             remedy="Correct it; `kubectl explain cmodel.spec` describes the fields",
         ) from None
-    names = tuple(spec.source.columns) if spec.source.columns else None
-    if names is None and spec.algorithm.metric == "haversine":
+    if spec.recipe is None:
+        raise UsageError(
+            "an imported model is not trained, so there is no plan to explain",
+            field=f"{origin} spec.artifact",
+            remedy="Give a model with source and algorithm",
+        )
+    source, algorithm = spec.recipe
+    names = tuple(source.columns) if source.columns else None
+    if names is None and algorithm.metric == "haversine":
         columns: int | None = 2
     else:
         columns = len(names) if names else None
     return Facts(
         columns=columns,
         names=names,
-        metric=spec.algorithm.metric,
-        adaptive=spec.algorithm.adaptive_dbscan is not None,
+        metric=algorithm.metric,
+        adaptive=algorithm.adaptive_dbscan is not None,
         memory=read_bytes(_limit(spec.training.resources, "memory"), f"{origin} spec.training.resources.limits.memory"),
         cpus=spec.training.plan.threads
         or read_cpus(_limit(spec.training.resources, "cpu"), f"{origin} spec.training.resources.limits.cpu"),

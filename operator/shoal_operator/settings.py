@@ -22,6 +22,8 @@ PREFIX = "SHOAL_OPERATOR_"
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
+_HOST = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?")
+
 
 def _own_namespace() -> str:
     """Return the namespace of the pod that this runs in, or `default` outside a cluster."""
@@ -56,6 +58,10 @@ class Settings(BaseSettings):
     store_claim_name: str | None = None
     """PersistentVolumeClaim of a file:// store, in each object's own namespace."""
 
+    import_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts that models may be imported from by https:// and oci://, comma separated, each with its port if it has
+    one; none when empty."""
+
     lease_name: str = Field(default="shoal-operator", min_length=1)
     """Lease that the leader holds."""
 
@@ -83,7 +89,7 @@ class Settings(BaseSettings):
     kubeconfig: str | None = None
     """Path of a kubeconfig; the pod's service account, else $KUBECONFIG, else ~/.kube/config when absent."""
 
-    @field_validator("watch_namespaces", mode="before")
+    @field_validator("watch_namespaces", "import_allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -111,6 +117,12 @@ class Settings(BaseSettings):
                 f"{PREFIX}STORE_URI is {self.store_uri!r}; it must start with s3:// or file://, "
                 "for example s3://models/shoal"
             )
+        for host in self.import_allowed_hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(
+                    f"{PREFIX}IMPORT_ALLOWED_HOSTS contains {host!r}, which is no host; give names such as "
+                    "models.example.org or registry.example.org:5000, separated by commas"
+                )
         for namespace in self.watch_namespaces:
             if not _NAMESPACE.fullmatch(namespace):
                 raise ValueError(
@@ -127,6 +139,7 @@ class Settings(BaseSettings):
             store_uri=self.store_uri,
             store_secret_name=self.store_secret_name,
             store_claim_name=self.store_claim_name,
+            import_allowed_hosts=self.import_allowed_hosts,
         )
 
 

@@ -80,13 +80,13 @@ def test_every_binding_names_a_role_and_the_service_account_that_exist(
         ]
 
 
-def test_users_may_edit_models_but_only_read_and_delete_versions(render: Callable[..., Rendered]) -> None:
+def test_users_may_edit_models_but_only_annotate_and_delete_versions(render: Callable[..., Rendered]) -> None:
     found = roles(render(), "ClusterRole")
     edit, view = found["", "shoal-edit"], found["", "shoal-view"]
     assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
     assert view["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
     assert "create" in granted(edit["rules"])["shoal.dev", "clusteringmodels"]
-    assert granted(edit["rules"])["shoal.dev", "clusteringmodelversions"].isdisjoint({"create", "update", "patch"})
+    assert granted(edit["rules"])["shoal.dev", "clusteringmodelversions"].isdisjoint({"create", "update"})
     assert all(verbs <= {"get", "list", "watch"} for verbs in granted(view["rules"]).values())
 
 

@@ -26,14 +26,32 @@ class ModelVersionReference(ApiModel):
             message_expression="'modelRef.name cannot change from %s to %s; create another ClusteringDeployment "
             "for the other model'.format([oldSelf.name, self.name])",
         ),
+        CelRule(
+            rule="!has(self.policy) || self.policy == 'Automatic' || !has(self.version) || self.version == 'latest'",
+            message="modelRef.policy Manual has no effect with a pinned modelRef.version; set the version to latest, "
+            "or leave the policy out",
+        ),
     )
 
     name: str = Field(min_length=1, max_length=253, description="Name of a ClusteringModel in the same namespace.")
     version: str = Field(
         default="latest",
-        pattern=r"^(latest|[1-9][0-9]{0,8})$",
-        description="A version number, or latest: the newest that passed its validation.",
+        pattern=r"^(latest|[1-9][0-9]{0,8}|sha256:[0-9a-f]{64})$",
+        max_length=71,
+        description="A version number, the digest of a version's artifact (sha256:...), or latest: the newest Active "
+        "version.",
     )
+    policy: Literal["Automatic", "Manual"] = Field(
+        default="Automatic",
+        description="Automatic: a newer version is rolled out at once. Manual: it waits for the approve command; the "
+        "first version does not wait, for nothing serves yet. Only with version latest.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.policy == "Manual" and self.version != "latest":
+            raise ValueError(self.cel_rules[1].message)
+        return self
 
 
 class WorkerSettings(StatusModel):
@@ -326,6 +344,12 @@ class ClusteringDeploymentStatus(StatusModel):
     progressed_at: str | None = Field(default=None, description="When the rollout last made progress, RFC 3339.")
     user_paused: bool = Field(default=False, description="The pause command holds the rollout.")
     failure_paused: str | None = Field(default=None, description="Why onFailure Pause holds the rollout.")
+    pending_version: int | None = Field(
+        default=None, description="Newer version that waits for the approve command (modelRef.policy Manual)."
+    )
+    approved_version: int | None = Field(
+        default=None, description="Version that the approve command asked for, until it serves."
+    )
     handled_commands: list[str] = Field(
         default_factory=list, description="Commands whose effect is recorded and whose annotation is to be removed."
     )

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from shoal_operator.api.algorithm import Algorithm
-from shoal_operator.api.meta import ApiModel, CelRule, StatusModel
+from shoal_operator.api.meta import ApiModel, CelRule, Condition, StatusModel
 from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
 
 
@@ -167,5 +167,9 @@ class ClusteringModelVersionStatus(StatusModel):
     """Where the version stands in its life."""
 
     state: Literal["Active", "Rejected", "Retired", "Archived"] | None = Field(
-        default=None, description="Active can be served; Rejected failed its validation."
+        default=None,
+        description="Active can be served; Rejected failed its validation; Retired is offered no more; Archived is in "
+        "the store's archive.",
     )
+    message: str = Field(default="", description="Why it is in this state, with the remedy where there is one.")
+    conditions: list[Condition] = Field(default_factory=list, description="Ready and Degraded.")

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from shoal_operator.api.algorithm import Algorithm
 from shoal_operator.api.meta import Reason, StatusModel
+from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
 from shoal_operator.api.version import Artifact, Schema, SearchReport, TrainingPlan, ValidationReport, VersionMetrics
 from shoal_operator.core.facts import printable
 
@@ -48,6 +49,7 @@ class TrainingSuccess(StatusModel):
 
     outcome: Literal["Succeeded"]
     artifact: Artifact
+    preprocessing: list[PreprocessingStep] = Field(default_factory=list, max_length=MOST_STEPS)
     schema_: Schema = Field(alias="schema")
     metrics: VersionMetrics
     validation: ValidationReport

@@ -22,6 +22,8 @@ class Defaults:
     store_uri: str
     store_secret_name: str | None = None
     store_claim_name: str | None = None
+    import_allowed_hosts: tuple[str, ...] = ()
+    """Hosts that artifacts may be imported from by https:// and oci://."""
 
 
 @dataclass(frozen=True, slots=True)

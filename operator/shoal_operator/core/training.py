@@ -23,7 +23,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from shoal_operator.api.meta import Reason
+from shoal_operator.api.meta import ApiModel, Reason
 from shoal_operator.api.model import ClusteringModelSpec, ClusteringModelStatus
 from shoal_operator.core import facts, names
 from shoal_operator.core.conditions import Finding, Problem, build_conditions
@@ -73,20 +73,25 @@ def plan_model(snapshot: ModelSnapshot, now: datetime) -> Plan:
 
 def required_secrets(model: RawObject, defaults: Defaults) -> frozenset[str]:
     """Return the names of the Secrets that training this model needs."""
-    own = facts.text_at(model, "spec", "source", "secretRef", "name")
-    return frozenset(name for name in (own, defaults.store_secret_name) if name)
+    own = (facts.text_at(model, "spec", part, "secretRef", "name") for part in ("source", "artifact"))
+    return frozenset(name for name in (*own, defaults.store_secret_name) if name)
 
 
 def hash_training(model: RawObject, spec: ClusteringModelSpec) -> str:
     """Return the identity of a training: data, preprocessing, algorithm, limits, retrain token; not how the Job runs.
 
+    That of an import is the artifact's place and digest, and the limits.
     Defaults are left out, so that a release that adds a field does not train every model anew.
     """
     steps = [step.model_dump(mode="json", by_alias=True, exclude_defaults=True) for step in spec.preprocessing]
+    parts: dict[str, ApiModel | None] = {"source": spec.source, "algorithm": spec.algorithm}
+    if spec.artifact is not None:
+        parts = {"artifact": spec.artifact.model_copy(update={"secret_ref": None})}
     identity = {
         **{
-            part: getattr(spec, part).model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            for part in ("source", "algorithm", "validation")
+            name: part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            for name, part in {**parts, "validation": spec.validation}.items()
+            if part is not None
         },
         **({"preprocessing": steps} if steps else {}),
         "retrain": facts.annotation_of(model, names.RETRAIN),
@@ -147,13 +152,14 @@ def _start(
         )
     elif missing:
         namespace = facts.namespace_of(snapshot.model)
-        field = spec.source.secret_ref and spec.source.secret_ref.name in missing
-        whose = "spec.source.secretRef" if field else "the operator's store"
+        field = "spec.artifact.secretRef" if spec.artifact is not None else "spec.source.secretRef"
+        whose = field if spec.secret_name in missing else "the operator's store"
         problem = Problem(
             Reason.SECRET_MISSING,
             f"Secret {', '.join(missing)} of {whose} does not exist in namespace {namespace}. Create it there; "
             "training starts by itself then.",
         )
+    problem = problem or find_denial(spec, snapshot.defaults)
     if problem is not None:
         return Outcome("Pending", problem.reason, problem.message, problem=problem, requeue_after=_LOOK_AGAIN_SECONDS)
     job = build_job(snapshot.model, spec, training_hash, known, snapshot.defaults)
@@ -162,6 +168,22 @@ def _start(
         "Training", Reason.TRAINING, message, progressing=True, actions=(Create(job),), reruns=reruns,
         requeue_after=_JOB_LOOK_SECONDS,
     )  # fmt: skip
+
+
+def find_denial(spec: ClusteringModelSpec, defaults: Defaults) -> Problem | None:
+    """Return why an artifact may not be imported from where it lies, if so."""
+    if spec.artifact is None or not spec.artifact.uri.startswith(("https://", "oci://")):
+        return None
+    host = spec.artifact.uri.partition("://")[2].partition("/")[0].lower()
+    if host in defaults.import_allowed_hosts:
+        return None
+    allowed = ", ".join(defaults.import_allowed_hosts[:10]) or "none"
+    return Problem(
+        Reason.IMPORT_DENIED,
+        f"spec.artifact.uri: the operator does not allow imports from {facts.printable(host, 100)} (allowed: "
+        f"{allowed}). Add the host to SHOAL_OPERATOR_IMPORT_ALLOWED_HOSTS (in the chart: import.allowedHosts), or put "
+        "the artifact into the store.",
+    )
 
 
 def _trained(version: KnownVersion) -> Outcome:

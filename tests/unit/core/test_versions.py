@@ -15,7 +15,7 @@ def test_state_follows_from_the_verdict(verdict: str, state: str) -> None:
     version["status"] = {}
     plan = plan_version(version, objects.NOW)
     assert plan.status is not None
-    assert plan.status.status == {"state": state}
+    assert plan.status.status["state"] == state
 
 
 @pytest.mark.parametrize("state", ["Active", "Rejected", "Retired", "Archived"])

@@ -26,7 +26,7 @@ def build_version(
         version=number,
         training_hash=training_hash,
         artifact=report.artifact,
-        preprocessing=spec.preprocessing,
+        preprocessing=spec.preprocessing or report.preprocessing,
         algorithm=report.algorithm,
         schema=report.schema_,
         metrics=report.metrics,
@@ -36,6 +36,7 @@ def build_version(
         framework_versions=report.framework_versions,
     )
     labels = {
+        **spec.labels,
         names.MANAGED_BY: names.MANAGER,
         names.MODEL: names.label_value(name),
         names.VERSION: str(number),
