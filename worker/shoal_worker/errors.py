@@ -7,6 +7,7 @@
     │   ├── CredentialsRejected 401 or 403, or a signature refused
     │   └── ObjectMissing       no such object
     ├── SourceInvalid           the training data cannot be clustered as asked
+    ├── RowsRefused             rows that a model's preprocessing cannot take
     ├── TrainingFailed          the fit or its self-check failed
     ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
     └── RequestRefused          one gRPC request cannot be answered
@@ -102,6 +103,12 @@ class ObjectMissing(StoreError):
 
 class SourceInvalid(WorkerError):
     """The training data cannot be clustered as asked; the reason says which way."""
+
+    reason = "DataInvalid"
+
+
+class RowsRefused(WorkerError):
+    """Rows that a model's preprocessing cannot take; in a training they are data, in a request they are its fault."""
 
     reason = "DataInvalid"
 
