@@ -1,0 +1,42 @@
+"""memory: what the loaded model takes, and whether predicting makes it grow; called by `run`."""
+
+import os
+from pathlib import Path
+
+from shoal_worker.spec.validation import MemoryTestSettings
+from shoal_worker.validation.judgement import Judgement
+from shoal_worker.validation.subject import Subject
+
+NAME = "memory"
+_STATM = Path("/proc/self/statm")
+_ROUNDS = 5
+
+
+def judge_memory(subject: Subject, settings: MemoryTestSettings) -> Judgement:
+    """Bytes of the model's arrays, and of the process's growth over some rounds of predictions after a first."""
+    tensors = subject.artifact.tensors
+    arrays = [*tensors.index.values(), tensors.probe_points, tensors.probe_labels]
+    arrays += list(tensors.densities.named().values()) if tensors.densities is not None else []
+    held = sum(array.nbytes for array in arrays)
+    subject.predict(subject.sampled_points)
+    before = resident_bytes()
+    for _ in range(_ROUNDS):
+        subject.predict(subject.sampled_points)
+    growth = max(0, resident_bytes() - before)
+    figures = {"modelBytes": held, "growthBytes": growth, "estimatedIndexBytes": subject.estimated_bytes}
+    measured = f"{held:,} bytes of model, {growth:,} of growth over {_ROUNDS} rounds of {len(subject.sample)} rows"
+    if settings.max_bytes is not None:
+        verdict = "pass" if held + growth <= settings.max_bytes else "fail"
+        message = f"{measured}; wanted <= {settings.max_bytes:,}"
+        return Judgement(NAME, verdict, message, figures, {"maxBytes": settings.max_bytes})  # type: ignore[arg-type]
+    if held + growth > subject.estimated_bytes:
+        message = (
+            f"{measured}; the training estimated {subject.estimated_bytes:,}. Set validation.tests.memory.maxBytes"
+        )
+        return Judgement(NAME, "warn", message, figures)
+    return Judgement(NAME, "pass", f"{measured}, within the training's estimate", figures)
+
+
+def resident_bytes() -> int:
+    """Bytes of this process that are in memory."""
+    return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

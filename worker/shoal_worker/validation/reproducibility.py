@@ -1,0 +1,88 @@
+"""reproducibility: the same data give the same labels, predictions and bytes; called by `run`.
+
+A second fit with another number of threads runs on all rows where that costs little time and memory, else on a sample
+that is fitted twice: the share of the deadline that it may take is fixed.
+"""
+
+import numpy as np
+
+from shoal_worker.validation.judgement import Judgement
+from shoal_worker.validation.subject import Subject, draw_rows
+
+NAME = "reproducibility"
+_SECONDS, _SHARE = 2.0, 0.05
+_LEAST_ROWS = 1000
+_PIECES = (1, 7, 1000)
+_SINGLE_ROWS = 200
+
+
+def judge_reproducibility(subject: Subject) -> Judgement:
+    """A second fit, repeated predictions in other batches, a rebuilt artifact."""
+    threads = other_threads(subject.refit.threads)
+    fitted, differing = _fit_again(subject, threads)
+    pieces_differ = _predictions_differ(subject)
+    rebuilt = subject.refit.rebuild().digest
+    problems = [
+        problem
+        for problem, holds in (
+            (f"{differing} of {fitted} rows got another label in a fit with {threads} threads", differing > 0),
+            ("predictions differ when repeated or asked for in other batches", pieces_differ),
+            (f"a rebuilt artifact is {rebuilt}, not {subject.files.digest}", rebuilt != subject.files.digest),
+        )
+        if holds
+    ]
+    figures = {
+        "refittedRows": fitted,
+        "refittedRatio": fitted / len(subject.points),
+        "differingRows": differing,
+        "threads": subject.refit.threads,
+        "otherThreads": threads,
+    }
+    if problems:
+        return Judgement(NAME, "fail", "; ".join(problems), figures)
+    which = "all rows" if fitted == len(subject.points) else f"a sample of {fitted} rows"
+    message = f"a fit of {which} with {threads} threads, repeated predictions and the rebuilt artifact are equal"
+    return Judgement(NAME, "pass", message, figures)
+
+
+def other_threads(threads: int) -> int:
+    """Another number of threads, which does not make the fit much slower."""
+    return 2 if threads == 1 else threads // 2
+
+
+def affordable_rows(subject: Subject, threads: int) -> int:
+    """Rows that may be fitted again, by time and by memory; never so few that nothing is proven."""
+    rows = len(subject.points)
+    seconds = _SECONDS if subject.deadline_seconds is None else min(_SECONDS, _SHARE * subject.deadline_seconds)
+    # A fit of fewer rows is faster than its share; one by fewer threads slower by at most theirs.
+    cost = subject.refit.seconds * max(1.0, subject.refit.threads / threads)
+    by_time = rows if cost <= seconds else int(rows * seconds / cost / 2)
+    free = subject.memory - 2 * subject.points.nbytes - subject.files.size
+    by_memory = free // (2 * max(1, subject.refit.bytes_per_row))
+    return min(rows, max(_LEAST_ROWS, min(by_time, by_memory)))
+
+
+def _fit_again(subject: Subject, threads: int) -> tuple[int, int]:
+    """Rows that were fitted again, and how many of them got another label."""
+    rows = affordable_rows(subject, threads)
+    if rows == len(subject.points):
+        first = subject.clustering.labels
+        again = subject.refit.fit(subject.points, threads).labels
+    else:
+        some = np.ascontiguousarray(subject.points[draw_rows(len(subject.points), rows)])
+        first = subject.refit.fit(some, subject.refit.threads).labels
+        again = subject.refit.fit(some, threads).labels
+    return rows, int(np.count_nonzero(first != again))
+
+
+def _predictions_differ(subject: Subject) -> bool:
+    points = subject.sampled_points
+    whole = subject.predict(points)
+    if not np.array_equal(whole, subject.predict(points)):
+        return True
+    for size in _PIECES:
+        some = points[:_SINGLE_ROWS] if size == 1 else points
+        parts = [subject.predict(some[start : start + size]) for start in range(0, len(some), size)]
+        if not np.array_equal(np.concatenate(parts), whole[: len(some)]):
+            return True
+    return False

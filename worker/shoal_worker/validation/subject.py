@@ -1,0 +1,86 @@
+"""The version under test, and what it was made from; built by `train`, handed to every test.
+
+Invariant: `model` was built from the very bytes of `files`, as a worker would; the tests change none of it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from shoal_worker.artifact.files import Artifact, ArtifactFiles, FloatArray, LabelArray
+from shoal_worker.model import Model
+from shoal_worker.spec.algorithm import AlgorithmSpec
+
+SAMPLE_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """What tests need of a fit: the label of each row, and which rows are core samples."""
+
+    labels: LabelArray
+    core_rows: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """How the fit can be done again.
+
+    fit: the clustering of rows with so many threads. rebuild: the artifact's bytes from what was fitted first.
+    """
+
+    fit: Callable[[FloatArray, int], Clustering]
+    rebuild: Callable[[], ArtifactFiles]
+    seconds: float
+    """What the first fit took."""
+    threads: int
+    bytes_per_row: int
+    """Memory that a fit needs for each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A version under test."""
+
+    files: ArtifactFiles
+    artifact: Artifact
+    model: Model
+    points: FloatArray
+    """All rows that were fitted, as the index knows them."""
+    clustering: Clustering
+    algorithm: AlgorithmSpec
+    refit: Refit
+    sample: np.ndarray
+    """Some of the rows, in order; see `draw_rows`."""
+    memory: int
+    """Bytes that this process may use."""
+    estimated_bytes: int
+    """What the training planned for the model's index."""
+    deadline_seconds: float | None = None
+    clock: Callable[[], float] = time.perf_counter
+
+    def predict(self, points: np.ndarray) -> LabelArray:
+        """Label rows as a worker would."""
+        return self.model.predict(points, lambda: False)
+
+    @property
+    def sampled_points(self) -> FloatArray:
+        """The rows of the sample."""
+        return self.points[self.sample]
+
+    @property
+    def widest_radius(self) -> float:
+        """The distance from a core sample beyond which every row is noise; 0 without clusters."""
+        densities = self.artifact.tensors.densities
+        if densities is not None:
+            return float(densities.radii.max(initial=0.0))
+        return float(self.algorithm.dbscan.eps or 0) if self.algorithm.dbscan else 0.0
+
+
+def draw_rows(count: int, most: int = SAMPLE_ROWS, seed: int = 0) -> np.ndarray:
+    """At most `most` of `count` rows, in order; the same for the same numbers."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size=most, replace=False))
