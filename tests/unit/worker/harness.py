@@ -51,7 +51,7 @@ def make_varied_table() -> Table:
 
 def train_table(table: Table, spec: TrainingSpec) -> Trained:
     """Train as a Job does."""
-    return train_model(table, spec, MACHINE, lambda _stage, _fraction: None)
+    return train_model(table, spec, MACHINE, None, lambda _stage, _fraction: None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def never() -> bool:
 def test_clusters_of_unlike_density_are_found_and_passed_on() -> None:
     trained = train_table(TABLE, SPEC)
     assert trained.metrics.clusters == REFERENCE.labels_.max() + 1 == 2
-    assert trained.verdict == "pass"
+    assert trained.validation.verdict == "pass"
     assert trained.plan.index == "tree"
     assert trained.files == FILES, "a repetition gives the same artifact"
     manifest = json.loads(FILES.manifest)

@@ -28,6 +28,8 @@ from shoal_worker.spec.training import parse_spec
 from shoal_worker.training.job import PERMANENT, SUCCESS, TRANSIENT, train
 from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
 
+TESTS = ("basicFunctionality", "parameterValidation", "edgeCases", "performance", "memory", "reproducibility")
+
 
 class TestModel:
     def test_the_served_labels_are_those_of_the_fit(self) -> None:
@@ -49,7 +51,8 @@ class TestModel:
         assert trained.metrics.noise_ratio == pytest.approx(1 / 201)
         assert 0.8 < (trained.metrics.silhouette or 0) < 1
         assert trained.validation.verdict == "pass"
-        assert [test.name for test in trained.validation.tests] == ["minClusters", "reproducibility"]
+        assert 0.8 < (trained.metrics.dbcv or 0) < 1
+        assert [test.name for test in trained.validation.tests] == [*TESTS, "minClusters"]
 
     @pytest.mark.parametrize("eps", [1e-9, 1e-3])
     def test_all_noise_is_a_model_that_fails_its_validation(self, eps: float) -> None:
@@ -76,7 +79,7 @@ class TestModel:
             [failing] if failing else []
         )
         assert trained.validation.verdict == ("fail" if failing else "pass")
-        assert all("wanted" in test.message for test in trained.validation.tests if test.name != "reproducibility")
+        assert all("wanted" in test.message for test in trained.validation.tests if test.name not in TESTS)
 
     @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev", "cosine", "haversine"])
     def test_every_metric_trains_and_passes_its_self_test(self, metric: str) -> None:
@@ -239,7 +242,7 @@ class TestVerb:
         code, report = run_training(validation={"minClusters": 9})
         assert code == SUCCESS
         assert report["validation"]["verdict"] == "fail"
-        assert report["validation"]["tests"][0] == {
+        assert report["validation"]["tests"][len(TESTS)] == {
             "name": "minClusters",
             "verdict": "fail",
             "message": "measured 2, wanted >= 9",

@@ -43,6 +43,11 @@ class RelativeLimits(Part):
     min_agreement: float | None = Field(default=None, ge=0, le=1)
     dry_run: bool = False
 
+    @property
+    def wanted(self) -> bool:
+        """Whether any of them is set."""
+        return any(limit is not None for limit in (self.min_silhouette_ratio, self.min_dbcv_ratio, self.min_agreement))
+
 
 class ValidationSpec(Part):
     """Limits that the fit must keep."""

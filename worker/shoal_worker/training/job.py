@@ -97,12 +97,14 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
     from shoal_worker.data.source import read_table
     from shoal_worker.planning import as_record
+    from shoal_worker.training.baseline import load_baseline
     from shoal_worker.training.outcome import train_model
 
     table = read_table(content, spec.source, max_rows=settings.max_rows, max_bytes=settings.max_source_bytes)
     machine = this_machine()
+    baseline = load_baseline(spec.baseline, spec.name, settings, machine)
     _log.info("training", rows=len(table.points), columns=len(table.columns), cpus=machine.cpus, memory=machine.memory)
-    trained = train_model(table, spec, machine, ProgressLog())
+    trained = train_model(table, spec, machine, baseline, ProgressLog())
     if shortage := trained.plan.reasons.get("memory"):
         _log.warning("memory is short", estimate=shortage)
     location = write_artifact(target, base, trained.files)

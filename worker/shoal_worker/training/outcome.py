@@ -11,17 +11,29 @@ from importlib.metadata import version
 import numpy as np
 
 from shoal_engine import Plan, silhouette
-from shoal_worker.artifact.files import ArtifactFiles, FloatArray, LabelArray, ModelTensors, build_artifact
+from shoal_worker.artifact.files import (
+    ArtifactFiles,
+    FloatArray,
+    LabelArray,
+    ModelTensors,
+    build_artifact,
+    verify_artifact,
+)
 from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics
+from shoal_worker.data.frame import Frame
 from shoal_worker.data.source import Table
 from shoal_worker.errors import SettingsInvalid
+from shoal_worker.model import build_model
 from shoal_worker.planning import plan_training
 from shoal_worker.resources import Machine
 from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.spec.training import TrainingSpec
+from shoal_worker.training.baseline import Baseline, BaselineLost
 from shoal_worker.training.fit import Fitted, Means, Progress, fit
-from shoal_worker.validation.judgement import Judgement, Judgements, Verdict
-from shoal_worker.validation.limits import judge_limits
+from shoal_worker.validation.dbcv import dbcv
+from shoal_worker.validation.judgement import Judgements
+from shoal_worker.validation.run import validate
+from shoal_worker.validation.subject import Refit, Subject, draw_rows
 
 PROBES = 64
 SILHOUETTE_SAMPLE = 2000
@@ -44,27 +56,54 @@ class Trained:
     framework_versions: dict[str, str]
 
 
-def train_model(table: Table, spec: TrainingSpec, machine: Machine, progress: Progress) -> Trained:
-    """Fit the table and package the result."""
-    metric = spec.algorithm.chosen.metric
-    check_table(table, metric)
+def train_model(
+    table: Table,
+    spec: TrainingSpec,
+    machine: Machine,
+    baseline: Baseline | BaselineLost | None,
+    progress: Progress,
+) -> Trained:
+    """Fit the table, package the result and test the very bytes of it."""
+    algorithm = spec.algorithm
+    check_table(table, algorithm.chosen.metric)
     planned = plan_training(len(table.points), len(table.columns), spec, machine)
-    means = Means(planned.threads, spec.plan.index, spec.deadline_seconds)
+
+    def fit_with(points: FloatArray, threads: int) -> Fitted:
+        return fit(points, algorithm, Means(threads, spec.plan.index, spec.deadline_seconds), progress)
+
     started = time.perf_counter()
-    fitted = fit(table.points, spec.algorithm, means, progress)
+    fitted = fit_with(table.points, planned.threads)
     fit_seconds = time.perf_counter() - started
-    metrics = _measure(table.points, fitted, metric)
-    probes = table.points[_probe_rows(fitted.labels)]
+    metrics = _measure(table.points, fitted, algorithm.chosen.metric)
     frameworks = {name: version(name) for name in _FRAMEWORKS}
-    files = build_artifact(
-        ModelTensors(fitted.predictor.to_arrays(), probes, fitted.predictor.predict(probes), fitted.densities),
-        parameters=fitted.parameters,
-        columns=table.columns,
-        metrics=metrics,
-        framework_versions=frameworks,
+
+    def package(fitted: Fitted) -> ArtifactFiles:
+        probes = table.points[_probe_rows(fitted.labels)]
+        return build_artifact(
+            ModelTensors(fitted.predictor.to_arrays(), probes, fitted.predictor.predict(probes), fitted.densities),
+            parameters=fitted.parameters,
+            columns=table.columns,
+            metrics=metrics,
+            framework_versions=frameworks,
+        )
+
+    files = package(fitted)
+    artifact = verify_artifact(files, files.digest)
+    subject = Subject(
+        files=files,
+        artifact=artifact,
+        model=build_model(artifact, name=spec.name, version="candidate", machine=machine),
+        points=table.points,
+        fitted=fitted,
+        algorithm=algorithm,
+        refit=Refit(fit_with, package, fit_seconds, planned.threads, planned.fit_bytes // len(table.points)),
+        sample=draw_rows(len(table.points)),
+        memory=machine.memory,
+        estimated_bytes=planned.index_bytes,
+        deadline_seconds=spec.deadline_seconds,
     )
-    tests = (*judge_limits(metrics, spec.validation), _judge_reproduction(table.points, fitted))
-    return Trained(files, table.columns, planned, metrics, fit_seconds, spec.algorithm, Judgements(tests), frameworks)
+    judged = validate(subject, Frame(table.columns, table.points, {}), spec.validation, baseline)
+    return Trained(files, table.columns, planned, metrics, fit_seconds, algorithm, judged, frameworks)
 
 
 def check_table(table: Table, metric: Metric) -> None:
@@ -97,15 +136,6 @@ def check_table(table: Table, metric: Metric) -> None:
         )
 
 
-def _judge_reproduction(points: FloatArray, fitted: Fitted) -> Judgement:
-    rows = fitted.core_rows
-    reproduced = int(np.count_nonzero(fitted.predictor.predict(points[rows]) == fitted.labels[rows]))
-    verdict: Verdict = "pass" if reproduced == len(rows) else "fail"
-    return Judgement(
-        "reproducibility", verdict, f"the predictor gave {reproduced} of {len(rows)} core samples their own label"
-    )
-
-
 def _measure(points: FloatArray, fitted: Fitted, metric: Metric) -> ModelMetrics:
     labels = fitted.labels
     clusters = int(labels.max(initial=-1)) + 1
@@ -119,6 +149,7 @@ def _measure(points: FloatArray, fitted: Fitted, metric: Metric) -> ModelMetrics
         noise_ratio=float(np.count_nonzero(labels == -1)) / len(labels),
         core_samples=len(fitted.core_rows),
         silhouette=value,
+        dbcv=dbcv(points, labels, metric, seed=_SEED),
     )
 
 

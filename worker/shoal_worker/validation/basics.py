@@ -15,10 +15,10 @@ def judge_basics(subject: Subject) -> Judgement:
     clusters = subject.artifact.manifest.metrics.clusters
     tensors = subject.artifact.tensors
     found = subject.predict(subject.sampled_points)
-    fitted = subject.clustering.labels[subject.sample]
-    cores = subject.clustering.core_rows
+    fitted = subject.fitted.labels[subject.sample]
+    cores = subject.fitted.core_rows
     cores = cores[draw_rows(len(cores), _CORE_ROWS)]
-    own = int(np.count_nonzero(subject.predict(subject.points[cores]) == subject.clustering.labels[cores]))
+    own = int(np.count_nonzero(subject.predict(subject.points[cores]) == subject.fitted.labels[cores]))
     in_index = len(np.unique(tensors.index["labels"]))
     wrong_probes = int(np.count_nonzero(subject.predict(tensors.probe_points) != tensors.probe_labels))
     problems = [

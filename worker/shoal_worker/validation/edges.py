@@ -19,7 +19,7 @@ def judge_edges(subject: Subject) -> Judgement:
     """Whether each case gives the answer that it must."""
     rows = subject.sampled_points
     labels = subject.predict(rows)
-    cores = subject.clustering.core_rows
+    cores = subject.fitted.core_rows
     cores = cores[draw_rows(len(cores), _CORES)]
     far = _far_rows(subject)
     cases = {
@@ -28,7 +28,7 @@ def judge_edges(subject: Subject) -> Judgement:
         "duplicates": set(subject.predict(np.repeat(rows[-1:], _COPIES, axis=0)).tolist()) == set(labels[-1:].tolist()),
         "extreme values": all(_answered(subject, extreme) for extreme in _extreme_rows(subject)),
         "far rows": bool((subject.predict(far) == -1).all()),
-        "rows on a core": bool((subject.predict(subject.points[cores]) == subject.clustering.labels[cores]).all()),
+        "rows on a core": bool((subject.predict(subject.points[cores]) == subject.fitted.labels[cores]).all()),
     }
     failed = [name for name, fine in cases.items() if not fine]
     figures = {
@@ -68,15 +68,14 @@ def _far_rows(subject: Subject) -> FloatArray:
             # Beyond the range of floats, or swallowed by rounding: no row is far then.
             apart = np.isfinite(far).all() and (far[0] - high > step / 2).all() and (low - far[1] > step / 2).all()
         return far if apart else far[:0]
-    cores = subject.clustering.core_rows
+    cores = subject.fitted.core_rows
     opposite = subject.points[cores[draw_rows(len(cores), _FAR)]]
     opposite = -opposite if metric == "cosine" else np.column_stack([-opposite[:, 0], _across(opposite[:, 1])])
     nearest = np.full(len(opposite), np.inf)
     for start in range(0, len(cores), _ROWS_AT_A_TIME):
         some = subject.points[cores[start : start + _ROWS_AT_A_TIME]]
         nearest = np.minimum(nearest, distances_between(opposite, some, metric).min(axis=1))
-    far: FloatArray = np.ascontiguousarray(opposite[nearest > subject.widest_radius * (1 + 1e-9)])
-    return far
+    return np.ascontiguousarray(opposite[nearest > subject.widest_radius * (1 + 1e-9)])
 
 
 def _across(longitudes: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ def judge_parameters(subject: Subject) -> Judgement:
     """Refusals of bad parameters and bad inputs; eps and counts against the data."""
     cases = [*_bad_parameters(subject), *_bad_inputs(subject)]
     accepted = [name for name, attempt in cases if not _refused(attempt, name)]
-    figures = {"casesTested": len(cases), "casesRefused": len(cases) - len(accepted)}
+    figures: dict[str, float] = {"casesTested": len(cases), "casesRefused": len(cases) - len(accepted)}
     unsuited, measured = _unsuited(subject)
     figures |= measured
     if accepted:
@@ -83,7 +83,7 @@ def _unsuited(subject: Subject) -> tuple[list[str], dict[str, float]]:
             problems.append(f"eps {eps:.6g} reaches across all of the data ({extent:.6g}); give a smaller one")
     if chosen.min_samples > rows:
         problems.append(f"minSamples {chosen.min_samples} is above the number of rows, {rows}")
-    elif not len(subject.clustering.core_rows):
+    elif not len(subject.fitted.core_rows):
         problems.append("no row is a core sample: all is noise; raise eps or lower minSamples")
     size = subject.algorithm.adaptive_dbscan.min_cluster_size if subject.algorithm.adaptive_dbscan else None
     if size is not None and size > rows:

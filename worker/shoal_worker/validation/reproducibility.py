@@ -6,6 +6,7 @@ that is fitted twice: the share of the deadline that it may take is fixed.
 
 import numpy as np
 
+from shoal_worker.training.fit import Fitted
 from shoal_worker.validation.judgement import Judgement
 from shoal_worker.validation.subject import Subject, draw_rows
 
@@ -19,9 +20,9 @@ _SINGLE_ROWS = 200
 def judge_reproducibility(subject: Subject) -> Judgement:
     """A second fit, repeated predictions in other batches, a rebuilt artifact."""
     threads = other_threads(subject.refit.threads)
-    fitted, differing = _fit_again(subject, threads)
+    again, fitted, differing = _fit_again(subject, threads)
     pieces_differ = _predictions_differ(subject)
-    rebuilt = subject.refit.rebuild().digest
+    rebuilt = subject.refit.package(again).digest
     problems = [
         problem
         for problem, holds in (
@@ -62,17 +63,15 @@ def affordable_rows(subject: Subject, threads: int) -> int:
     return min(rows, max(_LEAST_ROWS, min(by_time, by_memory)))
 
 
-def _fit_again(subject: Subject, threads: int) -> tuple[int, int]:
-    """Rows that were fitted again, and how many of them got another label."""
+def _fit_again(subject: Subject, threads: int) -> tuple[Fitted, int, int]:
+    """A fit of all rows, the first one at worst; rows that were fitted again, and how many got another label."""
     rows = affordable_rows(subject, threads)
     if rows == len(subject.points):
-        first = subject.clustering.labels
-        again = subject.refit.fit(subject.points, threads).labels
-    else:
-        some = np.ascontiguousarray(subject.points[draw_rows(len(subject.points), rows)])
-        first = subject.refit.fit(some, subject.refit.threads).labels
-        again = subject.refit.fit(some, threads).labels
-    return rows, int(np.count_nonzero(first != again))
+        again = subject.refit.fit(subject.points, threads)
+        return again, rows, int(np.count_nonzero(subject.fitted.labels != again.labels))
+    some = np.ascontiguousarray(subject.points[draw_rows(len(subject.points), rows)])
+    labels = [subject.refit.fit(some, count).labels for count in (subject.refit.threads, threads)]
+    return subject.fitted, rows, int(np.count_nonzero(labels[0] != labels[1]))
 
 
 def _predictions_differ(subject: Subject) -> bool:

@@ -12,27 +12,17 @@ import numpy as np
 from shoal_worker.artifact.files import Artifact, ArtifactFiles, FloatArray, LabelArray
 from shoal_worker.model import Model
 from shoal_worker.spec.algorithm import AlgorithmSpec
+from shoal_worker.training.fit import Fitted
 
 SAMPLE_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Clustering:
-    """What tests need of a fit: the label of each row, and which rows are core samples."""
-
-    labels: LabelArray
-    core_rows: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
 class Refit:
-    """How the fit can be done again.
+    """How the fit can be done again: `fit` with so many threads, `package` to the artifact's bytes."""
 
-    fit: the clustering of rows with so many threads. rebuild: the artifact's bytes from what was fitted first.
-    """
-
-    fit: Callable[[FloatArray, int], Clustering]
-    rebuild: Callable[[], ArtifactFiles]
+    fit: Callable[[FloatArray, int], Fitted]
+    package: Callable[[Fitted], ArtifactFiles]
     seconds: float
     """What the first fit took."""
     threads: int
@@ -49,7 +39,7 @@ class Subject:
     model: Model
     points: FloatArray
     """All rows that were fitted, as the index knows them."""
-    clustering: Clustering
+    fitted: Fitted
     algorithm: AlgorithmSpec
     refit: Refit
     sample: np.ndarray
@@ -68,7 +58,8 @@ class Subject:
     @property
     def sampled_points(self) -> FloatArray:
         """The rows of the sample."""
-        return self.points[self.sample]
+        sampled: FloatArray = self.points[self.sample]
+        return sampled
 
     @property
     def widest_radius(self) -> float:
