@@ -18,9 +18,13 @@ REVISION = f"{GROUP}/revision"
 VERSION = f"{GROUP}/version"
 ROUTED = f"{GROUP}/routed"
 TRAINING_HASH = f"{GROUP}/training-hash"
+MAINTENANCE = f"{GROUP}/maintenance"
 
 STABLE_RECORD = f"{GROUP}/stable"
 RETRAIN = f"{GROUP}/retrain"
+SCHEDULED = f"{GROUP}/scheduled"
+STATE = f"{GROUP}/state"
+LIFECYCLE = f"{GROUP}/lifecycle"
 COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry")
 
 GRPC_PORT = 8001
@@ -58,6 +62,11 @@ def label_value(name: str) -> str:
 def training_job(model: str, training_hash: str) -> str:
     """Name of the Job that trains a model's spec with this hash."""
     return bounded(model, f"train-{training_hash}")
+
+
+def maintenance_job(model: str, changes_hash: str) -> str:
+    """Name of the Job that makes these changes to a model's versions in the store."""
+    return bounded(model, f"maintain-{changes_hash}")
 
 
 def model_version(model: str, version: int) -> str:

@@ -15,6 +15,7 @@ from shoal_operator.api.meta import Reason, StatusModel
 from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
 from shoal_operator.api.version import Artifact, Schema, SearchReport, TrainingPlan, ValidationReport, VersionMetrics
 from shoal_operator.core.facts import printable
+from shoal_operator.core.lifecycle import LifeState
 
 _LIMIT_BYTES = 4096
 """What the kubelet keeps of a termination message."""
@@ -60,6 +61,20 @@ class TrainingSuccess(StatusModel):
     framework_versions: Annotated[dict[str, Word], Field(max_length=32)] = Field(default_factory=dict)
 
 
+class MaintenanceChange(StatusModel):
+    """What became of one version in the store."""
+
+    version: int = Field(ge=1)
+    to: LifeState
+
+
+class MaintenanceSuccess(StatusModel):
+    """What a maintenance that ended well reports."""
+
+    outcome: Literal["Succeeded"]
+    changes: list[MaintenanceChange] = Field(max_length=64)
+
+
 class ContainerFailure(StatusModel):
     """What a container that cannot do its work reports."""
 
@@ -83,6 +98,7 @@ class ContainerFailure(StatusModel):
 Report = TypeVar("Report")
 
 _SUCCESS = TypeAdapter(TrainingSuccess)
+_MAINTENANCE = TypeAdapter(MaintenanceSuccess)
 _FAILURE = TypeAdapter(ContainerFailure)
 
 
@@ -96,6 +112,11 @@ def read_success(message: str, store_uri: str) -> TrainingSuccess | None:
     if report is None or not report.artifact.uri.startswith(f"{store_uri.rstrip('/')}/artifacts/"):
         return None
     return report
+
+
+def read_maintenance(message: str) -> MaintenanceSuccess | None:
+    """Read the report of a maintenance that ended well; None where it is not one."""
+    return _read(_MAINTENANCE, message)
 
 
 def read_failure(message: str) -> ContainerFailure | None:

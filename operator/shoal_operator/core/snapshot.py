@@ -61,11 +61,13 @@ class ModelSnapshot:
 
     model: RawObject
     jobs: tuple[RawObject, ...] = ()
-    """Its training Jobs."""
+    """Its training and maintenance Jobs."""
     job_pods: tuple[RawObject, ...] = ()
     """Pods of these Jobs, raw; the training report is a container's termination message."""
     versions: tuple[RawObject, ...] = ()
     """Its ClusteringModelVersions."""
+    deployments: tuple[RawObject, ...] = ()
+    """The ClusteringDeployments that refer to it: what they use stays."""
     missing_secrets: frozenset[str] = frozenset()
     """Names among the Secrets that it needs which do not exist in its namespace."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

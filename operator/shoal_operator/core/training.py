@@ -27,6 +27,7 @@ from shoal_operator.api.meta import ApiModel, Reason
 from shoal_operator.api.model import ClusteringModelSpec, ClusteringModelStatus
 from shoal_operator.core import facts, names
 from shoal_operator.core.conditions import Finding, Problem, build_conditions
+from shoal_operator.core.maintenance import Upkeep, plan_upkeep
 from shoal_operator.core.manifests.job import build_job
 from shoal_operator.core.manifests.version import build_version
 from shoal_operator.core.plan import Create, Delete, Emit, Plan, StatusWrite
@@ -63,11 +64,12 @@ def plan_model(snapshot: ModelSnapshot, now: datetime) -> Plan:
     superseded = tuple(
         Delete(facts.key_of(job, "Job"), facts.uid_of(job))
         for job in snapshot.jobs
-        if facts.label_of(job, names.TRAINING_HASH) != training_hash and not facts.is_deleting(job)
+        if facts.label_of(job, names.TRAINING_HASH) not in ("", training_hash) and not facts.is_deleting(job)
     )
     reruns = previous.reruns if previous.training_hash == training_hash else 0
     outcome = _decide(snapshot, spec, training_hash, known, previous, reruns)
-    plan = _plan(snapshot, previous, known, training_hash, outcome, now)
+    upkeep = plan_upkeep(snapshot, spec, known, previous, now)
+    plan = _plan(snapshot, previous, known, training_hash, outcome, now, upkeep)
     return Plan((*superseded, *plan.actions), plan.status, plan.requeue_after, plan.clean_up)
 
 
@@ -211,10 +213,12 @@ def _plan(
     training_hash: str | None,
     outcome: Outcome,
     now: datetime,
+    upkeep: Upkeep | None = None,
 ) -> Plan:
+    upkeep = upkeep or Upkeep(failures=previous.maintenance_failures)
     servable = [version.number for version in known if version.servable]
     latest = servable[-1] if servable else None
-    problem = outcome.problem
+    problem = outcome.problem or upkeep.problem
     available = f"Version {latest} can be served." if latest else f"No version can be served yet. {outcome.message}"
     findings = (
         Finding("Ready", latest is not None, Reason.AVAILABLE if latest else outcome.reason, available),
@@ -230,6 +234,7 @@ def _plan(
         latest_version=latest,
         training_hash=training_hash,
         reruns=outcome.reruns,
+        maintenance_failures=upkeep.failures,
         conditions=build_conditions(findings, previous.conditions, generation, now),
     )
     told = {(item.type, item.status, item.reason) for item in previous.conditions}
@@ -240,9 +245,10 @@ def _plan(
     )
     if latest is not None and latest != previous.latest_version:
         events = (Emit("Normal", Reason.TRAINED, f"Version {latest} is trained and can be served."), *events)
+    waits = [seconds for seconds in (outcome.requeue_after, upkeep.requeue_after) if seconds is not None]
     return Plan(
-        actions=outcome.actions,
+        actions=(*outcome.actions, *upkeep.actions),
         status=StatusWrite(facts.key_of(snapshot.model, "ClusteringModel"), status.to_wire()),
-        requeue_after=outcome.requeue_after,
-        clean_up=(*outcome.clean_up, *events),
+        requeue_after=min(waits) if waits else None,
+        clean_up=(*outcome.clean_up, *upkeep.clean_up, *events),
     )

@@ -40,7 +40,7 @@ class Outcome:
 
 def tell_running(job: RawObject, pods: tuple[RawObject, ...], reruns: int) -> Outcome:
     """Tell of a Job that runs, and what its tries so far died of."""
-    problem = _ailment(pods)
+    problem = what_ails(pods)
     failures = facts.number_at(job, "status", "failed")
     limit = facts.number_at(job, "spec", "backoffLimit")
     message = "Training runs."
@@ -76,7 +76,7 @@ def tell_failed(
         )
     else:
         detail = facts.printable(facts.text_at(ended, "message"), 300) or "the Job failed without a report"
-        cause = _ailment(pods) or Problem(Reason.TRAINING_FAILED, f"{detail}.")
+        cause = what_ails(pods) or Problem(Reason.TRAINING_FAILED, f"{detail}.")
         problem = Problem(cause.reason, f"{cause.message.rstrip('. ')}. Correct that, {_RETRAIN_HINT}.")
     return Outcome("Failed", problem.reason, problem.message, problem=problem, reruns=reruns)
 
@@ -99,7 +99,7 @@ def tell_lost(job: RawObject, reruns: int) -> Outcome:
     )  # fmt: skip
 
 
-def _ailment(pods: tuple[RawObject, ...]) -> Problem | None:
+def what_ails(pods: tuple[RawObject, ...], resources: str = "spec.training.resources") -> Problem | None:
     """Return what ails the newest pod, or what the one before it died of while the newest has nothing to say."""
     for pod in pods:
         status = facts.mapping_at(pod, "status")
@@ -108,7 +108,7 @@ def _ailment(pods: tuple[RawObject, ...]) -> Problem | None:
             return Problem(failure.reason, failure.sentence)
         diagnosis = diagnose_pod(status)
         if diagnosis is not None:
-            remedy = diagnosis.message.replace("resources.", "spec.training.resources.")
+            remedy = diagnosis.message.replace("resources.", f"{resources}.")
             crashed = diagnosis.reason == Reason.CRASH_LOOP
             return Problem(Reason.TRAINING_FAILED if crashed else diagnosis.reason, remedy)
     return None

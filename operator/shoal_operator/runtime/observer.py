@@ -74,6 +74,7 @@ class Observer:
             jobs=jobs,
             job_pods=tuple(pod for pod in pods if uids & set(_owner_uids(pod))),
             versions=self._versions(raw),
+            deployments=self._store.linked("ClusteringDeployment", owned._replace(relation="model")),
             missing_secrets=await self._missing(namespace, self._decide.model_secrets(raw, self._defaults)),
             defaults=self._defaults,
         )

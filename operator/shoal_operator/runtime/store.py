@@ -116,7 +116,8 @@ class Store:
         """Yield the keys to reconcile when this object appears, changes or goes.
 
         A child leads to its owner, a version to its model and to the deployments that serve it, a model and a Gateway
-        to the deployments that refer to them; an object that is reconciled itself leads to itself first.
+        to the deployments that refer to them, a deployment to its model; an object that is reconciled itself leads to
+        itself first.
         """
         key = key_of(raw)
         if resources.BY_KIND[key.kind] in resources.OWNERS:
@@ -130,6 +131,9 @@ class Store:
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="model")), ())
                 case "Gateway", "self":
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="gateway")), ())
+                case "ClusteringDeployment", "model":
+                    # What a deployment uses, its model's versions, is neither archived nor deleted.
+                    yield from self._linked.get(("ClusteringModel", link._replace(relation="self")), ())
                 case "ClusteringDeployment", _:
                     pass
                 case _, "owned-by-deployment":

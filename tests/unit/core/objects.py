@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from shoal_operator.core import names
 from shoal_operator.core.snapshot import Defaults, PodFacts
 
 NAMESPACE = "fish"
@@ -40,12 +41,21 @@ def model(spec: Raw | None = None, status: Raw | None = None, annotations: Raw |
     }
 
 
-def version(number: int, *, verdict: str = "pass", training_hash: str = "", state: str | None = None) -> Raw:
+def version(
+    number: int,
+    *,
+    verdict: str = "pass",
+    training_hash: str = "",
+    state: str | None = None,
+    annotations: Raw | None = None,
+) -> Raw:
     digest = f"{number:064x}"
     tests = [] if verdict == "pass" else [{"name": "minClusters", "verdict": "fail", "message": "1 cluster, least 2"}]
+    told = state if state in ("Retired", "Archived") else "Active"
+    record = {names.LIFECYCLE: json.dumps({"wanted": told, "stored": told})} if told != "Active" else {}
     return {
         "kind": "ClusteringModelVersion",
-        "metadata": metadata(f"cities-v{number}"),
+        "metadata": metadata(f"cities-v{number}", annotations={**record, **(annotations or {})}),
         "spec": {
             "modelRef": {"name": "cities"},
             "version": number,

@@ -79,7 +79,7 @@ def test_a_link_follows_the_object() -> None:
             ["cities-v1", "cities", "serve"],
         ),
         (raw("Gateway", "public"), ["routed"]),
-        (SERVING, ["serve"]),
+        (SERVING, ["serve", "cities"]),
         (raw("Pod", "stranger"), []),
         (owned("Pod", "elsewhere", raw("ClusteringDeployment", "serve", "other")), []),
     ],
