@@ -83,6 +83,7 @@ class Reason(StrEnum):
     TRAINED = "Trained"
     TRAINING_FAILED = "TrainingFailed"
     VERSION_REJECTED = "VersionRejected"
+    VERSION_CONFLICT = "VersionConflict"
     SECRET_MISSING = "SecretMissing"  # noqa: S105, a reason, not a secret
     STORE_NOT_CONFIGURED = "StoreNotConfigured"
     SOURCE_UNREADABLE = "SourceUnreadable"

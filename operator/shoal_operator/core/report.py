@@ -49,6 +49,8 @@ class TrainingSuccess(StatusModel):
     """What a training that ended well reports."""
 
     outcome: Literal["Succeeded"]
+    version: int = Field(ge=1, le=10**9)
+    """The number that the store gave."""
     artifact: Artifact
     preprocessing: list[PreprocessingStep] = Field(default_factory=list, max_length=MOST_STEPS)
     schema_: Schema = Field(alias="schema")

@@ -31,6 +31,7 @@ from shoal_operator.core.maintenance import Upkeep, plan_upkeep
 from shoal_operator.core.manifests.job import build_job
 from shoal_operator.core.manifests.version import build_version
 from shoal_operator.core.plan import Create, Delete, Emit, Plan, StatusWrite
+from shoal_operator.core.report import TrainingSuccess
 from shoal_operator.core.snapshot import Defaults, ModelSnapshot, RawObject
 from shoal_operator.core.training_job import (
     Outcome,
@@ -129,9 +130,11 @@ def _decide(
             return tell_running(job, pods, reruns)
         if report is None:
             return tell_lost(job, reruns)
-        number = max([previous.latest_version or 0, *(version.number for version in known)]) + 1
-        version = build_version(snapshot.model, spec, training_hash, number, report)
-        message = f"Training succeeded; version {number} is being recorded."
+        conflict = find_conflict(report, training_hash, known)
+        if conflict is not None:
+            return Outcome("Failed", conflict.reason, conflict.message, problem=conflict, reruns=reruns)
+        version = build_version(snapshot.model, spec, training_hash, report)
+        message = f"Training succeeded; version {report.version} is being recorded."
         return Outcome("Training", Reason.TRAINING, message, progressing=True, actions=(Create(version),))
     if has_ended(job, "Failed") or has_ended(job, "FailureTarget"):
         return tell_failed(job, pods, spec, previous if previous.training_hash == training_hash else None, reruns)
@@ -170,6 +173,19 @@ def _start(
         "Training", Reason.TRAINING, message, progressing=True, actions=(Create(job),), reruns=reruns,
         requeue_after=_JOB_LOOK_SECONDS,
     )  # fmt: skip
+
+
+def find_conflict(report: TrainingSuccess, training_hash: str, known: tuple[KnownVersion, ...]) -> Problem | None:
+    """Return why a report's version cannot be recorded: its number belongs to another version."""
+    same = next((version for version in known if version.number == report.version), None)
+    if same is None or (same.digest, same.training_hash) == (report.artifact.digest, training_hash):
+        return None
+    return Problem(
+        Reason.VERSION_CONFLICT,
+        f"the store gave the new version the number {report.version}, which {same.name} has with another artifact "
+        f"({same.digest[:19]}, not {report.artifact.digest[:19]}). Check that store.uri is the store of the earlier "
+        f"versions, then train again: set the annotation {names.RETRAIN} to any new value.",
+    )
 
 
 def find_denial(spec: ClusteringModelSpec, defaults: Defaults) -> Problem | None:

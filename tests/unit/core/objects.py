@@ -113,10 +113,11 @@ def crash_loop(restarts: int) -> Raw:
     }
 
 
-def success_report(uri: str = f"{STORE}/artifacts/sha256-{'a' * 64}", **more: Any) -> str:
+def success_report(uri: str = f"{STORE}/artifacts/sha256-{'a' * 64}", version: int = 1, **more: Any) -> str:
     return json.dumps(
         {
             "outcome": "Succeeded",
+            "version": version,
             "artifact": {"uri": uri, "digest": f"sha256:{'a' * 64}", "bytes": 10},
             "schema": {"columns": [{"name": "lat", "dtype": "float64"}]},
             "metrics": {"rows": 10, "clusters": 2, "noiseRatio": 0.1, "coreSamples": 5, "fitSeconds": 0.1},

@@ -159,6 +159,10 @@ def test_the_training_is_told_its_task_but_not_its_credentials() -> None:
         "plan": {"index": "auto", "threads": 3},
         "baseline": None,
         "deadlineSeconds": 3600,
+        "trainingHash": "1234abcd",
+        "modelUid": objects.model()["metadata"]["uid"],
+        "after": 0,
+        "labels": {},
         "storeUri": objects.STORE,
     }
     assert variables(manifest)["SHOAL_SOURCE_SECRET_DIR"] == "/var/run/shoal/source"

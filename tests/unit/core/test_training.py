@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -155,7 +156,7 @@ class TestEnd:
     def test_a_report_becomes_the_next_version(self) -> None:
         model = objects.model()
         done = job(model, condition="Complete")
-        pod = job_pod(done, objects.terminated(objects.success_report(), reason="Completed", code=0))
+        pod = job_pod(done, objects.terminated(objects.success_report(version=5), reason="Completed", code=0))
         plan = plan_for(model, jobs=(done,), job_pods=(pod,), versions=(objects.version(4), objects.version(2)))
         [manifest] = created(plan)
         assert manifest["metadata"]["name"] == "cities-v5"
@@ -164,12 +165,26 @@ class TestEnd:
         assert manifest["spec"]["plan"] == objects.PLAN
         assert manifest["metadata"]["ownerReferences"][0]["name"] == "cities"
 
-    def test_a_number_is_not_given_twice_although_its_version_was_deleted(self) -> None:
-        model = objects.model(status={"latestVersion": 7})
+    def test_a_number_of_another_version_is_refused(self) -> None:
+        model = objects.model()
         done = job(model, condition="Complete")
-        pod = job_pod(done, objects.terminated(objects.success_report(), code=0))
-        [manifest] = created(plan_for(model, jobs=(done,), job_pods=(pod,)))
-        assert manifest["spec"]["version"] == 8
+        pod = job_pod(done, objects.terminated(objects.success_report(version=2), code=0))
+        plan = plan_for(model, jobs=(done,), job_pods=(pod,), versions=(objects.version(4), objects.version(2)))
+        assert created(plan) == []
+        degraded = condition(plan, "Degraded")
+        assert degraded["reason"] == "VersionConflict"
+        assert "the number 2, which cities-v2 has with another artifact" in degraded["message"]
+        assert "Check that store.uri is the store of the earlier versions" in degraded["message"]
+
+    def test_the_store_is_told_what_a_version_needs_to_be_numbered(self) -> None:
+        model = objects.model({"labels": {"team": "maps"}})
+        [manifest] = created(plan_for(model, versions=(objects.version(4), objects.version(2))))
+        environment = manifest["spec"]["template"]["spec"]["containers"][0]["env"]
+        told = json.loads(next(each["value"] for each in environment if each["name"] == "SHOAL_TRAINING_SPEC"))
+        assert told["after"] == 4
+        assert told["trainingHash"] == identity(model)
+        assert told["modelUid"] == model["metadata"]["uid"]
+        assert told["labels"] == {"team": "maps"}
 
     def test_a_trained_identity_needs_nothing(self) -> None:
         model = objects.model()

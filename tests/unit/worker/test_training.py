@@ -22,9 +22,12 @@ from shoal_worker.artifact.manifest import Column
 from shoal_worker.data.source import Table
 from shoal_worker.errors import SettingsInvalid, WorkerError
 from shoal_worker.model import build_model
+from shoal_worker.models.record import ModelKey
+from shoal_worker.models.store import ModelStore
 from shoal_worker.report import REPORT_LIMIT, encode_report, failure_report
 from shoal_worker.settings import TrainSettings
 from shoal_worker.spec.training import parse_spec
+from shoal_worker.store.objects import open_store
 from shoal_worker.training.job import PERMANENT, SUCCESS, TRANSIENT, train
 from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
 
@@ -403,3 +406,53 @@ class TestReport:
         columns = told["schema"]["columns"]
         assert columns == report["schema"]["columns"][: len(columns)]  # type: ignore[index]
         assert told["schema"].get("truncated", False) == (len(columns) < count)
+
+
+class TestVersions:
+    """What a Job stores of the version that it makes; `shoal_worker.models` has the rest."""
+
+    @staticmethod
+    def run(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+        rows = make_table()
+        pq.write_table(pa.table({"x": rows.points[:, 0], "y": rows.points[:, 1]}), tmp_path / "blobs.parquet")
+        told = {
+            "name": "blobs",
+            "namespace": "fish",
+            "source": {"uri": f"file://{tmp_path}/blobs.parquet"},
+            "algorithm": {"dbscan": {"eps": 0.8, "minSamples": 4}},
+            "storeUri": f"file://{tmp_path}",
+            "trainingHash": "1a2b3c4d",
+            "labels": {"team": "maps"},
+            **changes,
+        }
+        settings = TrainSettings(
+            training_spec=json.dumps(told),
+            file_root=tmp_path,
+            store_secret_dir=tmp_path / "none",
+            source_secret_dir=tmp_path / "none",
+            report_path=tmp_path / "report.json",
+        )
+        assert train(settings) == SUCCESS
+        report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text())
+        return report
+
+    def test_a_training_run_again_reports_the_same_version(self, tmp_path: Path) -> None:
+        first = self.run(tmp_path)
+        assert first["version"] == 1
+        assert self.run(tmp_path) == first
+
+    def test_another_training_gets_the_next_number(self, tmp_path: Path) -> None:
+        self.run(tmp_path)
+        assert self.run(tmp_path, trainingHash="other")["version"] == 2
+        assert self.run(tmp_path, trainingHash="other", modelUid="of-a-new-model")["version"] == 3
+        assert self.run(tmp_path, after=7)["version"] == 8
+
+    def test_the_record_has_what_was_reported(self, tmp_path: Path) -> None:
+        report = self.run(tmp_path)
+        store, base = open_store(f"file://{tmp_path}", field="s", secret_dir=tmp_path / "none", file_root=tmp_path)
+        record = ModelStore(store, base, limit=1 << 30).record(ModelKey("fish", "blobs"), 1)
+        assert record.labels == {"team": "maps"}
+        assert record.training_hash == "1a2b3c4d"
+        assert {name: record.report[name] for name in ("metrics", "artifact", "algorithm", "frameworkVersions")} == {
+            name: report[name] for name in ("metrics", "artifact", "algorithm", "frameworkVersions")
+        }

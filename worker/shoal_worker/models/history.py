@@ -84,13 +84,14 @@ def decide_version(history: History, draft: Draft, now: str, size: int) -> Store
     last = history.versions[highest].position if highest else 0
     lost = sum(position > last for position in history.unreadable)
     for known in history.versions.values():
-        same = known.training_hash == draft.training_hash and known.number > draft.after
-        if same and known.state != "Deleted":
+        same = (known.training_hash, known.model_uid) == (draft.training_hash, draft.model_uid)
+        if same and known.number > draft.after and known.state != "Deleted":
             return known
     number = max(draft.after, highest + lost) + 1
     return VersionRecord(
         number=number,
         training_hash=draft.training_hash,
+        model_uid=draft.model_uid,
         created=now,
         digest=draft.digest,
         bytes=size,
@@ -142,6 +143,7 @@ def _summary(record: VersionRecord, position: int) -> StoredVersion:
     return StoredVersion(
         number=record.number,
         training_hash=record.training_hash,
+        model_uid=record.model_uid,
         created=record.created,
         digest=record.digest,
         bytes=record.bytes,

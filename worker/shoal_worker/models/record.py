@@ -66,6 +66,7 @@ class VersionRecord(Stored):
 
     number: Number
     training_hash: str = Field(max_length=128)
+    model_uid: str = Field(default="", max_length=64)
     created: Time
     digest: Digest
     bytes: int = Field(ge=0)
@@ -103,6 +104,7 @@ class StoredVersion(Stored):
 
     number: Number
     training_hash: str = Field(max_length=128)
+    model_uid: str = Field(default="", max_length=64)
     created: Time
     digest: Digest
     bytes: int = Field(ge=0)
@@ -122,12 +124,13 @@ class Draft:
     """A version that has no number yet.
 
     after: the highest number that is given away elsewhere; the new one is above it. A version of the same
-    training_hash above it is this very version, saved before.
+    training_hash and model_uid above it is this very version, saved before.
     """
 
     training_hash: str
     digest: str
     report: dict[str, Any]
+    model_uid: str = ""
     after: int = 0
     labels: dict[str, str] = field(default_factory=dict)
 

@@ -45,6 +45,10 @@ class TrainingSpec(Part):
     validation: ValidationSpec = ValidationSpec()
     plan: PlanSpec = PlanSpec()
     baseline: BaselineSpec | None = None
+    training_hash: str = Field(default="", max_length=128)
+    model_uid: str = Field(default="", max_length=64)
+    after: int = Field(default=0, ge=0, le=10**9)
+    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
     deadline_seconds: float | None = Field(default=None, gt=0, le=1e9)
     # Short and plain, because the artifact's URI must fit into the report whole.
     store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")

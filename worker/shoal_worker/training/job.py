@@ -1,9 +1,10 @@
 """The training Job: environment in, artifact and report out, exit code; run by `__main__`.
 
 Invariant: whatever happens short of a kill, one report is written and the exit code says whether a retry can help:
-0 done, 1 the spec must change, 2 worth retrying. The manifest is written last, so a cut run leaves no artifact.
+0 done, 1 the spec must change, 2 worth retrying. A cut run leaves no version, a repeated one no second version.
 """
 
+import hashlib
 import signal
 import time
 from types import FrameType
@@ -11,15 +12,15 @@ from typing import Any
 
 import structlog
 
-from shoal_worker.artifact.files import ArtifactFiles, directory_name
-from shoal_worker.artifact.manifest import MANIFEST_NAME, MODEL_NAME
 from shoal_worker.errors import ObjectMissing, StoreUnavailable, TrainingFailed, WorkerError
+from shoal_worker.models.record import Draft, model_key
+from shoal_worker.models.store import ModelStore
 from shoal_worker.report import failure_report, write_report
 from shoal_worker.resources import this_machine
 from shoal_worker.settings import TrainSettings
 from shoal_worker.spec.source import SourceSpec
 from shoal_worker.spec.training import parse_spec
-from shoal_worker.store.objects import Location, Store, open_store
+from shoal_worker.store.objects import open_store
 
 SUCCESS, PERMANENT, TRANSIENT = 0, 1, 2
 _SOURCE_FIELD = "spec.source.uri"
@@ -92,6 +93,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         file_root=settings.file_root,
     )
     content = _read_source(settings, spec.source)
+    key = model_key(spec.namespace, spec.name)
     # Before the fit: an hour of work should not end at a store that was never there.
     target.check_reachable()
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
@@ -107,10 +109,14 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     trained = train_model(table, spec, machine, baseline, ProgressLog())
     if shortage := trained.plan.reasons.get("memory"):
         _log.warning("memory is short", estimate=shortage)
-    location = write_artifact(target, base, trained.files)
-    return {
+    models = ModelStore(target, base, limit=settings.max_artifact_bytes)
+    report: dict[str, Any] = {
         "outcome": "Succeeded",
-        "artifact": {"uri": location.uri, "digest": trained.files.digest, "bytes": trained.files.size},
+        "artifact": {
+            "uri": models.artifact_uri(trained.files.digest),
+            "digest": trained.files.digest,
+            "bytes": trained.files.size,
+        },
         "schema": {"columns": [column.model_dump(by_alias=True) for column in trained.columns]},
         "metrics": {**trained.metrics.model_dump(by_alias=True), "fitSeconds": round(trained.fit_seconds, 3)},
         "algorithm": trained.algorithm.model_dump(by_alias=True, exclude_none=True),
@@ -118,14 +124,16 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         "plan": as_record(trained.plan),
         "frameworkVersions": trained.framework_versions,
     }
-
-
-def write_artifact(store: Store, base: Location, files: ArtifactFiles) -> Location:
-    """Write the files, the manifest last, and return the artifact's directory."""
-    directory = base.child("artifacts").child(directory_name(files.digest))
-    store.write(directory.child(MODEL_NAME), memoryview(files.model))
-    store.write(directory.child(MANIFEST_NAME), files.manifest)
-    return directory
+    draft = Draft(
+        training_hash=spec.training_hash or hashlib.sha256(settings.training_spec.encode()).hexdigest()[:8],
+        digest=trained.files.digest,
+        report=report,
+        model_uid=spec.model_uid,
+        after=spec.after,
+        labels=spec.labels,
+    )
+    # What is reported is what is stored: a training that is repeated reports the version that it made before.
+    return models.save(key, draft, trained.files).report
 
 
 def _read_source(settings: TrainSettings, source: SourceSpec) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shoal_operator.api.model import ClusteringModelSpec
 from shoal_operator.core import names
-from shoal_operator.core.facts import name_of, namespace_of
+from shoal_operator.core.facts import name_of, namespace_of, uid_of
 from shoal_operator.core.manifests.store_job import StoreJob, build_store_job
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import Defaults, RawObject
@@ -23,7 +23,7 @@ def build_job(
 ) -> Manifest:
     """Build the Job of a training, or that of an import."""
     if spec.artifact is not None:
-        verb, variable, told = "import", "SHOAL_IMPORT_SPEC", import_input(model, spec, training_hash, defaults)
+        verb, variable, told = "import", "SHOAL_IMPORT_SPEC", import_input(model, spec, defaults)
     else:
         verb, variable, told = "train", "SHOAL_TRAINING_SPEC", training_input(model, spec, known, defaults)
     job = StoreJob(
@@ -31,7 +31,7 @@ def build_job(
         verb=verb,
         labels={names.TRAINING_HASH: training_hash},
         variable=variable,
-        told=told,
+        told={**told, **version_input(model, spec, training_hash, known)},
         deadline_seconds=spec.training.active_deadline_seconds,
         retries=spec.training.retries,
         resources=spec.training.resources,
@@ -65,7 +65,22 @@ def training_input(
     }
 
 
-def import_input(model: RawObject, spec: ClusteringModelSpec, training_hash: str, defaults: Defaults) -> Manifest:
+def version_input(
+    model: RawObject, spec: ClusteringModelSpec, training_hash: str, known: tuple[KnownVersion, ...]
+) -> Manifest:
+    """Return what the store needs to give the version its number: one for each training, above all that are known.
+
+    The uid tells a model from an earlier one of its name, whose versions may still be in the store.
+    """
+    return {
+        "trainingHash": training_hash,
+        "modelUid": uid_of(model),
+        "after": max((version.number for version in known), default=0),
+        "labels": spec.labels,
+    }
+
+
+def import_input(model: RawObject, spec: ClusteringModelSpec, defaults: Defaults) -> Manifest:
     """Return what the import is told, without where its credentials come from."""
     if spec.artifact is None:
         raise AssertionError("a training is no import")
@@ -75,6 +90,5 @@ def import_input(model: RawObject, spec: ClusteringModelSpec, training_hash: str
         "artifact": {"uri": spec.artifact.uri, "digest": spec.artifact.digest},
         "allowedHosts": list(defaults.import_allowed_hosts),
         "validation": spec.validation.to_wire(),
-        "trainingHash": training_hash,
         "storeUri": defaults.store_uri,
     }

@@ -16,11 +16,9 @@ from shoal_operator.core.report import TrainingSuccess
 from shoal_operator.core.snapshot import RawObject
 
 
-def build_version(
-    model: RawObject, spec: ClusteringModelSpec, training_hash: str, number: int, report: TrainingSuccess
-) -> Manifest:
-    """Build the ClusteringModelVersion with this number."""
-    name = name_of(model)
+def build_version(model: RawObject, spec: ClusteringModelSpec, training_hash: str, report: TrainingSuccess) -> Manifest:
+    """Build the ClusteringModelVersion of a report, with the number that the store gave."""
+    name, number = name_of(model), report.version
     record = ClusteringModelVersionSpec(
         model_ref=ModelReference(name=name),
         version=number,
