@@ -359,4 +359,7 @@ class ClusteringDeploymentStatus(StatusModel):
     candidate_replicas: int = Field(default=0, description="Pods of the candidate revision.")
     candidate_ready_replicas: int = Field(default=0, description="Ready pods of the candidate revision.")
     selector: str = Field(default="", description="Label selector of the stable revision's pods, for scale clients.")
-    conditions: list[Condition] = Field(default_factory=list, description="Ready, Progressing, Degraded and Paused.")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Ready, Progressing, Degraded and Paused; Pending with modelRef.policy Manual.",
+    )

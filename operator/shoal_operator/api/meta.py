@@ -107,6 +107,7 @@ class Reason(StrEnum):
     MAINTENANCE = "Maintenance"
     MAINTENANCE_FAILED = "MaintenanceFailed"
     # Deployment
+    APPROVED = "Approved"
     AWAITING_APPROVAL = "AwaitingApproval"
     MODEL_NOT_FOUND = "ModelNotFound"
     VERSION_NOT_FOUND = "VersionNotFound"
@@ -139,13 +140,13 @@ class Reason(StrEnum):
     RECONCILE_FAILED = "ReconcileFailed"
 
 
-ConditionType = Literal["Ready", "Progressing", "Degraded", "Paused"]
+ConditionType = Literal["Ready", "Progressing", "Degraded", "Paused", "Pending"]
 
 
 class Condition(StatusModel):
     """One observation of an object's state, in the form of the Kubernetes API conventions."""
 
-    type: str = Field(description="Name of the condition: Ready, Progressing, Degraded or Paused.")
+    type: str = Field(description="Name of the condition: Ready, Progressing, Degraded, Paused or Pending.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(description="Why, as one CamelCase word.")
     message: str = Field(default="", description="Why, for people, with the remedy where there is one.")

@@ -24,6 +24,11 @@ class Commands:
     handled: tuple[str, ...] = ()
     """All present ones with their values, the new included: what status records after this pass."""
 
+    def value(self, command: str) -> str:
+        """Return the value that a command was given with; empty where it was not given."""
+        values = dict(entry.split("=", 1) for entry in self.handled)
+        return values.get(command, "")
+
     def __contains__(self, command: str) -> bool:
         return command in self.new
 

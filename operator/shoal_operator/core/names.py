@@ -25,7 +25,7 @@ RETRAIN = f"{GROUP}/retrain"
 SCHEDULED = f"{GROUP}/scheduled"
 STATE = f"{GROUP}/state"
 LIFECYCLE = f"{GROUP}/lifecycle"
-COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry")
+COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry", "approve")
 
 GRPC_PORT = 8001
 METRICS_PORT = 8002

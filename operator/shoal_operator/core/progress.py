@@ -39,6 +39,8 @@ class Progress:
     progressed_at: datetime | None = None
     user_paused: bool = False
     failure_paused: str | None = None
+    approved: int | None = None
+    """Version that the approve command asked for, until it serves."""
     handled_commands: tuple[str, ...] = ()
 
     def without_candidate(self) -> Progress:
@@ -84,6 +86,7 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         progressed_at=instant(status.progressed_at),
         user_paused=status.user_paused,
         failure_paused=status.failure_paused,
+        approved=status.approved_version,
         handled_commands=tuple(status.handled_commands),
     )
     candidate = progress.candidate

@@ -8,46 +8,110 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision, WorkerSettings
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.facts import namespace_of, printable, text_at
+from shoal_operator.core.progress import Progress
 from shoal_operator.core.snapshot import DeploymentSnapshot
-from shoal_operator.core.versions import KnownVersion, known_versions
+from shoal_operator.core.versions import KnownVersion, activate_command, known_versions
 
 
-def select_revision(spec: ClusteringDeploymentSpec, snapshot: DeploymentSnapshot) -> Revision | Problem:
-    """Return the revision that the spec asks for, or why there is none and what to do."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a deployment should serve, and what it could serve but for its policy."""
+
+    wanted: Revision | Problem
+    pending: int | None = None
+    """Newer version that waits for approval."""
+
+
+def select_revision(spec: ClusteringDeploymentSpec, snapshot: DeploymentSnapshot, progress: Progress) -> Selection:
+    """Return the revision that the spec asks for, or why there is none and what to do.
+
+    A version that was retired is offered to no new rollout, but whoever serves or tries it already goes on.
+    """
     known = known_versions(snapshot.versions)
-    wanted = spec.model_ref.version
-    name = spec.model_ref.name
     if not known:
-        return _no_version(spec, snapshot)
-    if wanted == "latest":
-        servable = [version for version in known if version.servable]
-        if servable:
-            return build_revision(spec, servable[-1], snapshot.defaults.worker_image)
-        newest = known[-1]
-        return Problem(
-            Reason.VERSION_NOT_READY,
-            f"no version of ClusteringModel {name} can be served; the newest, {newest.number}, is {newest.state}"
-            f"{f': {newest.refusal}' if newest.refusal else ''}. Change the model's parameters or limits.",
-        )
-    version = next((version for version in known if version.number == int(wanted)), None)
-    if version is None:
+        return Selection(_no_version(spec, snapshot))
+    mine = {(item.version, item.digest) for item in (progress.stable, progress.candidate) if item}
+    eligible = [item for item in known if item.servable or (item.held and (item.number, item.digest) in mine)]
+    if spec.model_ref.version == "latest":
+        if spec.model_ref.policy == "Manual" and progress.stable is not None:
+            return _select_approved(spec, snapshot, eligible, progress, progress.stable)
+        return Selection(_select_latest(spec, snapshot, known, eligible))
+    return Selection(_select_pinned(spec, snapshot, known, eligible))
+
+
+def _select_latest(
+    spec: ClusteringDeploymentSpec,
+    snapshot: DeploymentSnapshot,
+    known: tuple[KnownVersion, ...],
+    eligible: list[KnownVersion],
+) -> Revision | Problem:
+    if eligible:
+        return build_revision(spec, eligible[-1], snapshot.defaults.worker_image)
+    newest = known[-1]
+    return Problem(
+        Reason.VERSION_NOT_READY,
+        f"no version of ClusteringModel {spec.model_ref.name} can be served; the newest, {newest.number}, is "
+        f"{newest.state}{f': {newest.refusal}' if newest.refusal else ''}. Change the model's parameters or limits, "
+        "or bring a retired version back.",
+    )
+
+
+def _select_approved(
+    spec: ClusteringDeploymentSpec,
+    snapshot: DeploymentSnapshot,
+    eligible: list[KnownVersion],
+    progress: Progress,
+    stable: Revision,
+) -> Selection:
+    """Return the approved version, else what is on trial, else what serves; anything newer waits."""
+    by_number = {version.number: version for version in eligible}
+    held = progress.candidate or stable
+    number = progress.approved if progress.approved in by_number else held.version
+    newest = eligible[-1].number if eligible else 0
+    blocked = {item.version for item in progress.blocked}
+    pending = newest if newest > number and newest not in blocked else None
+    version = by_number.get(number)
+    # What serves may have no record any more; it is served on as it is.
+    wanted = held if version is None else build_revision(spec, version, snapshot.defaults.worker_image)
+    return Selection(wanted, pending)
+
+
+def _select_pinned(
+    spec: ClusteringDeploymentSpec,
+    snapshot: DeploymentSnapshot,
+    known: tuple[KnownVersion, ...],
+    eligible: list[KnownVersion],
+) -> Revision | Problem:
+    name, pin = spec.model_ref.name, spec.model_ref.version
+
+    def is_meant(version: KnownVersion) -> bool:
+        return version.digest == pin if pin.startswith("sha256:") else version.number == int(pin)
+
+    chosen = next(filter(is_meant, reversed(eligible)), None)
+    if chosen is not None:
+        return build_revision(spec, chosen, snapshot.defaults.worker_image)
+    found = next(filter(is_meant, reversed(known)), None)
+    if found is None:
         return Problem(
             Reason.VERSION_NOT_FOUND,
-            f"spec.modelRef.version: ClusteringModel {name} has no version {wanted}. {_choice(known)}",
+            f"spec.modelRef.version: ClusteringModel {name} has no version {pin}. {_choice(known)}",
         )
-    if not version.servable:
-        why = f": {version.refusal}" if version.refusal else ""
+    told = f"spec.modelRef.version: version {found.number} of ClusteringModel {name} is {found.state}"
+    if found.passed:
+        archived = found.state == "Archived"
+        command = activate_command(found.name, namespace_of(snapshot.deployment))
         return Problem(
-            Reason.VERSION_REJECTED if version.state == "Rejected" else Reason.VERSION_NOT_READY,
-            f"spec.modelRef.version: version {wanted} of ClusteringModel {name} is {version.state}{why}. "
-            f"{_choice(known)}",
+            Reason.VERSION_ARCHIVED if archived else Reason.VERSION_RETIRED,
+            f"{told}, so it is not offered. To bring it back: {command}",
         )
-    return build_revision(spec, version, snapshot.defaults.worker_image)
+    why = f": {found.refusal}" if found.refusal else ""
+    return Problem(Reason.VERSION_REJECTED, f"{told}{why}. {_choice(known)}")
 
 
 def build_revision(spec: ClusteringDeploymentSpec, version: KnownVersion, default_image: str) -> Revision:

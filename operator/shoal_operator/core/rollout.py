@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus, Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core import facts, gateway_router, names, service_router
+from shoal_operator.core.approval import approve, describe_pending
 from shoal_operator.core.bluegreen import build_blue_green
 from shoal_operator.core.canary import build_canary
 from shoal_operator.core.commands import clear_commands, read_commands
@@ -25,7 +26,7 @@ from shoal_operator.core.manifests.workload import pool_selector
 from shoal_operator.core.plan import Label, Plan, StatusWrite
 from shoal_operator.core.pools import supported_weight
 from shoal_operator.core.progress import Progress, read_progress, read_record, read_status, write_record
-from shoal_operator.core.revision import select_revision
+from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
@@ -83,7 +84,9 @@ class _Pass:
         """Decide, then build everything that the decision wants to exist."""
         deployment = self.snapshot.deployment
         commands = read_commands(deployment, self.observed.handled_commands)
-        wanted = self._wanted()
+        before, told = approve(self.spec, self.observed, commands, self._select(self.observed).pending)
+        selection = self._select(before)
+        wanted = self._available(selection.wanted)
         decision = decide(
             Facts(
                 spec=self.spec,
@@ -94,7 +97,7 @@ class _Pass:
                 was_held=was_held(self.status),
                 was_ready=was_ready(self.status),
             ),
-            self.observed,
+            before,
             wanted,
             commands,
             self.now,
@@ -110,8 +113,13 @@ class _Pass:
         if decision.recording is not None:
             # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
             return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
-        findings = find(Standing(self.snapshot, self.spec.worker.replicas, decision, arrangement, wanted))
+        pending = selection.pending if progress.stable is not None else None
+        standing = Standing(
+            self.snapshot, self.spec.worker.replicas, decision, arrangement, wanted, self._tell(pending)
+        )
+        findings = find(standing)
         status = self._status(decision, arrangement, *summarise(findings))
+        status = status.model_copy(update={"pending_version": pending})
         generation = facts.generation_of(deployment)
         conditions = build_conditions(findings, self.status.conditions, generation, self.now)
         status = status.model_copy(update={"conditions": conditions})
@@ -123,14 +131,17 @@ class _Pass:
             clean_up=(
                 *clear_commands(deployment, commands),
                 *((self._record(progress.stable),) if stale_record and progress.stable else ()),
+                *told,
                 *decision.events,
                 *build_events(findings, self.status),
             ),
         )
 
-    def _wanted(self) -> Revision | Problem:
-        """Return the revision that the spec asks for; nothing new starts while a Secret is missing."""
-        wanted = select_revision(self.spec, self.snapshot)
+    def _select(self, progress: Progress) -> Selection:
+        return select_revision(self.spec, self.snapshot, progress)
+
+    def _available(self, wanted: Revision | Problem) -> Revision | Problem:
+        """Return the wanted revision; nothing new starts while a Secret is missing."""
         missing = sorted(
             self.snapshot.missing_secrets & required_secrets(self.snapshot.deployment, self.snapshot.defaults)
         )
@@ -142,6 +153,15 @@ class _Pass:
             f"Secret {', '.join(missing)} with the store's credentials does not exist in namespace "
             f"{facts.namespace_of(self.snapshot.deployment)}. Create it there; serving goes on by itself then.",
         )
+
+    def _tell(self, pending: int | None) -> Problem | None:
+        """Tell which version waits for approval; None where nothing ever waits."""
+        if self.spec.model_ref.policy != "Manual":
+            return None
+        if pending is None:
+            return Problem(Reason.IDLE, "")
+        deployment = self.snapshot.deployment
+        return describe_pending(facts.name_of(deployment), facts.namespace_of(deployment), pending)
 
     def _arrange(self, stable: Revision, candidate: Revision | None, weight: int) -> Arrangement:
         question = Question(self.snapshot, self.spec, stable, candidate, weight)
@@ -229,6 +249,7 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "progressed_at": text(progress.progressed_at),
         "user_paused": progress.user_paused,
         "failure_paused": progress.failure_paused,
+        "approved_version": progress.approved,
         "handled_commands": list(progress.handled_commands),
     }
 

@@ -31,23 +31,28 @@ class Standing:
     decision: Decision
     arrangement: Arrangement | None
     wanted: Revision | Problem
+    pending: Problem | None = None
+    """Which newer version waits for approval; reason Idle for none, None where nothing ever waits."""
 
 
 def find(standing: Standing) -> tuple[Finding, ...]:
-    """Return the four conditions, before times."""
+    """Return the conditions, before times."""
     degraded = _degraded(standing)
     pause = standing.decision.pause
+    waiting = standing.pending
+    held_back = (Finding("Pending", waiting.reason != Reason.IDLE, waiting.reason, waiting.message),) if waiting else ()
     return (
         _ready(standing, degraded),
         _progressing(standing),
         degraded or Finding("Degraded", False, Reason.IDLE),
         Finding("Paused", True, pause.reason, pause.message) if pause else Finding("Paused", False, Reason.IDLE),
+        *held_back,
     )
 
 
 def summarise(findings: tuple[Finding, ...]) -> tuple[str, str]:
     """Return the phase and the message: what matters most of the conditions."""
-    ready, progressing, degraded, paused = findings
+    ready, progressing, degraded, paused, *pending = findings
     if degraded.holds:
         return "Degraded", degraded.message
     if paused.holds:
@@ -56,7 +61,8 @@ def summarise(findings: tuple[Finding, ...]) -> tuple[str, str]:
         return "Pending", progressing.message if progressing.holds else ready.message
     if progressing.holds:
         return "Progressing", progressing.message
-    return "Healthy", ready.message
+    waiting = [item.message for item in pending if item.holds]
+    return "Healthy", " ".join([ready.message, *waiting])
 
 
 def was_held(status: ClusteringDeploymentStatus) -> bool:
@@ -76,7 +82,7 @@ def build_events(findings: tuple[Finding, ...], status: ClusteringDeploymentStat
         Emit("Warning" if item.type == "Degraded" else "Normal", item.reason, item.message)
         for item in findings
         if item.holds
-        and item.type in ("Degraded", "Paused")
+        and item.type in ("Degraded", "Paused", "Pending")
         and item.reason not in _TOLD_ALREADY
         and (item.type, item.reason) not in told
     )

@@ -6,6 +6,7 @@ in the middle of a plan or sees an old picture, gates get any figures.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from shoal_operator.core import names
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.progress import read_record
 from shoal_operator.core.rollout import plan_deployment
+from shoal_operator.core.versions import known_versions
 from tests.unit.core import objects
 from tests.unit.core.fake_cluster import FakeCluster
 
@@ -43,8 +45,10 @@ class Rollout(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
+        before = copy.deepcopy(self.cluster.status)
         self._run(plan_deployment(self.cluster.snapshot(), self.cluster.now), self.cluster.version)
         self._promises_after_a_whole_pass()
+        self._promises_of_a_new_candidate(before)
 
     @rule(cut=st.integers(0, 12))
     def reconcile_cut_off(self, cut: int) -> None:
@@ -146,6 +150,21 @@ class Rollout(RuleBasedStateMachine):
     def ask_for(self, version: str) -> None:
         self.cluster.change(modelRef={"name": "cities", "version": version})
 
+    @rule(policy=st.sampled_from(["Automatic", "Manual"]))
+    def follow_the_newest(self, policy: str) -> None:
+        self.cluster.change(modelRef={"name": "cities", "version": "latest", "policy": policy})
+
+    @rule(index=st.integers(0, 5), state=st.sampled_from(["Active", "Retired", "Archived"]))
+    def retire_a_version(self, index: int, state: str) -> None:
+        old = self.cluster.versions[index % len(self.cluster.versions)]
+        verdict = old["spec"]["validation"]["verdict"]
+        used = [self.cluster.status.get(role) or {} for role in ("stable", "candidate")]
+        if state == "Archived" and any(item.get("version") == old["spec"]["version"] for item in used):
+            state = "Retired"
+        self.cluster.versions[index % len(self.cluster.versions)] = objects.version(
+            old["spec"]["version"], verdict=verdict, state=None if state == "Active" else state
+        )
+
     @rule(replicas=st.integers(0, 5), image=st.sampled_from([None, "other:1"]))
     def change_worker(self, replicas: int, image: str | None) -> None:
         self.cluster.change(worker={"replicas": replicas, **({"image": image} if image else {})})
@@ -243,6 +262,18 @@ class Rollout(RuleBasedStateMachine):
         candidate = cluster.revision("candidate")
         if weights.get(f"cities-{candidate}", 0) > 0:
             assert any(pod.ready for pod in cluster.pool(candidate)), "weight needs ready pods"
+
+    def _promises_of_a_new_candidate(self, before: dict[str, Any]) -> None:
+        cluster, after = self.cluster, self.cluster.status
+        known = [item["version"] for item in (before.get("stable"), before.get("candidate")) if item]
+        candidate = (after.get("candidate") or {}).get("version")
+        if candidate is None or candidate in known:
+            return
+        states = {version.number: version.state for version in known_versions(cluster.versions)}
+        assert states[candidate] == "Active", "only an Active version is offered to a new rollout"
+        manual = cluster.deployment["spec"]["modelRef"].get("policy") == "Manual"
+        if manual and before.get("stable") and cluster.condition("Degraded")["reason"] != "InvalidSpec":
+            assert after["approvedVersion"] == candidate, "with policy Manual nothing new begins without approval"
 
     def _bears_all(self, revision: str | None) -> bool:
         if self._backends():

@@ -84,7 +84,11 @@ def test_a_status_is_never_filled_in_by_the_server(file: Path) -> None:
     ("plural", "short", "columns"),
     [
         ("clusteringmodels", "cmodel", ["Phase", "Latest", "Age"]),
-        ("clusteringmodelversions", "cmv", ["Model", "Version", "State", "Clusters", "Noise", "Age"]),
+        (
+            "clusteringmodelversions",
+            "cmv",
+            ["Model", "Version", "State", "Rows", "Clusters", "Noise", "Silhouette", "Verdict", "Age"],
+        ),
         (
             "clusteringdeployments",
             "cdep",
