@@ -43,6 +43,11 @@ class Dbscan(ApiModel):
         _searched_once("eps"),
         _searched_once("minSamples"),
         CelRule(
+            rule="!has(self.search) || !has(self.eps) || has(self.search.minSamples)",
+            message="eps is given and search has no bounds of minSamples, so there is nothing to search for; "
+            "leave out eps, give search.minSamples or leave out search",
+        ),
+        CelRule(
             rule="!has(self.metric) || !has(self.search) || !has(self.search.eps) || "
             "!(self.metric == 'haversine' && self.search.eps.max > 3.1416 || "
             "self.metric == 'cosine' && self.search.eps.max > 2.0)",
@@ -80,9 +85,11 @@ class Dbscan(ApiModel):
             raise ValueError(self.cel_rules[3].message)
         if self.search and self.search.min_samples and "min_samples" in self.model_fields_set:
             raise ValueError(self.cel_rules[4].message)
+        if self.search and self.eps is not None and self.search.min_samples is None:
+            raise ValueError(self.cel_rules[5].message)
         largest = {"haversine": 3.1416, "cosine": 2.0}.get(self.metric)
         if self.search and self.search.eps and largest and self.search.eps.max > largest:
-            raise ValueError(self.cel_rules[5].message)
+            raise ValueError(self.cel_rules[6].message)
         return self
 
 

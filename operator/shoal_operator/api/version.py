@@ -107,9 +107,7 @@ class SearchTrial(ApiModel):
     eps: float | None = Field(default=None, description="Radius tried, of dbscan.")
     min_samples: int = Field(description="minSamples tried.")
     min_cluster_size: int | None = Field(default=None, description="minClusterSize tried, of adaptiveDbscan.")
-    score: float | None = Field(
-        default=None, description="Value of the objective; absent where the trial broke a limit or had none."
-    )
+    score: float = Field(description="Value of the objective, -1 to 1.")
     clusters: int = Field(ge=0, description="Clusters found.")
     noise_ratio: float = Field(ge=0, le=1, description="Share of rows that are noise, 0 to 1.")
 
@@ -121,7 +119,9 @@ class SearchReport(ApiModel):
     trials: int = Field(ge=0, description="Parameters that were tried.")
     rows: int = Field(ge=0, description="Rows that each trial clustered, a sample where there are many.")
     stopped: str = Field(default="", max_length=200, description="Why fewer were tried than asked for; else empty.")
-    best: list[SearchTrial] = Field(default_factory=list, max_length=20, description="The best trials, best first.")
+    best: list[SearchTrial] = Field(
+        default_factory=list, max_length=20, description="The best trials within the limits, best first."
+    )
 
 
 class ModelReference(ApiModel):

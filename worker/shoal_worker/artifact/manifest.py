@@ -106,12 +106,12 @@ class ModelMetrics(_Part):
 
 
 class SearchTrial(_Part):
-    """Parameters that a search tried, and what came of them; no score where a limit was broken."""
+    """Parameters that a search tried, and what came of them."""
 
     eps: float | None = Field(default=None, gt=0, le=1e300)
     min_samples: int = Field(ge=1, le=1_000_000)
     min_cluster_size: int | None = Field(default=None, ge=2, le=1_000_000_000)
-    score: float | None = Field(default=None, ge=-1, le=1)
+    score: float = Field(ge=-1, le=1)
     clusters: Count
     noise_ratio: float = Field(ge=0, le=1)
 
