@@ -60,8 +60,8 @@ class _Search(ApiModel):
     trials: int = Field(default=40, ge=1, le=200, description="Most parameters to try; fewer where time is short.")
     objective: Objective = Field(
         default="dbcv",
-        description="What to make large: dbcv (density-based, any shape) or silhouette (round clusters). Trials "
-        "outside spec.validation's limits never win.",
+        description="What to make large: dbcv (density-based, any shape) or silhouette (round clusters), "
+        "both with noise counted as 0. Trials outside spec.validation's limits never win.",
     )
 
 

@@ -31,6 +31,7 @@ from shoal_worker.artifact.manifest import (
     Parameters,
     Probe,
     Schema,
+    SearchRecord,
     TensorRecord,
     digest_of,
     parse_manifest,
@@ -100,6 +101,7 @@ def build_artifact(
     columns: tuple[Column, ...],
     metrics: ModelMetrics,
     framework_versions: dict[str, str],
+    search: SearchRecord | None = None,
 ) -> ArtifactFiles:
     """Serialize a model. Equal arguments give equal bytes."""
     arrays = dict(tensors.index)
@@ -119,6 +121,7 @@ def build_artifact(
         },
         "probe": Probe(count=len(tensors.probe_points)),
         "metrics": metrics,
+        "search": search,
         "framework_versions": framework_versions,
     }
     manifest: Manifest

@@ -13,6 +13,9 @@ import numpy as np
 
 Place = tuple[float, ...]
 _FIRST_SHARE = 0.5
+_FINEST = 1e-4
+_LEAST_SIDE = 3
+"""Places along each axis of a grid, so that one lies on either side of the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def explore(axes: tuple[Axis, ...], trials: int, score: Callable[[Place], float 
         known = len(scores)
         left = trials - known
         # Without any good place yet, the whole box is looked at ever more finely.
-        sides = _sides(axes, ceil(left * _FIRST_SHARE) if best is not None or not known else known + left)
+        count = ceil(left * _FIRST_SHARE) if best is not None or not known else known + left
+        sides = _sides(axes, max(count, _LEAST_SIDE ** len(axes)))
         for fractions in _grid(centre, reach, sides):
             place = tuple(axis.at(fraction) for axis, fraction in zip(axes, fractions, strict=True))
             if place in scores or len(scores) == trials:
@@ -52,10 +56,10 @@ def explore(axes: tuple[Axis, ...], trials: int, score: Callable[[Place], float 
             scores[place] = found = score(place)
             if found is not None and (best is None or found > (scores[best] or 0.0)):
                 best, centre = place, fractions
-        if len(scores) == known:
+        if len(scores) == known and (best is None or max(reach) < _FINEST):
             return
         if best is not None:
-            reach = tuple(width / max(side - 1, 1) for width, side in zip(reach, sides, strict=True))
+            reach = tuple(width / max(side - 1, 2) for width, side in zip(reach, sides, strict=True))
 
 
 def _sides(axes: tuple[Axis, ...], count: int) -> tuple[int, ...]:

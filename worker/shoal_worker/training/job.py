@@ -121,6 +121,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         "metrics": {**trained.metrics.model_dump(by_alias=True), "fitSeconds": round(trained.fit_seconds, 3)},
         "algorithm": trained.algorithm.model_dump(by_alias=True, exclude_none=True),
         "validation": trained.validation.as_record(),
+        **({"search": trained.search.model_dump(by_alias=True, exclude_none=True)} if trained.search else {}),
         "plan": as_record(trained.plan),
         "frameworkVersions": trained.framework_versions,
     }

@@ -19,7 +19,7 @@ from shoal_worker.artifact.files import (
     build_artifact,
     verify_artifact,
 )
-from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics
+from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics, SearchRecord
 from shoal_worker.data.frame import Frame
 from shoal_worker.data.source import Table
 from shoal_worker.errors import SettingsInvalid
@@ -30,6 +30,7 @@ from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.spec.training import TrainingSpec
 from shoal_worker.training.baseline import Baseline, BaselineLost
 from shoal_worker.training.fit import Fitted, Means, Progress, fit
+from shoal_worker.training.search import SearchTime, search
 from shoal_worker.validation.dbcv import dbcv
 from shoal_worker.validation.judgement import Judgements
 from shoal_worker.validation.run import validate
@@ -52,6 +53,7 @@ class Trained:
     fit_seconds: float
     algorithm: AlgorithmSpec
     """The parameters that were used."""
+    search: SearchRecord | None
     validation: Judgements
     framework_versions: dict[str, str]
 
@@ -64,9 +66,10 @@ def train_model(
     progress: Progress,
 ) -> Trained:
     """Fit the table, package the result and test the very bytes of it."""
-    algorithm = spec.algorithm
-    check_table(table, algorithm.chosen.metric)
+    check_table(table, spec.algorithm.chosen.metric)
     planned = plan_training(len(table.points), len(table.columns), spec, machine)
+    time_for_search = SearchTime(planned.threads, spec.deadline_seconds)
+    algorithm, searched = search(table.points, spec.algorithm, spec.validation, time_for_search)
 
     def fit_with(points: FloatArray, threads: int) -> Fitted:
         return fit(points, algorithm, Means(threads, spec.plan.index, spec.deadline_seconds), progress)
@@ -84,6 +87,7 @@ def train_model(
             parameters=fitted.parameters,
             columns=table.columns,
             metrics=metrics,
+            search=searched,
             framework_versions=frameworks,
         )
 
@@ -103,7 +107,7 @@ def train_model(
         deadline_seconds=spec.deadline_seconds,
     )
     judged = validate(subject, Frame(table.columns, table.points, {}), spec.validation, baseline)
-    return Trained(files, table.columns, planned, metrics, fit_seconds, algorithm, judged, frameworks)
+    return Trained(files, table.columns, planned, metrics, fit_seconds, algorithm, searched, judged, frameworks)
 
 
 def check_table(table: Table, metric: Metric) -> None:

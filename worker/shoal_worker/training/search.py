@@ -28,7 +28,7 @@ SEARCH_ROWS = 20_000
 _BEST = 20
 _SHARE = 0.3
 """Part of the deadline that a search may take; the fit of all rows comes after it."""
-_MARGIN = 2.0
+_MARGIN = 3.0
 """How far beyond the suggested interval of eps its bounds lie, as a factor."""
 _LARGEST = {"haversine": float(np.pi), "cosine": 2.0}
 _SILHOUETTE_ROWS = 2000
@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Time:
+class SearchTime:
     """How long a search may take, by which clock; and the threads of its fits."""
 
     threads: int
@@ -50,13 +50,13 @@ class _TimeUpError(Exception):
 
 
 def search(
-    points: FloatArray, algorithm: AlgorithmSpec, limits: ValidationSpec, spent: Time
+    points: FloatArray, algorithm: AlgorithmSpec, limits: ValidationSpec, allowed: SearchTime
 ) -> tuple[AlgorithmSpec, SearchRecord | None]:
     """The algorithm with the best parameters found, and how; the algorithm itself where no search is asked for."""
     asked = algorithm.chosen.search
     if asked is None:
         return algorithm, None
-    trials = _Trials(points, algorithm, asked, limits, spent)
+    trials = _Trials(points, algorithm, asked, limits, allowed)
     stopped = ""
     try:
         explore(trials.axes, asked.trials, trials.score)
@@ -90,7 +90,7 @@ class _Trials:
     algorithm: AlgorithmSpec
     asked: DbscanSearchSpec | AdaptiveDbscanSearchSpec
     limits: ValidationSpec
-    spent: Time
+    allowed: SearchTime
     scored: list[SearchTrial] = field(default_factory=list)
     count: int = 0
     points: FloatArray = field(init=False)
@@ -100,8 +100,8 @@ class _Trials:
 
     def __post_init__(self) -> None:
         self.points = np.ascontiguousarray(self.data[draw_rows(len(self.data), SEARCH_ROWS)])
-        seconds = self.spent.deadline_seconds
-        self._end = float("inf") if seconds is None else self.spent.clock() + _SHARE * seconds
+        seconds = self.allowed.deadline_seconds
+        self._end = float("inf") if seconds is None else self.allowed.clock() + _SHARE * seconds
         self.axes = self._find_axes()
         # What the limits cannot know of a trial, the fit of all rows is judged by.
         unmeasured = "min_dbcv" if self.asked.objective == "silhouette" else "min_silhouette"
@@ -109,7 +109,7 @@ class _Trials:
 
     def score(self, place: Place) -> float | None:
         """Value of the objective; None for parameters that must not win."""
-        if self.spent.clock() >= self._end:
+        if self.allowed.clock() >= self._end:
             raise _TimeUpError
         values = dict(zip((axis.name for axis in self.axes), place, strict=True))
         tried = self._spec_of(values)
@@ -121,7 +121,7 @@ class _Trials:
             _log.info("trial refused", **values, message=error.message)
             return None
         metrics = self._measure(fitted)
-        value = metrics.dbcv if self.asked.objective == "dbcv" else metrics.silhouette
+        value = self._objective(metrics)
         if value is None or any(judged.verdict == "fail" for judged in judge_limits(metrics, self.limits)):
             return None
         trial = SearchTrial(
@@ -136,6 +136,12 @@ class _Trials:
             _log.info("better parameters found", trial=self.count, of=self.asked.trials, **values, score=value)
         self.scored.append(trial)
         return value
+
+    def _objective(self, metrics: ModelMetrics) -> float | None:
+        """DBCV, which counts noise as 0, or the silhouette with noise counted so: else the most noise would win."""
+        if self.asked.objective == "dbcv" or metrics.silhouette is None:
+            return metrics.dbcv
+        return metrics.silhouette * (1 - metrics.noise_ratio)
 
     def with_parameters(self, trial: SearchTrial) -> AlgorithmSpec:
         """The algorithm with the parameters of a trial, and nothing left to search for."""
@@ -173,11 +179,11 @@ class _Trials:
         return self._stretch[min_samples]
 
     def _means(self) -> Means:
-        left = self._end - self.spent.clock()
-        return Means(self.spent.threads, seconds=None if np.isinf(left) else max(left, 1e-3))
+        left = self._end - self.allowed.clock()
+        return Means(self.allowed.threads, seconds=None if np.isinf(left) else max(left, 1e-3))
 
     def _watch(self, _stage: str, _fraction: float) -> None:
-        if self.spent.clock() >= self._end:
+        if self.allowed.clock() >= self._end:
             raise _TimeUpError
 
     def _measure(self, fitted: Fitted) -> ModelMetrics:
@@ -223,7 +229,8 @@ class _Trials:
         least, most = (counts.min, counts.max) if counts else (fixed, fixed)
         low = self._suggest(self.data, least).low / _MARGIN
         high = self._suggest(self.data, most).high * _MARGIN
-        return Axis("eps", low, min(high, _LARGEST.get(self.algorithm.chosen.metric, high)))
+        high = min(high, _LARGEST.get(self.algorithm.chosen.metric, high))
+        return Axis("eps", float(f"{low:.3g}"), float(f"{high:.3g}"))
 
     def _suggest(self, rows: FloatArray, min_samples: int) -> EpsSuggestion:
         try:
