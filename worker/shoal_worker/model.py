@@ -14,9 +14,11 @@ import numpy as np
 from shoal_engine import Plan, Predictor
 from shoal_worker.artifact.densities import Densities
 from shoal_worker.artifact.files import Artifact, LabelArray
-from shoal_worker.artifact.manifest import DbscanManifest, Kind
-from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
+from shoal_worker.artifact.manifest import Column, DbscanManifest, Kind
+from shoal_worker.data.frame import Frame
+from shoal_worker.errors import ArtifactInvalid, DeadlinePassed, RowsRefused
 from shoal_worker.planning import plan_serving
+from shoal_worker.preprocessing.preprocessor import Preprocessor
 from shoal_worker.resources import Machine
 
 PointArray = np.ndarray[tuple[int, int], np.dtype[np.floating[Any]]]
@@ -32,7 +34,7 @@ class Model:
     version: str
     digest: str
     kind: Kind
-    columns: tuple[str, ...]
+    preprocessor: Preprocessor
     clusters: int
     predictor: Predictor
     densities: Densities | None
@@ -40,6 +42,15 @@ class Model:
     """How it is served. Between two batches a call looks whether its answer is still wanted."""
     seconds_per_row: float
     """What a row of the self-test took; tells which calls are too short to be worth a thread."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The raw columns that a request carries."""
+        return self.preprocessor.columns
+
+    def prepare(self, rows: Frame) -> PointArray:
+        """Make of raw rows the points that `predict` takes; RowsRefused where one cannot be taken."""
+        return self.preprocessor.apply(rows)
 
     def predict(self, points: PointArray, cancelled: Cancelled) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
@@ -69,11 +80,17 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
     try:
         predictor = _take_up(artifact, plan.threads)
         started = time.perf_counter()
-        found = predictor.predict(tensors.probe_points)
+        found = predictor.predict(artifact.preprocessor.apply(tensors.probes))
         seconds_per_row = (time.perf_counter() - started) / len(found)
     except ValueError as error:
         raise ArtifactInvalid(
             f"the engine refuses the model: {error}", field="parameters", remedy="Train the model again"
+        ) from None
+    except RowsRefused as error:
+        raise ArtifactInvalid(
+            f"the preprocessing refuses the probes: {error.message}",
+            field="probe_points",
+            remedy="Train the model again",
         ) from None
     wrong = int(np.count_nonzero(found != tensors.probe_labels))
     if wrong:
@@ -88,7 +105,7 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
         version=version,
         digest=artifact.digest,
         kind=manifest.kind,
-        columns=tuple(column.name for column in manifest.schema_.columns),
+        preprocessor=artifact.preprocessor,
         clusters=manifest.metrics.clusters,
         predictor=predictor,
         densities=tensors.densities,
@@ -107,7 +124,7 @@ def _take_up(artifact: Artifact, threads: int) -> Predictor:
         tensors.densities.check()
         eps = tensors.densities.radii
     predictor = Predictor.from_arrays(dict(tensors.index), eps, manifest.parameters.metric, n_jobs=threads)
-    known = (manifest.metrics.core_samples, len(manifest.schema_.columns))
+    known = (manifest.metrics.core_samples, len(manifest.features))
     if (predictor.n_cores, predictor.n_features) != known:
         raise ValueError(f"the index is of {predictor.n_cores} cores and {predictor.n_features} columns, not {known}")
     return predictor

@@ -40,7 +40,7 @@ def plan_serving(manifest: Manifest, machine: Machine) -> Plan:
     """Plan how a model's requests are answered."""
     return plan(
         manifest.metrics.core_samples,
-        len(manifest.schema_.columns),
+        len(manifest.features),
         metric=manifest.parameters.metric,
         memory_limit=machine.memory,
         cores=machine.cpus,

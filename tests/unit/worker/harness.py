@@ -11,7 +11,7 @@ import numpy as np
 
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
 from shoal_worker.artifact.manifest import Column
-from shoal_worker.data.source import Table
+from shoal_worker.data.frame import Frame
 from shoal_worker.resources import Machine
 from shoal_worker.serving.server import WorkerServer
 from shoal_worker.settings import ServeSettings
@@ -22,12 +22,12 @@ MACHINE = Machine(cpus=2, memory=1 << 30)
 CENTRES = ((0.0, 0.0), (10.0, 10.0))
 
 
-def make_table(rows: int = 200, columns: tuple[str, ...] = ("x", "y")) -> Table:
+def make_table(rows: int = 200, columns: tuple[str, ...] = ("x", "y")) -> Frame:
     """Two dense blobs and a lonely point."""
     random = np.random.default_rng(7)
     blobs = [random.normal(centre, 0.3, (rows // 2, 2)) for centre in CENTRES]
     points = np.concatenate([*blobs, [[50.0, 50.0]]])
-    return Table(points, tuple(Column(name=name, dtype="float64") for name in columns))
+    return Frame(tuple(Column(name=name, dtype="float64") for name in columns), points, {})
 
 
 def make_spec(**changes: Any) -> TrainingSpec:
@@ -41,15 +41,15 @@ def make_spec(**changes: Any) -> TrainingSpec:
     return TrainingSpec.model_validate({**fields, **changes})
 
 
-def make_varied_table() -> Table:
+def make_varied_table() -> Frame:
     """A dense blob, one forty times as wide, and sparse noise around both."""
     random = np.random.default_rng(5)
     dense, wide = random.normal(0.0, 0.05, (400, 2)), random.normal(12.0, 2.0, (400, 2))
     points = np.concatenate([dense, wide, random.uniform(-20, 30, (40, 2))])
-    return Table(points, (Column(name="x", dtype="float64"), Column(name="y", dtype="float64")))
+    return Frame((Column(name="x", dtype="float64"), Column(name="y", dtype="float64")), points, {})
 
 
-def train_table(table: Table, spec: TrainingSpec) -> Trained:
+def train_table(table: Frame, spec: TrainingSpec) -> Trained:
     """Train as a Job does."""
     return train_model(table, spec, MACHINE, None, lambda _stage, _fraction: None)
 

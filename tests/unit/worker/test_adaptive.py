@@ -32,7 +32,7 @@ from tests.unit.worker.test_inference import raw_request, typed_request
 TABLE = make_varied_table()
 SPEC = make_spec(algorithm={"adaptiveDbscan": {"minSamples": 8, "minClusterSize": 40}})
 FILES = train_table(TABLE, SPEC).files
-REFERENCE = AdaptiveDBSCAN(min_samples=8, min_cluster_size=40).fit(TABLE.points)
+REFERENCE = AdaptiveDBSCAN(min_samples=8, min_cluster_size=40).fit(TABLE.numbers)
 
 
 def load_model(files: ArtifactFiles) -> Model:
@@ -50,7 +50,7 @@ def test_clusters_of_unlike_density_are_found_and_passed_on() -> None:
     assert trained.plan.index == "tree"
     assert trained.files == FILES, "a repetition gives the same artifact"
     manifest = json.loads(FILES.manifest)
-    assert (manifest["formatVersion"], manifest["kind"]) == (2, "adaptiveDbscan")
+    assert (manifest["formatVersion"], manifest["kind"]) == (3, "adaptiveDbscan")
     assert manifest["parameters"] == {"metric": "euclidean", "minClusterSize": 40, "minSamples": 8}
 
 
@@ -67,7 +67,7 @@ def test_served_labels_and_strengths_are_those_of_the_engine() -> None:
 
 
 def test_training_rows_keep_their_strengths() -> None:
-    labels, strengths = load_model(FILES).predict_with_strengths(TABLE.points, never)
+    labels, strengths = load_model(FILES).predict_with_strengths(TABLE.numbers, never)
     same = labels == REFERENCE.labels_
     assert same.mean() > 0.99
     np.testing.assert_allclose(strengths[same], REFERENCE.probabilities_[same], rtol=1e-12)

@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 from shoal_worker.artifact.files import ArtifactFiles, directory_name, verify_artifact
 from shoal_worker.artifact.manifest import MANIFEST_LIMIT, Column, digest_of
 from shoal_worker.artifact.safetensors_view import TensorSpec, view_tensors
-from shoal_worker.data.source import Table
+from shoal_worker.data.frame import Frame
 from shoal_worker.errors import ArtifactInvalid
 from shoal_worker.model import build_model
 from shoal_worker.store.cache import load_artifact
@@ -47,7 +47,7 @@ def test_a_sound_artifact_gives_the_trained_numbers() -> None:
     artifact = verify_artifact(FILES, FILES.digest)
     reference = load(FILES.model)
     assert artifact.digest == digest_of(FILES.manifest)
-    tensors = {**artifact.tensors.index, "probe_points": artifact.tensors.probe_points}
+    tensors = {**artifact.tensors.index, "probe_points": artifact.tensors.probes.numbers}
     tensors["probe_labels"] = artifact.tensors.probe_labels
     assert tensors.keys() == reference.keys()
     for name, values in reference.items():
@@ -157,7 +157,7 @@ def test_numbers_that_make_no_model_are_refused() -> None:
         wrong = {key: array.copy() for key, array in tensors.items()}
         wrong[name].flat[0] = value
         files = refitted(save(wrong))
-        with pytest.raises(ArtifactInvalid, match="the engine refuses"):
+        with pytest.raises(ArtifactInvalid, match=r"the engine refuses|the preprocessing refuses"):
             build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
 
 
@@ -184,7 +184,7 @@ def test_a_model_that_fails_its_probes_is_refused() -> None:
 
 def test_parameters_that_the_engine_refuses_are_an_invalid_artifact() -> None:
     table = make_table(columns=("x", "y"))
-    wide = Table(np.hstack([table.points, table.points]), tuple(Column(name=n, dtype="float64") for n in "abcd"))
+    wide = Frame(tuple(Column(name=n, dtype="float64") for n in "abcd"), np.hstack([table.numbers, table.numbers]), {})
     files = train_table(wide, make_spec()).files
     manifest = json.loads(files.manifest)
     manifest["parameters"]["metric"] = "haversine"
@@ -195,13 +195,13 @@ def test_parameters_that_the_engine_refuses_are_an_invalid_artifact() -> None:
 
 def test_an_artifact_of_the_first_format_is_refused_with_the_remedy() -> None:
     files = refitted(FILES.model, formatVersion=1)
-    with pytest.raises(ArtifactInvalid, match=r"format 2 only \(got 1\)\. Train the model again"):
+    with pytest.raises(ArtifactInvalid, match=r"format 3 only \(got 1\)\. Train the model again"):
         verify_artifact(files, files.digest)
 
 
 TENSORS = json.loads(FILES.manifest)["tensors"]
 MANIFESTS = {
-    "another format": {"formatVersion": 3},
+    "another format": {"formatVersion": 4},
     "another kind": {"kind": "pickle"},
     "the other kind": {"kind": "adaptiveDbscan"},
     "the other kind's parameters": {

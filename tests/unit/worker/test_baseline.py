@@ -31,7 +31,7 @@ def test_it_predicts_as_it_did(stored: Path, files: ArtifactFiles, settings: Tra
     baseline = load_baseline(spec(stored, files), "blobs", settings, MACHINE)
     assert isinstance(baseline, Baseline)
     assert (baseline.version, baseline.model.digest) == (4, files.digest)
-    labels = baseline.model.predict(make_table().points, lambda: False)
+    labels = baseline.model.predict(make_table().numbers, lambda: False)
     assert set(labels.tolist()) == {-1, 0, 1}
 
 

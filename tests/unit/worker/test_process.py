@@ -41,7 +41,7 @@ print(json.dumps(answers))
 
 
 def test_tritonclient_gets_the_labels_of_the_model(stored: Path, files: ArtifactFiles, tmp_path: Path) -> None:
-    points = make_table().points
+    points = make_table().numbers
     model = build_model(verify_artifact(files, files.digest), name="blobs", version="3", machine=MACHINE)
     expected = model.predict(points, lambda: False).tolist()
     environment = serve_environment(stored, files, tmp_path)

@@ -19,7 +19,7 @@ from sklearn.cluster import DBSCAN
 
 from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
 from shoal_worker.artifact.manifest import Column
-from shoal_worker.data.source import Table
+from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SettingsInvalid, WorkerError
 from shoal_worker.model import build_model
 from shoal_worker.models.record import ModelKey
@@ -41,9 +41,9 @@ class TestModel:
         model = build_model(
             verify_artifact(trained.files, trained.files.digest), name="m", version="1", machine=MACHINE
         )
-        reference = DBSCAN(eps=0.8, min_samples=4).fit(table.points)
+        reference = DBSCAN(eps=0.8, min_samples=4).fit(table.numbers)
         cores = reference.core_sample_indices_
-        labels = model.predict(table.points, lambda: False)
+        labels = model.predict(table.numbers, lambda: False)
         assert np.array_equal(labels[cores], reference.labels_[cores])
         assert np.array_equal(labels == -1, reference.labels_ == -1)
 
@@ -88,7 +88,7 @@ class TestModel:
     def test_every_metric_trains_and_passes_its_self_test(self, metric: str) -> None:
         random = np.random.default_rng(1)
         points = random.uniform(-1, 1, (300, 2))
-        table = Table(points, (Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64")))
+        table = Frame((Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64")), points, {})
         spec = make_spec(algorithm={"dbscan": {"eps": 0.05, "minSamples": 4, "metric": metric}})
         files = train_table(table, spec).files
         build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
@@ -97,10 +97,10 @@ class TestModel:
         spec = make_spec(algorithm={"dbscan": {"eps": 0.01, "metric": "haversine"}})
         columns = (Column(name="lat", dtype="float64"), Column(name="lon", dtype="float64"))
         with pytest.raises(SettingsInvalid, match="radians") as error:
-            train_table(Table(np.array([[50.7, 7.1], [59.9, 10.7]]), columns), spec)
+            train_table(Frame(columns, np.array([[50.7, 7.1], [59.9, 10.7]]), {}), spec)
         assert error.value.reason == "DataInvalid"
         with pytest.raises(SettingsInvalid, match="two columns"):
-            train_table(Table(np.zeros((3, 1)), columns[:1]), spec)
+            train_table(Frame(columns[:1], np.zeros((3, 1)), {}), spec)
 
     def test_an_index_that_cannot_go_with_the_data_is_told_by_its_field(self) -> None:
         spec = make_spec(algorithm={"dbscan": {"eps": 0.1, "metric": "cosine"}}, plan={"index": "grid"})
@@ -110,7 +110,7 @@ class TestModel:
 
     def test_a_fit_that_cannot_end_in_time_is_refused_before_it_starts(self) -> None:
         points = np.random.default_rng(0).random((20_000, 16))
-        table = Table(points, tuple(Column(name=f"c{number}", dtype="float64") for number in range(16)))
+        table = Frame(tuple(Column(name=f"c{number}", dtype="float64") for number in range(16)), points, {})
         wide = {"dbscan": {"eps": 1.2, "minSamples": 15_000}}
         with pytest.raises(SettingsInvalid, match="distance computations") as refused:
             train_table(table, make_spec(algorithm=wide, deadlineSeconds=0.001))
@@ -122,7 +122,7 @@ class TestModel:
         for points in (np.zeros((2000, 1)), np.full((10, 1), 1e308), np.array([[-1.7e308], [1.7e308]])):
             for eps in (5e-324, 1.0, 1e300):
                 spec = make_spec(algorithm={"dbscan": {"eps": eps, "minSamples": 1_000_000}})
-                assert train_table(Table(points, columns), spec).metrics.clusters == 0
+                assert train_table(Frame(columns, points, {}), spec).metrics.clusters == 0
 
 
 class TestSpec:
@@ -172,7 +172,7 @@ class TestSpec:
 @pytest.fixture
 def run_training(tmp_path: Path) -> Callable[..., tuple[int, dict[str, Any]]]:
     """Run the verb in process against a file store; return exit code and report."""
-    rows = "\n".join(f"{x},{y}" for x, y in make_table().points)
+    rows = "\n".join(f"{x},{y}" for x, y in make_table().numbers)
     (tmp_path / "blobs.csv").write_text(f"x,y\n{rows}\n")
 
     def run(**changes: Any) -> tuple[int, dict[str, Any]]:

@@ -17,11 +17,12 @@ from shoal_worker.artifact.manifest import (
     CORE_STRENGTHS,
     MODEL_NAME,
     PEAKS,
+    PREPROCESSING,
     PROBE_LABELS,
     PROBE_POINTS,
+    PROBE_TEXTS,
     RADII,
     AdaptiveManifest,
-    Column,
     DbscanManifest,
     DbscanParameters,
     FileRecord,
@@ -36,8 +37,11 @@ from shoal_worker.artifact.manifest import (
     digest_of,
     parse_manifest,
 )
+from shoal_worker.artifact.probes import decode_probes, encode_texts
 from shoal_worker.artifact.safetensors_view import DTYPES, Buffer, TensorSpec, view_tensors
+from shoal_worker.data.frame import Frame
 from shoal_worker.errors import ArtifactInvalid
+from shoal_worker.preprocessing.preprocessor import Preprocessor
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 LabelArray = np.ndarray[tuple[int], np.dtype[np.int32]]
@@ -48,12 +52,12 @@ _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 class ModelTensors:
     """The numbers of a model.
 
-    index: the engine's arrays, ready to be used in place. probe_points: rows with the probe_labels that they must get.
+    index: the engine's arrays, ready to be used in place. probes: raw rows with the probe_labels that they must get.
     densities: what an adaptive model has beyond that; else None.
     """
 
     index: Mapping[str, np.ndarray]
-    probe_points: FloatArray
+    probes: Frame
     probe_labels: LabelArray
     densities: Densities | None = None
 
@@ -82,6 +86,7 @@ class Artifact:
 
     digest: str
     manifest: Manifest
+    preprocessor: Preprocessor
     tensors: ModelTensors
 
 
@@ -97,15 +102,19 @@ def directory_name(digest: str) -> str:
 def build_artifact(
     tensors: ModelTensors,
     *,
+    preprocessor: Preprocessor,
     parameters: Parameters,
-    columns: tuple[Column, ...],
     metrics: ModelMetrics,
     framework_versions: dict[str, str],
     search: SearchRecord | None = None,
 ) -> ArtifactFiles:
     """Serialize a model. Equal arguments give equal bytes."""
     arrays = dict(tensors.index)
-    arrays[PROBE_POINTS] = np.ascontiguousarray(tensors.probe_points, dtype="<f8")
+    arrays[PROBE_POINTS] = np.ascontiguousarray(preprocessor.numbers_of(tensors.probes), dtype="<f8")
+    if preprocessor.texts:
+        arrays[PROBE_TEXTS] = encode_texts(preprocessor, tensors.probes)
+    if preprocessor.records:
+        arrays[PREPROCESSING] = np.ascontiguousarray(preprocessor.values, dtype="<f8")
     arrays[PROBE_LABELS] = np.ascontiguousarray(tensors.probe_labels, dtype="<i4")
     if tensors.densities is not None:
         arrays |= {
@@ -114,12 +123,14 @@ def build_artifact(
     model = save(arrays)
     record = FileRecord(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
     common: dict[str, Any] = {
-        "schema": Schema(columns=columns),
+        "schema": Schema(columns=preprocessor.columns),
+        "features": preprocessor.features,
+        "preprocessing": preprocessor.records,
         "files": Files.model_validate({MODEL_NAME: record}),
         "tensors": {
             name: TensorRecord(dtype=_DTYPE_NAMES[array.dtype], shape=array.shape) for name, array in arrays.items()
         },
-        "probe": Probe(count=len(tensors.probe_points)),
+        "probe": Probe(count=tensors.probes.rows),
         "metrics": metrics,
         "search": search,
         "framework_versions": framework_versions,
@@ -138,11 +149,25 @@ def verify_artifact(files: ArtifactFiles, digest: str) -> Artifact:
     verify_model_bytes(manifest, files.model)
     expected = {name: TensorSpec(record.dtype, record.shape) for name, record in manifest.tensors.items()}
     views = view_tensors(files.model, expected)
-    own = {name: views.pop(name) for name in (PROBE_POINTS, PROBE_LABELS)}
+    preprocessor = _read_preprocessor(manifest, views.pop(PREPROCESSING) if manifest.preprocessing else np.empty(0))
+    codes = views.pop(PROBE_TEXTS) if preprocessor.texts else None
+    probes = decode_probes(preprocessor, views.pop(PROBE_POINTS), codes)
+    labels = views.pop(PROBE_LABELS)
     densities = None
     if isinstance(manifest, AdaptiveManifest):
         densities = Densities(views.pop(RADII), views.pop(PEAKS), views.pop(CORE_STRENGTHS))
-    return Artifact(digest, manifest, ModelTensors(index=views, densities=densities, **own))
+    return Artifact(digest, manifest, preprocessor, ModelTensors(views, probes, labels, densities))
+
+
+def _read_preprocessor(manifest: Manifest, values: np.ndarray) -> Preprocessor:
+    problem = "the features are not what the steps make of the columns"
+    try:
+        preprocessor = Preprocessor.build(manifest.schema_.columns, manifest.preprocessing, values)
+        if preprocessor.features == manifest.features:
+            return preprocessor
+    except ValueError as error:
+        problem = str(error)
+    raise ArtifactInvalid(problem, field="manifest.json preprocessing", remedy="Train the model again")
 
 
 def verify_model_bytes(manifest: Manifest, model: Buffer) -> None:

@@ -13,14 +13,16 @@ from pydantic.alias_generators import to_camel
 
 from shoal_worker.artifact.safetensors_view import MAX_AXES, MAX_TENSORS, Dtype, TensorName
 from shoal_worker.errors import ArtifactInvalid
+from shoal_worker.preprocessing.records import MOST_COLUMNS, Name, StepRecords
 
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.safetensors"
 MANIFEST_LIMIT = 1 << 20
-FORMAT_VERSION: Final = 2
-MAX_DIMENSIONS = 4096
+FORMAT_VERSION: Final = 3
+MAX_DIMENSIONS = MOST_COLUMNS
 MAX_PROBES = 4096
-PROBE_POINTS, PROBE_LABELS = "probe_points", "probe_labels"
+PROBE_POINTS, PROBE_TEXTS, PROBE_LABELS = "probe_points", "probe_texts", "probe_labels"
+PREPROCESSING = "preprocessing"
 RADII, PEAKS, CORE_STRENGTHS = "radii", "peaks", "core_strengths"
 """The tensors that are the worker's own; all others are the index, as the engine wrote it."""
 
@@ -55,6 +57,10 @@ class AdaptiveParameters(_Part):
 Parameters = DbscanParameters | AdaptiveParameters
 
 
+TEXT = "string"
+"""The dtype of a column of texts; every other one is of numbers."""
+
+
 class Column(_Part):
     """One input column: its name and its type in the training data."""
 
@@ -63,9 +69,14 @@ class Column(_Part):
 
 
 class Schema(_Part):
-    """The input columns, in the order that requests carry them."""
+    """The raw input columns, in the order that requests carry them."""
 
     columns: tuple[Column, ...] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+
+    @property
+    def texts(self) -> int:
+        """Number of the columns that are texts."""
+        return sum(column.dtype == TEXT for column in self.columns)
 
 
 class FileRecord(_Part):
@@ -127,8 +138,11 @@ class SearchRecord(_Part):
 
 
 class _Manifest(_Part):
-    format_version: Literal[2] = FORMAT_VERSION
+    format_version: Literal[3] = FORMAT_VERSION
     schema_: Schema = Field(alias="schema")
+    # What preprocessing makes of the raw columns: those that are clustered. Without steps, the same.
+    features: tuple[Name, ...] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+    preprocessing: StepRecords
     files: Files
     tensors: dict[TensorName, TensorRecord] = Field(max_length=MAX_TENSORS)
     probe: Probe
@@ -198,11 +212,17 @@ def parse_manifest(content: bytes, digest: str) -> Manifest:
 
 def _check_shapes(manifest: Manifest) -> None:
     """Check the worker's own tensors; what the index must be, the engine knows and checks."""
-    count = manifest.probe.count
+    count, texts = manifest.probe.count, manifest.schema_.texts
     wanted = {
-        PROBE_POINTS: TensorRecord(dtype="F64", shape=(count, len(manifest.schema_.columns))),
+        PROBE_POINTS: TensorRecord(dtype="F64", shape=(count, len(manifest.schema_.columns) - texts)),
         PROBE_LABELS: TensorRecord(dtype="I32", shape=(count,)),
     }
+    if texts:
+        wanted[PROBE_TEXTS] = TensorRecord(dtype="I32", shape=(count, texts))
+    if manifest.preprocessing:
+        # How many numbers there must be, the steps know and check.
+        told = manifest.tensors.get(PREPROCESSING)
+        wanted[PREPROCESSING] = TensorRecord(dtype="F64", shape=told.shape[:1] if told else (0,))
     if isinstance(manifest, AdaptiveManifest):
         by_label = TensorRecord(dtype="F64", shape=(manifest.metrics.clusters,))
         by_core = TensorRecord(dtype="F64", shape=(manifest.metrics.core_samples,))

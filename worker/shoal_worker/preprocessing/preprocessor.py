@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from shoal_worker.artifact.manifest import Column
+from shoal_worker.artifact.manifest import TEXT, Column
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import RowsRefused
 from shoal_worker.preprocessing import records
@@ -18,7 +18,6 @@ from shoal_worker.preprocessing.compiling import Layout, Numbers, compile_step
 from shoal_worker.preprocessing.records import StepRecord
 from shoal_worker.preprocessing.steps import Floats, Rows, Step
 
-TEXT = "string"
 _BLOCK_VALUES = 1 << 16
 
 
@@ -72,7 +71,7 @@ class Preprocessor:
 
     def apply(self, frame: Frame) -> Floats:
         """Return the features of each row, C-contiguous; the frame may have more columns, in any order."""
-        source = self._numbers_of(frame)
+        source = self.numbers_of(frame)
         if not self._steps:
             self._check_raw(source, 0)
             return np.ascontiguousarray(source)
@@ -90,7 +89,8 @@ class Preprocessor:
         self._check_made(made)
         return made
 
-    def _numbers_of(self, frame: Frame) -> Floats:
+    def numbers_of(self, frame: Frame) -> Floats:
+        """The raw numeric columns, in the order of `numeric`; RowsRefused where the frame lacks a column."""
         if frame.numeric_names == self.numeric:
             return frame.numbers
         places = {name: position for position, name in enumerate(frame.numeric_names)}

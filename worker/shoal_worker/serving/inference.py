@@ -6,25 +6,21 @@ anything is allocated, so a shape can lie but not overflow.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from shoal_proto import inference_pb2 as pb
-from shoal_worker.artifact.manifest import Kind
+from shoal_worker.artifact.manifest import TEXT, Kind
 from shoal_worker.errors import ModelUnknown, RequestInvalid
 from shoal_worker.model import Model, PointArray
+from shoal_worker.serving.tensors import Tensor, read_values
 
 POINTS, LABELS, STRENGTHS = "points", "labels", "strengths"
-DTYPES: dict[str, np.dtype[np.floating[Any]]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4")}
-_CONTENTS = {"FP64": "fp64_contents", "FP32": "fp32_contents"}
+_FLOATS = ("FP64", "FP32")
 _ID_LIMIT = 1024
 _OUTPUT_TYPES = {LABELS: "INT32", STRENGTHS: "FP64"}
 _WIRE = {LABELS: "<i4", STRENGTHS: "<f8"}
 _PLATFORMS: dict[Kind, str] = {"dbscan": "shoal_dbscan", "adaptiveDbscan": "shoal_adaptive_dbscan"}
-
-Tensor = pb.ModelInferRequest.InferInputTensor
-Values = np.ndarray[tuple[int], np.dtype[np.floating[Any]]]
 
 
 def check_target(model: Model, name: str, version: str) -> None:
@@ -47,10 +43,21 @@ def declared_rows(request: pb.ModelInferRequest) -> int:
     return request.inputs[0].shape[0] if request.inputs and request.inputs[0].shape else 0
 
 
+def check_id(request: pb.ModelInferRequest) -> None:
+    """Refuse an id that is longer than anyone needs; it comes back with the answer."""
+    if len(request.id) > _ID_LIMIT:
+        raise RequestInvalid(
+            "the id is too long", field="id", value=request.id, remedy=f"Use up to {_ID_LIMIT} characters"
+        )
+
+
 def read_points(model: Model, request: pb.ModelInferRequest) -> PointArray:
-    """The request's points in their own type, as wide as the model's columns, free of NaN and infinity."""
+    """The request's points in their own type, as wide as the model's columns, free of NaN and infinity.
+
+    Only for a model without preprocessing; the rows for one with it are read by `columns`.
+    """
     tensor = _only_input(request)
-    if tensor.datatype not in DTYPES:
+    if tensor.datatype not in _FLOATS:
         raise RequestInvalid(
             "the datatype must be FP32 or FP64",
             field="inputs[0].datatype",
@@ -59,12 +66,11 @@ def read_points(model: Model, request: pb.ModelInferRequest) -> PointArray:
         )
     rows = _checked_rows(model, tensor.shape)
     count = rows * len(model.columns)
-    flat = _raw_values(request, tensor, count) if request.raw_input_contents else _typed_values(tensor, count)
-    points = flat.reshape(rows, len(model.columns))
+    points = read_values(request, 0, count).reshape(rows, len(model.columns))
     if not np.isfinite(points).all():
         row, column = (int(index) for index in np.argwhere(~np.isfinite(points))[0])
         raise RequestInvalid(
-            f"row {row} is not finite in column {model.columns[column]!r}",
+            f"row {row} is not finite in column {model.columns[column].name!r}",
             field="points",
             value=points[row, column],
             remedy="Remove rows with missing or infinite values",
@@ -105,7 +111,11 @@ def build_response(
 def build_metadata(model: Model) -> pb.ModelMetadataResponse:
     """What the model takes and gives."""
     response = pb.ModelMetadataResponse(name=model.name, versions=[model.version], platform=_PLATFORMS[model.kind])
-    response.inputs.add(name=POINTS, datatype="FP64", shape=[-1, len(model.columns)])
+    if model.preprocessor.records:
+        for column in model.columns:
+            response.inputs.add(name=column.name, datatype="BYTES" if column.dtype == TEXT else "FP64", shape=[-1])
+    else:
+        response.inputs.add(name=POINTS, datatype="FP64", shape=[-1, len(model.columns)])
     for name, datatype in _output_types(model).items():
         response.outputs.add(name=name, datatype=datatype, shape=[-1])
     return response
@@ -123,10 +133,7 @@ def _only_input(request: pb.ModelInferRequest) -> Tensor:
             value=", ".join(tensor.name for tensor in request.inputs[:4]) or "none",
             remedy=f"Send one tensor {POINTS!r} of shape [rows, columns]",
         )
-    if len(request.id) > _ID_LIMIT:
-        raise RequestInvalid(
-            "the id is too long", field="id", value=request.id, remedy=f"Use up to {_ID_LIMIT} characters"
-        )
+    check_id(request)
     return request.inputs[0]
 
 
@@ -137,47 +144,6 @@ def _checked_rows(model: Model, shape: Sequence[int]) -> int:
             f"the shape must be [rows, {width}]",
             field="inputs[0].shape",
             value=list(shape[:8]),
-            remedy=f"The model's columns are: {', '.join(model.columns[:16])}",
+            remedy=f"The model's columns are: {', '.join(column.name for column in model.columns[:16])}",
         )
     return shape[0]
-
-
-def _raw_values(request: pb.ModelInferRequest, tensor: Tensor, count: int) -> Values:
-    if len(request.raw_input_contents) != 1 or tensor.HasField("contents"):
-        raise RequestInvalid(
-            "values must come once, in one entry",
-            field="raw_input_contents",
-            value=f"{len(request.raw_input_contents)} entries{' and contents' if tensor.HasField('contents') else ''}",
-            remedy="Send either raw_input_contents with one entry per input, or contents",
-        )
-    raw = request.raw_input_contents[0]
-    dtype = DTYPES[tensor.datatype]
-    if len(raw) != count * dtype.itemsize:
-        raise RequestInvalid(
-            f"the shape {list(tensor.shape)} of {tensor.datatype} needs {count * dtype.itemsize} bytes",
-            field="raw_input_contents[0]",
-            value=f"{len(raw)} bytes",
-            remedy="Send all values in row-major order, little-endian",
-        )
-    return np.frombuffer(raw, dtype=dtype)
-
-
-def _typed_values(tensor: Tensor, count: int) -> Values:
-    wanted = _CONTENTS[tensor.datatype]
-    foreign = [field.name for field, _ in tensor.contents.ListFields() if field.name != wanted]
-    if foreign:
-        raise RequestInvalid(
-            f"values of {tensor.datatype} belong into {wanted}",
-            field="inputs[0].contents",
-            value=", ".join(foreign),
-            remedy=f"Fill {wanted} only, or correct the datatype",
-        )
-    values = tensor.contents.fp64_contents if tensor.datatype == "FP64" else tensor.contents.fp32_contents
-    if len(values) != count:
-        raise RequestInvalid(
-            f"the shape {list(tensor.shape)} needs {count} values",
-            field=f"inputs[0].contents.{wanted}",
-            value=f"{len(values)} values",
-            remedy="Send all values in row-major order",
-        )
-    return np.fromiter(values, dtype=DTYPES[tensor.datatype], count=count)

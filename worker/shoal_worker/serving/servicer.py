@@ -23,6 +23,7 @@ from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
 from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
 from shoal_worker.model import Model
+from shoal_worker.serving.columns import prepare, read_rows
 from shoal_worker.serving.dispatch import Cancelled, Dispatcher
 from shoal_worker.serving.inference import (
     LABELS,
@@ -170,7 +171,11 @@ def _answer(
     model: Model, request: pb.ModelInferRequest, cancelled: Cancelled
 ) -> tuple[pb.ModelInferResponse, int, int]:
     outputs = wanted_outputs(model, request)
-    points = read_points(model, request)
+    if model.preprocessor.records:
+        rows = read_rows(model, request)
+        points = prepare(model, rows)
+    else:
+        points = read_points(model, request)
     told: dict[str, np.ndarray] = {}
     if STRENGTHS in outputs:
         told[LABELS], told[STRENGTHS] = model.predict_with_strengths(points, cancelled)

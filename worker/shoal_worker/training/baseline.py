@@ -6,12 +6,11 @@ its loss is told. A store that may come back does, so that the training is tried
 
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 
 from shoal_worker.artifact.files import Artifact, LabelArray
 from shoal_worker.data.frame import Frame
-from shoal_worker.errors import SourceInvalid, WorkerError
+from shoal_worker.errors import RowsRefused, SourceInvalid, WorkerError
 from shoal_worker.model import Model, build_model
 from shoal_worker.resources import Machine
 from shoal_worker.settings import TrainSettings
@@ -31,18 +30,26 @@ class Baseline:
     model: Model
 
     def labels_of(self, frame: Frame) -> LabelArray:
-        """Label raw rows as this version does; SourceInvalid where its columns are not among theirs."""
-        names = [column.name for column in self.artifact.manifest.schema_.columns]
-        missing = [name for name in names if name not in frame.numeric_names]
+        """Label raw rows as this version does; SourceInvalid where it cannot take them."""
+        there = [column.name for column in frame.columns]
+        missing = [column.name for column in self.model.columns if column.name not in there]
         if missing:
             raise SourceInvalid(
                 f"the raw columns differ: version {self.version} was trained with {', '.join(missing[:8])}",
                 field="spec.source.columns",
-                value=", ".join(frame.numeric_names[:8]),
+                value=", ".join(there[:8]),
                 remedy="Versions with other columns cannot be compared",
             )
-        rows = np.column_stack([frame.number(name) for name in names])
-        return self.model.predict(rows, lambda: False)
+        try:
+            points = self.model.prepare(frame)
+        except RowsRefused as error:
+            raise SourceInvalid(
+                f"version {self.version} cannot take these rows: {error.message}",
+                field=error.field,
+                value=error.value,
+                remedy="Versions that take other rows cannot be compared",
+            ) from None
+        return self.model.predict(points, lambda: False)
 
 
 @dataclass(frozen=True, slots=True)

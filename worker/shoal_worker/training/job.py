@@ -15,6 +15,7 @@ import structlog
 from shoal_worker.errors import ObjectMissing, StoreUnavailable, TrainingFailed, WorkerError
 from shoal_worker.models.record import Draft, model_key
 from shoal_worker.models.store import ModelStore
+from shoal_worker.preprocessing.preprocessor import Preprocessor
 from shoal_worker.report import failure_report, write_report
 from shoal_worker.resources import this_machine
 from shoal_worker.settings import TrainSettings
@@ -97,6 +98,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     # Before the fit: an hour of work should not end at a store that was never there.
     target.check_reachable()
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
+    from shoal_worker.data.frame import Frame
     from shoal_worker.data.source import read_table
     from shoal_worker.planning import as_record
     from shoal_worker.training.baseline import load_baseline
@@ -106,7 +108,8 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     machine = this_machine()
     baseline = load_baseline(spec.baseline, spec.name, settings, machine)
     _log.info("training", rows=len(table.points), columns=len(table.columns), cpus=machine.cpus, memory=machine.memory)
-    trained = train_model(table, spec, machine, baseline, ProgressLog())
+    frame = Frame(table.columns, table.points, {})
+    trained = train_model(frame, spec, machine, baseline, ProgressLog())
     if shortage := trained.plan.reasons.get("memory"):
         _log.warning("memory is short", estimate=shortage)
     models = ModelStore(target, base, limit=settings.max_artifact_bytes)
@@ -117,7 +120,8 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
             "digest": trained.files.digest,
             "bytes": trained.files.size,
         },
-        "schema": {"columns": [column.model_dump(by_alias=True) for column in trained.columns]},
+        "schema": _schema(trained.preprocessor),
+        "preprocessing": [step.model_dump(by_alias=True, exclude_unset=True) for step in spec.preprocessing],
         "metrics": {**trained.metrics.model_dump(by_alias=True), "fitSeconds": round(trained.fit_seconds, 3)},
         "algorithm": trained.algorithm.model_dump(by_alias=True, exclude_none=True),
         "validation": trained.validation.as_record(),
@@ -135,6 +139,13 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     )
     # What is reported is what is stored: a training that is repeated reports the version that it made before.
     return models.save(key, draft, trained.files).report
+
+
+def _schema(preprocessor: Preprocessor) -> dict[str, Any]:
+    columns = {"columns": [column.model_dump(by_alias=True) for column in preprocessor.columns]}
+    if not preprocessor.records:
+        return columns
+    return {**columns, "features": list(preprocessor.features), "featureCount": len(preprocessor.features)}
 
 
 def _read_source(settings: TrainSettings, source: SourceSpec) -> bytes:

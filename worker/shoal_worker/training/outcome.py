@@ -1,4 +1,4 @@
-"""Measure, validate and package a fit: from a matrix to an artifact with its verdict; called by `train`.
+"""Preprocess, measure, validate and package a fit: from raw rows to an artifact with its verdict; called by `train`.
 
 Invariant: equal data and parameters give an equal artifact; time appears in the outcome only. No I/O.
 A fit outside the validation's limits is an outcome with the verdict "fail", not an error: the record is worth keeping.
@@ -19,12 +19,13 @@ from shoal_worker.artifact.files import (
     build_artifact,
     verify_artifact,
 )
-from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Column, Metric, ModelMetrics, SearchRecord
+from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Metric, ModelMetrics, SearchRecord
 from shoal_worker.data.frame import Frame
-from shoal_worker.data.source import Table
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.model import build_model
 from shoal_worker.planning import plan_training
+from shoal_worker.preprocessing.fitting import fit_preprocessor
+from shoal_worker.preprocessing.preprocessor import Preprocessor
 from shoal_worker.resources import Machine
 from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.spec.training import TrainingSpec
@@ -39,7 +40,7 @@ from shoal_worker.validation.subject import Refit, Subject, draw_rows
 PROBES = 64
 SILHOUETTE_SAMPLE = 2000
 _SEED = 0
-_FRAMEWORKS = ("shoal-engine", "shoal-worker", "numpy", "pyarrow", "safetensors")
+_FRAMEWORKS = ("shoal-engine", "shoal-worker", "numpy", "pyarrow", "safetensors", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Trained:
     """The outcome of a training."""
 
     files: ArtifactFiles
-    columns: tuple[Column, ...]
+    preprocessor: Preprocessor
     plan: Plan
     metrics: ModelMetrics
     fit_seconds: float
@@ -59,33 +60,41 @@ class Trained:
 
 
 def train_model(
-    table: Table,
+    frame: Frame,
     spec: TrainingSpec,
     machine: Machine,
     baseline: Baseline | BaselineLost | None,
     progress: Progress,
 ) -> Trained:
-    """Fit the table, package the result and test the very bytes of it."""
-    check_table(table, spec.algorithm.chosen.metric)
-    planned = plan_training(len(table.points), len(table.columns), spec, machine)
+    """Preprocess and fit the rows, package the result and test the very bytes of it."""
+    preprocessor = fit_preprocessor(frame, spec.preprocessing)
+    points = preprocessor.apply(frame)
+    metric = spec.algorithm.chosen.metric
+    check_points(points, preprocessor.features, metric, preprocessed=bool(spec.preprocessing))
+    planned = plan_training(len(points), points.shape[1], spec, machine)
     time_for_search = SearchTime(planned.threads, spec.deadline_seconds)
-    algorithm, searched = search(table.points, spec.algorithm, spec.validation, time_for_search)
+    algorithm, searched = search(points, spec.algorithm, spec.validation, time_for_search)
 
     def fit_with(points: FloatArray, threads: int) -> Fitted:
         return fit(points, algorithm, Means(threads, spec.plan.index, spec.deadline_seconds), progress)
 
     started = time.perf_counter()
-    fitted = fit_with(table.points, planned.threads)
+    fitted = fit_with(points, planned.threads)
     fit_seconds = time.perf_counter() - started
-    metrics = _measure(table.points, fitted, algorithm.chosen.metric)
+    metrics = _measure(points, fitted, metric)
     frameworks = {name: version(name) for name in _FRAMEWORKS}
 
     def package(fitted: Fitted) -> ArtifactFiles:
-        probes = table.points[_probe_rows(fitted.labels)]
+        probes = _probe_rows(fitted.labels)
         return build_artifact(
-            ModelTensors(fitted.predictor.to_arrays(), probes, fitted.predictor.predict(probes), fitted.densities),
+            ModelTensors(
+                fitted.predictor.to_arrays(),
+                frame.select(probes),
+                fitted.predictor.predict(points[probes]),
+                fitted.densities,
+            ),
+            preprocessor=preprocessor,
             parameters=fitted.parameters,
-            columns=table.columns,
             metrics=metrics,
             search=searched,
             framework_versions=frameworks,
@@ -97,46 +106,47 @@ def train_model(
         files=files,
         artifact=artifact,
         model=build_model(artifact, name=spec.name, version="candidate", machine=machine),
-        points=table.points,
+        points=points,
         fitted=fitted,
         algorithm=algorithm,
-        refit=Refit(fit_with, package, fit_seconds, planned.threads, planned.fit_bytes // len(table.points)),
-        sample=draw_rows(len(table.points)),
+        refit=Refit(fit_with, package, fit_seconds, planned.threads, planned.fit_bytes // len(points)),
+        sample=draw_rows(len(points)),
         memory=machine.memory,
         estimated_bytes=planned.index_bytes,
         deadline_seconds=spec.deadline_seconds,
     )
-    judged = validate(subject, Frame(table.columns, table.points, {}), spec.validation, baseline)
-    return Trained(files, table.columns, planned, metrics, fit_seconds, algorithm, searched, judged, frameworks)
+    judged = validate(subject, frame, spec.validation, baseline)
+    return Trained(files, preprocessor, planned, metrics, fit_seconds, algorithm, searched, judged, frameworks)
 
 
-def check_table(table: Table, metric: Metric) -> None:
-    """Refuse a table that cannot go with the metric."""
-    width = len(table.columns)
-    if width > MAX_DIMENSIONS:
+def check_points(points: FloatArray, features: tuple[str, ...], metric: Metric, *, preprocessed: bool) -> None:
+    """Refuse points that cannot go with the metric."""
+    field = "spec.preprocessing" if preprocessed else "spec.source.columns"
+    if len(features) > MAX_DIMENSIONS:
         raise SettingsInvalid(
             f"there are more than {MAX_DIMENSIONS} columns",
-            field="spec.source.columns",
-            value=width,
+            field=field,
+            value=len(features),
             remedy="Choose fewer columns",
         )
     if metric != "haversine":
         return
-    if width != 2:
+    if len(features) != 2:
         raise SettingsInvalid(
-            f"haversine takes two columns, latitude and longitude, and there are {width}",
-            field="spec.source.columns",
-            value=", ".join(column.name for column in table.columns[:8]),
+            f"haversine takes two columns, latitude and longitude, and there are {len(features)}",
+            field=field,
+            value=", ".join(features[:8]),
             remedy="Name the latitude and the longitude column, in this order",
         )
-    largest = np.abs(table.points).max(axis=0)
+    largest = np.abs(points).max(axis=0)
     if largest[0] > np.pi / 2 + 1e-9 or largest[1] > 2 * np.pi + 1e-9:
         raise SettingsInvalid(
             "haversine takes radians, and these columns reach beyond them",
             reason="DataInvalid",
-            field="spec.source.columns",
-            value=f"|{table.columns[0].name}| <= {largest[0]:.6g}, |{table.columns[1].name}| <= {largest[1]:.6g}",
-            remedy="Put latitude before longitude, and convert degrees to radians (x * pi / 180), eps too",
+            field=field,
+            value=f"|{features[0]}| <= {largest[0]:.6g}, |{features[1]}| <= {largest[1]:.6g}",
+            remedy="Put latitude before longitude, and convert degrees by the preprocessing step toRadians; eps is in "
+            "radians too",
         )
 
 

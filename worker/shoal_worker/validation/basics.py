@@ -20,7 +20,7 @@ def judge_basics(subject: Subject) -> Judgement:
     cores = cores[draw_rows(len(cores), _CORE_ROWS)]
     own = int(np.count_nonzero(subject.predict(subject.points[cores]) == subject.fitted.labels[cores]))
     in_index = len(np.unique(tensors.index["labels"]))
-    wrong_probes = int(np.count_nonzero(subject.predict(tensors.probe_points) != tensors.probe_labels))
+    wrong_probes = int(np.count_nonzero(subject.predict(subject.model.prepare(tensors.probes)) != tensors.probe_labels))
     problems = [
         problem
         for problem, holds in (

@@ -17,7 +17,7 @@ _TOLERANCE, _SLACK_BYTES = 2, 4 << 20
 def judge_memory(subject: Subject, settings: MemoryTestSettings) -> Judgement:
     """Bytes of the model's arrays, and of the process's growth over some rounds of predictions after a first."""
     tensors = subject.artifact.tensors
-    arrays = [*tensors.index.values(), tensors.probe_points, tensors.probe_labels]
+    arrays = [*tensors.index.values(), tensors.probes.numbers, tensors.probe_labels]
     arrays += list(tensors.densities.named().values()) if tensors.densities is not None else []
     held = sum(array.nbytes for array in arrays)
     subject.predict(subject.sampled_points)
