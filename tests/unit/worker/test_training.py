@@ -414,7 +414,7 @@ class TestVersions:
     @staticmethod
     def run(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         rows = make_table()
-        pq.write_table(pa.table({"x": rows.points[:, 0], "y": rows.points[:, 1]}), tmp_path / "blobs.parquet")
+        pq.write_table(pa.table({"x": rows.numbers[:, 0], "y": rows.numbers[:, 1]}), tmp_path / "blobs.parquet")
         told = {
             "name": "blobs",
             "namespace": "fish",
