@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal_worker.data.source import Table, read_table
+from shoal_worker.data.frame import Frame
+from shoal_worker.data.source import read_table
 from shoal_worker.errors import SourceInvalid
+from shoal_worker.preprocessing.fitting import fit_preprocessor
 from shoal_worker.spec.source import SourceSpec
 
 CSV = b"city,lat,lon,people\nBonn,50.7,7.1,330000\nOslo,59.9,10.7,700000\n"
@@ -24,14 +26,14 @@ def parquet(columns: dict[str, Any] | pa.Table = COLUMNS, **options: Any) -> byt
     return buffer.getvalue()
 
 
-def read(content: bytes, *columns: str, suffix: str = "parquet", rows: int = 1000, size: int = 1 << 20) -> Table:
+def read(content: bytes, *columns: str, suffix: str = "parquet", rows: int = 1000, size: int = 1 << 20) -> Frame:
     source = SourceSpec(uri=f"file:///data.{suffix}", columns=columns or None)
     return read_table(content, source, max_rows=rows, max_bytes=size)
 
 
 def refusal(content: bytes, *columns: str, **options: Any) -> SourceInvalid:
     with pytest.raises(SourceInvalid) as error:
-        read(content, *columns, **options)
+        fit_preprocessor(read(content, *columns, **options), ())
     assert error.value.remedy
     return error.value
 
@@ -40,15 +42,15 @@ def refusal(content: bytes, *columns: str, **options: Any) -> SourceInvalid:
 class TestBothFormats:
     def test_columns_come_in_the_order_asked_for(self, content: bytes, suffix: str) -> None:
         table = read(content, "lon", "lat", suffix=suffix)
-        assert table.points.tolist() == [[7.1, 50.7], [10.7, 59.9]]
+        assert table.numbers.tolist() == [[7.1, 50.7], [10.7, 59.9]]
         assert [column.name for column in table.columns] == ["lon", "lat"]
-        assert table.points.flags.c_contiguous
-        assert table.points.dtype == np.float64
+        assert table.numbers.flags.c_contiguous
+        assert table.numbers.dtype == np.float64
 
     def test_every_numeric_column_is_the_default(self, content: bytes, suffix: str) -> None:
         table = read(content, suffix=suffix)
         assert [column.name for column in table.columns] == ["lat", "lon", "people"]
-        assert table.points[1].tolist() == [59.9, 10.7, 700000]
+        assert table.numbers[1].tolist() == [59.9, 10.7, 700000]
 
     def test_a_missing_column_is_told_with_those_that_exist(self, content: bytes, suffix: str) -> None:
         error = refusal(content, "lat", "long", suffix=suffix)
@@ -88,6 +90,39 @@ def test_the_row_of_a_missing_value_is_counted_over_batches() -> None:
     assert "row 70000" in refusal(parquet({"x": column}, row_group_size=30_000), rows=100_000).message
 
 
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        (
+            parquet({"a": [1, None, 3], "kind": ["x", None, "y"], "b": [0.5, 1.5, None], "note": ["p", "q", "r"]}),
+            "parquet",
+        ),
+        (b"a,kind,b,note\n1,x,0.5,p\n,,1.5,q\n3,y,NA,r\n", "csv"),
+    ],
+)
+def test_texts_are_read_where_a_step_codes_them_and_missing_values_stay_missing(content: bytes, suffix: str) -> None:
+    source = SourceSpec(uri=f"file:///data.{suffix}")
+    frame = read_table(content, source, max_rows=10, max_bytes=1000, texts=frozenset({"kind"}))
+    assert [(column.name, column.dtype == "string") for column in frame.columns] == [
+        ("a", False),
+        ("kind", True),
+        ("b", False),
+    ]
+    np.testing.assert_array_equal(frame.numbers, [[1, 0.5], [np.nan, 1.5], [3, np.nan]])
+    assert frame.texts["kind"].tolist() == ["x", None if suffix == "parquet" else "", "y"]
+    named = SourceSpec(uri=f"file:///data.{suffix}", columns=("note", "b"))
+    frame = read_table(content, named, max_rows=10, max_bytes=1000, texts=frozenset())
+    assert frame.texts["note"].tolist() == ["p", "q", "r"]
+
+
+def test_texts_of_a_dictionary_are_texts() -> None:
+    content = parquet({"kind": pa.array(["x", "y", None, "x"]).dictionary_encode()})
+    frame = read_table(
+        content, SourceSpec(uri="file:///d.parquet"), max_rows=9, max_bytes=999, texts=frozenset({"kind"})
+    )
+    assert frame.texts["kind"].tolist() == ["x", "y", None, "x"]
+
+
 def test_text_among_numbers_names_column_and_value() -> None:
     error = refusal(b"a,b,c\n1,2,3\n4,five,6\n", "c", "b", suffix="csv")
     assert (error.reason, error.value) == ("ColumnNotNumeric", "b")
@@ -101,8 +136,8 @@ def test_text_among_numbers_names_column_and_value() -> None:
 def test_integers_that_later_turn_out_fractional_are_read() -> None:
     content = b"a\n" + b"1\n" * 2_200_000 + b"0.5\n"
     table = read(content, suffix="csv", rows=3_000_000, size=1 << 30)
-    assert table.points[-1, 0] == 0.5
-    assert len(table.points) == 2_200_001
+    assert table.numbers[-1, 0] == 0.5
+    assert len(table.numbers) == 2_200_001
 
 
 @pytest.mark.parametrize(
@@ -129,13 +164,13 @@ def test_what_is_no_table_of_numbers_is_refused(content: bytes, suffix: str, rea
 
 def test_the_declared_format_wins_over_the_suffix() -> None:
     source = SourceSpec(uri="file:///data.bin", format="csv", columns=("lat",))
-    assert len(read_table(CSV, source, max_rows=10, max_bytes=1000).points) == 2
+    assert len(read_table(CSV, source, max_rows=10, max_bytes=1000).numbers) == 2
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint32", "int64", "float16", "float32", "float64"])
 def test_numeric_types_are_converted_and_recorded(dtype: str) -> None:
     table = read(parquet({"x": np.array([1, 2], dtype)}))
-    assert table.points.ravel().tolist() == [1.0, 2.0]
+    assert table.numbers.ravel().tolist() == [1.0, 2.0]
     assert table.columns[0].dtype == dtype
 
 

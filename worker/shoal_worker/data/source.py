@@ -1,7 +1,7 @@
-"""Training data: a Parquet or CSV object as a float64 matrix with column names; called by `train`.
+"""Training data: a Parquet or CSV object as a frame of raw columns; called by `train`.
 
-Invariant: the matrix is complete, finite and of known size, or a SourceInvalid names the column, the row and the
-columns that exist. Memory is claimed once, after rows x columns was checked against the limit; files are decoded in
+Invariant: the frame has the columns asked for and is of known size, or a SourceInvalid names the column, the row and
+the columns that exist. Memory is claimed once, after rows x columns was checked against the limit; files are decoded in
 batches into it, so a small file cannot unfold into a large one unnoticed.
 """
 
@@ -17,7 +17,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from shoal_worker.artifact.files import FloatArray
-from shoal_worker.artifact.manifest import Column
+from shoal_worker.artifact.manifest import TEXT, Column
+from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SourceInvalid, shorten
 from shoal_worker.spec.source import SourceFormat, SourceSpec
 
@@ -28,14 +29,6 @@ _CSV_CONVERSION = re.compile(r"In CSV column #(\d+): .*conversion error.*: inval
 _SHOWN_COLUMNS = 20
 _COLUMNS_FIELD = "spec.source.columns"
 _URI_FIELD = "spec.source.uri"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The points with the columns that they came from."""
-
-    points: FloatArray
-    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +62,17 @@ def detect_format(source: SourceSpec) -> SourceFormat:
     )
 
 
-def read_table(content: bytes, source: SourceSpec, *, max_rows: int, max_bytes: int) -> Table:
-    """Decode the object's bytes."""
+def read_table(
+    content: bytes, source: SourceSpec, *, max_rows: int, max_bytes: int, texts: frozenset[str] | None = None
+) -> Frame:
+    """Decode the object's bytes.
+
+    texts: columns of texts to read beside all numeric ones, where the source names none; None: there must be no texts.
+    """
     file_format = detect_format(source)
     try:
-        opened = (_open_parquet if file_format == "parquet" else _open_csv)(content, source.columns)
-        points = _collect(opened, max_rows=max_rows, max_bytes=max_bytes)
+        opened = (_open_parquet if file_format == "parquet" else _open_csv)(content, source.columns, texts)
+        frame = _collect(opened, max_rows=max_rows, max_bytes=max_bytes)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceInvalid(
             f"the object is not readable as {file_format}: {shorten(str(error).partition(chr(10))[0], 300)}",
@@ -83,33 +81,34 @@ def read_table(content: bytes, source: SourceSpec, *, max_rows: int, max_bytes: 
             value=source.uri,
             remedy="Check that the object is complete and that spec.source.format says what it is",
         ) from None
-    if not len(points):
+    if not frame.rows:
         raise SourceInvalid("there are no rows", field=_URI_FIELD, value=source.uri, remedy="Point to data with rows")
-    _check_finite(points, opened.columns)
-    return Table(points, opened.columns)
+    return frame
 
 
-def _open_parquet(content: bytes, wanted: tuple[str, ...] | None) -> _Opened:
+def _open_parquet(content: bytes, wanted: tuple[str, ...] | None, texts: frozenset[str] | None) -> _Opened:
     file = pa.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-    columns = _choose(file.schema_arrow, wanted)
+    columns = _choose(file.schema_arrow, wanted, texts)
     batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=[column.name for column in columns])
     return _Opened(columns, file.metadata.num_rows, batches)
 
 
-def _open_csv(content: bytes, wanted: tuple[str, ...] | None) -> _Opened:
+def _open_csv(content: bytes, wanted: tuple[str, ...] | None, texts: frozenset[str] | None) -> _Opened:
     options = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
     # The first look infers types from the first block; the second reads the chosen columns as numbers throughout.
     schema = pa.csv.open_csv(pa.BufferReader(content), read_options=options).schema  # type: ignore[arg-type]  # stubs
-    columns = _choose(schema, wanted)
-    names = [column.name for column in columns]
-    batches = _csv_batches(content, options, chosen=names, present=schema.names)
-    return _Opened(tuple(Column(name=name, dtype="float64") for name in names), None, batches)
+    columns = tuple(
+        column if column.dtype == TEXT else Column(name=column.name, dtype="float64")
+        for column in _choose(schema, wanted, texts)
+    )
+    return _Opened(columns, None, _csv_batches(content, options, chosen=columns, present=schema.names))
 
 
 def _csv_batches(
-    content: bytes, options: pa.csv.ReadOptions, *, chosen: list[str], present: list[str]
+    content: bytes, options: pa.csv.ReadOptions, *, chosen: tuple[Column, ...], present: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    convert = pa.csv.ConvertOptions(include_columns=chosen, column_types=dict.fromkeys(chosen, pa.float64()))
+    types = {column.name: pa.string() if column.dtype == TEXT else pa.float64() for column in chosen}
+    convert = pa.csv.ConvertOptions(include_columns=list(types), column_types=types)
     buffer = pa.BufferReader(content)
     try:
         yield from pa.csv.open_csv(buffer, read_options=options, convert_options=convert)  # type: ignore[arg-type]  # stubs
@@ -125,8 +124,9 @@ def _csv_batches(
         ) from None
 
 
-def _choose(schema: pa.Schema, wanted: tuple[str, ...] | None) -> tuple[Column, ...]:
+def _choose(schema: pa.Schema, wanted: tuple[str, ...] | None, texts: frozenset[str] | None) -> tuple[Column, ...]:
     names = list(schema.names)
+    textual = {field.name for field in schema if texts is not None and _is_text(field.type)}
     numeric = [field.name for field in schema if _is_numeric(field.type)]
     if twice := sorted({name for name in names if names.count(name) > 1} & set(wanted or names)):
         raise SourceInvalid(
@@ -136,7 +136,8 @@ def _choose(schema: pa.Schema, wanted: tuple[str, ...] | None) -> tuple[Column, 
             value=twice[0],
             remedy="Give the columns of the file distinct names",
         )
-    if wanted is None and not numeric:
+    default = [name for name in names if name in numeric or name in textual & (texts or frozenset())]
+    if wanted is None and not default:
         raise SourceInvalid(
             "no column is numeric",
             reason="ColumnNotNumeric",
@@ -154,43 +155,50 @@ def _choose(schema: pa.Schema, wanted: tuple[str, ...] | None) -> tuple[Column, 
                 remedy=f"The file has: {_listed(names)}",
             )
         # A column of nothing but missing values has no type yet; its first missing value is the better complaint.
-        if name not in numeric and not pa.types.is_null(schema.field(name).type):
+        if name not in numeric and name not in textual and not pa.types.is_null(schema.field(name).type):
             raise SourceInvalid(
                 f"the column holds {schema.field(name).type}, not numbers",
                 reason="ColumnNotNumeric",
                 field=_COLUMNS_FIELD,
                 value=name,
-                remedy=f"Numeric columns are: {_listed(numeric) or 'none'}",
+                remedy=f"Numeric columns are: {_listed(numeric) or 'none'}. Texts become numbers by the preprocessing "
+                "step oneHot",
             )
-    chosen = wanted or tuple(numeric)
-    return tuple(Column(name=name, dtype=_type_name(schema.field(name).type)) for name in chosen)
+    chosen = wanted or tuple(default)
+    return tuple(
+        Column(name=name, dtype=TEXT if name in textual else _type_name(schema.field(name).type)) for name in chosen
+    )
 
 
-def _collect(opened: _Opened, *, max_rows: int, max_bytes: int) -> FloatArray:
+def _collect(opened: _Opened, *, max_rows: int, max_bytes: int) -> Frame:
     width = len(opened.columns)
+    numeric = [column.name for column in opened.columns if column.dtype != TEXT]
+    texts: dict[str, list[np.ndarray]] = {column.name: [] for column in opened.columns if column.dtype == TEXT}
     row_limit = min(max_rows, max_bytes // (8 * width))
     if opened.rows is not None:
         if opened.rows < 0:
             raise _miscounted(opened.rows)
         _check_rows(opened.rows, row_limit, width)
     parts: list[FloatArray] = []
-    points: FloatArray = np.empty((opened.rows or 0, width))
+    numbers: FloatArray = np.empty((opened.rows or 0, len(numeric)))
     filled = 0
     for batch in opened.batches:
         _check_rows(filled + batch.num_rows, row_limit, width)
         if opened.rows is not None and filled + batch.num_rows > opened.rows:
             raise _miscounted(opened.rows)
-        part = (
-            points[filled : filled + batch.num_rows] if opened.rows is not None else np.empty((batch.num_rows, width))
-        )
-        for index, column in enumerate(opened.columns):
-            part[:, index] = _numbers(batch.column(column.name), column.name, filled)
-        filled += batch.num_rows
+        end = filled + batch.num_rows
+        part = numbers[filled:end] if opened.rows is not None else np.empty((batch.num_rows, len(numeric)))
+        for index, name in enumerate(numeric):
+            part[:, index] = _numbers(batch.column(name), name)
+        for name, read in texts.items():
+            read.append(_texts(batch.column(name)))
+        filled = end
         if opened.rows is None:
             parts.append(part)
     if opened.rows is not None and filled != opened.rows:
         raise _miscounted(opened.rows)
-    return np.concatenate(parts) if parts else points
+    joined = {name: np.concatenate([*read, np.empty(0, dtype=object)]) for name, read in texts.items()}
+    return Frame(opened.columns, np.concatenate(parts) if parts else numbers, joined)
 
 
 def _miscounted(rows: int) -> SourceInvalid:
@@ -203,17 +211,10 @@ def _miscounted(rows: int) -> SourceInvalid:
     )
 
 
-def _numbers(column: "pa.Array[Any]", name: str, first_row: int) -> np.ndarray:
-    if column.null_count:
-        row = first_row + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-        raise SourceInvalid(
-            f"the value in row {row} is missing",
-            field=_COLUMNS_FIELD,
-            value=name,
-            remedy="Remove or fill rows with missing values",
-        )
+def _numbers(column: "pa.Array[Any]", name: str) -> np.ndarray:
     try:
-        return column.cast(pa.float64()).to_numpy()
+        # A missing value becomes NaN.
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid as error:
         raise SourceInvalid(
             f"a value does not fit a 64-bit float: {shorten(error, 200)}",
@@ -221,6 +222,15 @@ def _numbers(column: "pa.Array[Any]", name: str, first_row: int) -> np.ndarray:
             value=name,
             remedy="Store the column as float64",
         ) from None
+
+
+def _texts(column: "pa.Array[Any]") -> np.ndarray:
+    """Make one str of all equal texts; a missing one becomes None."""
+    coded = column.cast(pa.string()).dictionary_encode()
+    known = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    places = coded.indices.fill_null(len(known) - 1).to_numpy()
+    texts: np.ndarray = known[places]
+    return texts
 
 
 def _check_rows(rows: int, limit: int, width: int) -> None:
@@ -233,21 +243,13 @@ def _check_rows(rows: int, limit: int, width: int) -> None:
         )
 
 
-def _check_finite(points: FloatArray, columns: tuple[Column, ...]) -> None:
-    for index, column in enumerate(columns):
-        finite = np.isfinite(points[:, index])
-        if not finite.all():
-            row = int(np.flatnonzero(~finite)[0])
-            raise SourceInvalid(
-                f"row {row} holds {points[row, index]}, and {len(finite) - int(finite.sum())} rows are not finite",
-                field=_COLUMNS_FIELD,
-                value=column.name,
-                remedy="Remove or fill rows that are NaN or infinite",
-            )
-
-
 def _is_numeric(dtype: pa.DataType) -> bool:
     return pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype)
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    value = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+    return pa.types.is_string(value) or pa.types.is_large_string(value)
 
 
 def _type_name(dtype: pa.DataType) -> str:

@@ -144,3 +144,10 @@ class StepSpec(Part):
 
 
 Steps = Annotated[tuple[StepSpec, ...], Field(max_length=32)]
+
+
+def text_columns(steps: tuple[StepSpec, ...]) -> frozenset[str] | None:
+    """The columns that may be of texts without being asked for, because a step codes them; None without steps."""
+    if not steps:
+        return None
+    return frozenset(name for step in steps if step.one_hot for name in step.one_hot.columns)

@@ -19,6 +19,7 @@ from shoal_worker.preprocessing.preprocessor import Preprocessor
 from shoal_worker.report import failure_report, write_report
 from shoal_worker.resources import this_machine
 from shoal_worker.settings import TrainSettings
+from shoal_worker.spec.preprocessing import text_columns
 from shoal_worker.spec.source import SourceSpec
 from shoal_worker.spec.training import parse_spec
 from shoal_worker.store.objects import open_store
@@ -98,17 +99,21 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     # Before the fit: an hour of work should not end at a store that was never there.
     target.check_reachable()
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
-    from shoal_worker.data.frame import Frame
     from shoal_worker.data.source import read_table
     from shoal_worker.planning import as_record
     from shoal_worker.training.baseline import load_baseline
     from shoal_worker.training.outcome import train_model
 
-    table = read_table(content, spec.source, max_rows=settings.max_rows, max_bytes=settings.max_source_bytes)
+    frame = read_table(
+        content,
+        spec.source,
+        max_rows=settings.max_rows,
+        max_bytes=settings.max_source_bytes,
+        texts=text_columns(spec.preprocessing),
+    )
     machine = this_machine()
     baseline = load_baseline(spec.baseline, spec.name, settings, machine)
-    _log.info("training", rows=len(table.points), columns=len(table.columns), cpus=machine.cpus, memory=machine.memory)
-    frame = Frame(table.columns, table.points, {})
+    _log.info("training", rows=frame.rows, columns=len(frame.columns), cpus=machine.cpus, memory=machine.memory)
     trained = train_model(frame, spec, machine, baseline, ProgressLog())
     if shortage := trained.plan.reasons.get("memory"):
         _log.warning("memory is short", estimate=shortage)
