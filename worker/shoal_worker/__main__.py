@@ -1,16 +1,28 @@
-"""Command line of the worker image: `shoal-worker serve` and `shoal-worker train`.
+"""Command line of the worker image: `shoal-worker serve`, `train`, `import` and `maintain`.
 
-Configured by the environment only; the two verbs take no options. Nothing is decided here.
+Configured by the environment only; the verbs take no options. Nothing is decided here.
 """
 
 import argparse
 import asyncio
 import sys
 
+from pydantic_settings import BaseSettings
+
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.log import configure_logging
 from shoal_worker.report import failure_report, write_report
-from shoal_worker.settings import ServeSettings, TrainSettings, load_serve_settings, load_train_settings, report_path
+from shoal_worker.settings import (
+    ImportSettings,
+    MaintainSettings,
+    ServeSettings,
+    TrainSettings,
+    load_import_settings,
+    load_maintain_settings,
+    load_serve_settings,
+    load_train_settings,
+    report_path,
+)
 
 _EXAMPLES = """
 examples:
@@ -23,11 +35,22 @@ examples:
     SHOAL_FILE_ROOT=/tmp/shoal SHOAL_CACHE_DIR=/tmp/shoal/cache SHOAL_MODEL_NAME=blobs SHOAL_MODEL_VERSION=1 \\
     SHOAL_ARTIFACT_URI=file:///tmp/shoal/artifacts/sha256-... SHOAL_ARTIFACT_DIGEST=sha256:... shoal-worker serve
 
+  retire its first version:
+    SHOAL_FILE_ROOT=/tmp/shoal SHOAL_REPORT_PATH=/tmp/shoal/report.json \\
+    SHOAL_MAINTENANCE_SPEC='{"name":"blobs","storeUri":"file:///tmp/shoal",
+      "changes":[{"version":1,"digest":"sha256:...","to":"Retired"}]}' shoal-worker maintain
+
 environment of serve:
 {serve}
 
 environment of train:
 {train}
+
+environment of import:
+{import}
+
+environment of maintain:
+{maintain}
 """
 
 
@@ -35,9 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     verb = _build_parser().parse_args(arguments).verb
     try:
-        if verb == "train":
-            return _train()
-        return _serve()
+        return _VERBS[verb]()
     except SettingsInvalid as error:
         print(f"shoal-worker {verb}: {error}", file=sys.stderr)
         write_report(report_path(), failure_report(error))
@@ -45,12 +66,33 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train() -> int:
-    from shoal_worker.training.job import stop_on_sigterm, train
+    from shoal_worker.job import stop_on_sigterm
+    from shoal_worker.training.job import train
 
     stop_on_sigterm()
     settings = load_train_settings()
     configure_logging(settings.log_level, verb="train")
     return train(settings)
+
+
+def _import() -> int:
+    from shoal_worker.importing.job import import_version
+    from shoal_worker.job import stop_on_sigterm
+
+    stop_on_sigterm()
+    settings = load_import_settings()
+    configure_logging(settings.log_level, verb="import")
+    return import_version(settings)
+
+
+def _maintain() -> int:
+    from shoal_worker.job import stop_on_sigterm
+    from shoal_worker.models.maintain import maintain
+
+    stop_on_sigterm()
+    settings = load_maintain_settings()
+    configure_logging(settings.log_level, verb="maintain")
+    return maintain(settings)
 
 
 def _serve() -> int:
@@ -61,20 +103,40 @@ def _serve() -> int:
     return asyncio.run(serve(settings))
 
 
+_VERBS = {"serve": _serve, "train": _train, "import": _import, "maintain": _maintain}
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="shoal-worker",
-        description="Train a clustering model, or serve one over gRPC (Open Inference Protocol v2).",
+        description="Train, import or serve (Open Inference Protocol v2) a clustering model, or keep their store.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_EXAMPLES.replace("{serve}", _described(ServeSettings)).replace("{train}", _described(TrainSettings)),
+        epilog=_epilog(),
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve|train")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(_VERBS))
     verbs.add_parser("serve", help="serve one artifact until SIGTERM")
     verbs.add_parser("train", help="fit a model, write its artifact and a report, exit 0, 1 (permanent) or 2 (retry)")
+    verbs.add_parser("import", help="fetch an artifact, test it and store it as a version, exit as train")
+    verbs.add_parser("maintain", help="retire, archive, bring back or delete versions in the store, exit as train")
     return parser
 
 
-def _described(settings: type[ServeSettings] | type[TrainSettings]) -> str:
+def _epilog() -> str:
+    text = _EXAMPLES
+    for verb, settings in _ENVIRONMENTS.items():
+        text = text.replace(f"{{{verb}}}", _described(settings))
+    return text
+
+
+_ENVIRONMENTS: dict[str, type[BaseSettings]] = {
+    "serve": ServeSettings,
+    "train": TrainSettings,
+    "import": ImportSettings,
+    "maintain": MaintainSettings,
+}
+
+
+def _described(settings: type[BaseSettings]) -> str:
     lines = []
     for name, field in settings.model_fields.items():
         default = "required" if field.is_required() else f"default {field.default}"

@@ -91,7 +91,11 @@ class ServeSettings(_Settings):
     """Longest pause between attempts to load the artifact while the store is unavailable."""
 
 
-class TrainSettings(_Settings):
+class JobSettings(_Settings):
+    """What the verbs that end have in common."""
+
+
+class TrainSettings(JobSettings):
     """Environment of `shoal-worker train`."""
 
     training_spec: str = Field(min_length=2, max_length=1 << 20)
@@ -105,6 +109,39 @@ class TrainSettings(_Settings):
 
     max_rows: int = Field(default=100_000_000, ge=1, le=(1 << 31) - 1)
     """Most rows that are read."""
+
+
+class ImportSettings(JobSettings):
+    """Environment of `shoal-worker import`."""
+
+    import_spec: str = Field(min_length=2, max_length=1 << 20)
+    """The import as JSON: name, namespace, artifact (uri, digest), allowedHosts, validation, storeUri."""
+
+    source_secret_dir: Path = Path("/var/run/shoal/source")
+    """Directory with one file per credential of where the artifact lies; it may be absent."""
+
+
+class MaintainSettings(JobSettings):
+    """Environment of `shoal-worker maintain`."""
+
+    maintenance_spec: str = Field(min_length=2, max_length=1 << 20)
+    """The changes as JSON: name, namespace, changes (version, digest, to), inUse, storeUri."""
+
+
+def load_import_settings() -> ImportSettings:
+    """Read the environment of `import`, or raise SettingsInvalid naming the wrong variables."""
+    try:
+        return ImportSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_maintain_settings() -> MaintainSettings:
+    """Read the environment of `maintain`, or raise SettingsInvalid naming the wrong variables."""
+    try:
+        return MaintainSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
 
 
 def load_serve_settings() -> ServeSettings:

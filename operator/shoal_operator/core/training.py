@@ -193,7 +193,7 @@ def find_denial(spec: ClusteringModelSpec, defaults: Defaults) -> Problem | None
     if spec.artifact is None or not spec.artifact.uri.startswith(("https://", "oci://")):
         return None
     host = spec.artifact.uri.partition("://")[2].partition("/")[0].lower()
-    if host in defaults.import_allowed_hosts:
+    if host in {entry.removeprefix("http://") for entry in defaults.import_allowed_hosts}:
         return None
     allowed = ", ".join(defaults.import_allowed_hosts[:10]) or "none"
     return Problem(

@@ -21,6 +21,7 @@ from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
 from shoal_worker.artifact.manifest import Column
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SettingsInvalid, WorkerError
+from shoal_worker.job import PERMANENT, SUCCESS, TRANSIENT
 from shoal_worker.model import build_model
 from shoal_worker.models.record import ModelKey
 from shoal_worker.models.store import ModelStore
@@ -28,7 +29,7 @@ from shoal_worker.report import REPORT_LIMIT, encode_report, failure_report
 from shoal_worker.settings import TrainSettings
 from shoal_worker.spec.training import parse_spec
 from shoal_worker.store.objects import open_store
-from shoal_worker.training.job import PERMANENT, SUCCESS, TRANSIENT, train
+from shoal_worker.training.job import train
 from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
 
 TESTS = ("basicFunctionality", "parameterValidation", "edgeCases", "performance", "memory", "reproducibility")

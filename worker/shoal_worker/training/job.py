@@ -1,22 +1,19 @@
 """The training Job: environment in, artifact and report out, exit code; run by `__main__`.
 
-Invariant: whatever happens short of a kill, one report is written and the exit code says whether a retry can help:
-0 done, 1 the spec must change, 2 worth retrying. A cut run leaves no version, a repeated one no second version.
+Invariant: a cut run leaves no version, a repeated one makes no second version.
 """
 
 import hashlib
-import signal
 import time
-from types import FrameType
 from typing import Any
 
 import structlog
 
-from shoal_worker.errors import ObjectMissing, StoreUnavailable, TrainingFailed, WorkerError
+from shoal_worker.errors import ObjectMissing, StoreUnavailable
+from shoal_worker.job import run_job
 from shoal_worker.models.record import Draft, model_key
 from shoal_worker.models.store import ModelStore
 from shoal_worker.preprocessing.preprocessor import Preprocessor
-from shoal_worker.report import failure_report, write_report
 from shoal_worker.resources import this_machine
 from shoal_worker.settings import TrainSettings
 from shoal_worker.spec.preprocessing import text_columns
@@ -24,7 +21,6 @@ from shoal_worker.spec.source import SourceSpec
 from shoal_worker.spec.training import parse_spec
 from shoal_worker.store.objects import open_store
 
-SUCCESS, PERMANENT, TRANSIENT = 0, 1, 2
 _SOURCE_FIELD = "spec.source.uri"
 _SILENT_SECONDS = 2.0
 _PERIOD_SECONDS = 10.0
@@ -46,44 +42,9 @@ class ProgressLog:
             _log.info("fitting", stage=stage, percent=round(100 * fraction))
 
 
-def stop_on_sigterm() -> None:
-    """End the training at SIGTERM: without a handler the first process of a container would not even notice it."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TrainingFailed(
-            "the training was told to stop (SIGTERM)", remedy="It runs again while tries are left", transient=True
-        )
-
-    signal.signal(signal.SIGTERM, stop)
-
-
 def train(settings: TrainSettings) -> int:
     """Run one training and return the exit code."""
-    try:
-        report = _run(settings)
-    except WorkerError as error:
-        _log.error("training failed", reason=error.reason, message=str(error), transient=error.transient)
-        write_report(settings.report_path, failure_report(error))
-        return TRANSIENT if error.transient else PERMANENT
-    except MemoryError:
-        _log.exception("out of memory")
-        exhausted = TrainingFailed(
-            "the memory is exhausted",
-            field="spec.training.resources",
-            remedy="Give more memory, or fewer rows",
-        )
-        write_report(settings.report_path, failure_report(exhausted))
-        return PERMANENT
-    except Exception as error:
-        _log.exception("training failed unexpectedly")
-        unexpected = TrainingFailed(
-            f"unexpected {type(error).__name__}: {error}", remedy="See the log of the training pod", transient=True
-        )
-        write_report(settings.report_path, failure_report(unexpected))
-        return TRANSIENT
-    write_report(settings.report_path, report)
-    _log.info("training done", artifact=report["artifact"], metrics=report["metrics"])
-    return SUCCESS
+    return run_job("train", settings, lambda: _run(settings))
 
 
 def _run(settings: TrainSettings) -> dict[str, Any]:

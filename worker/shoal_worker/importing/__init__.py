@@ -1,0 +1,1 @@
+"""Models that were fitted elsewhere: fetched from stores, web servers and registries, trusted in nothing."""

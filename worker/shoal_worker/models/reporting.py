@@ -1,0 +1,43 @@
+"""What is reported of a version that no training made: an import, or a push from a notebook; used by both.
+
+Invariant: the report has the form of a training's, so that nothing after it needs to know the difference.
+"""
+
+from typing import Any
+
+from shoal_worker.artifact.files import Artifact, ArtifactFiles
+from shoal_worker.artifact.manifest import Manifest
+from shoal_worker.errors import ArtifactInvalid
+from shoal_worker.model import build_model
+from shoal_worker.resources import Machine
+from shoal_worker.spec.validation import ValidationSpec
+from shoal_worker.validation.judgement import Judgement, Judgements
+from shoal_worker.validation.limits import judge_limits
+
+SELF_TEST = "selfTest"
+
+
+def judge_imported(artifact: Artifact, limits: ValidationSpec, machine: Machine) -> Judgements:
+    """Judge a model without its data: by its probes, and by the figures that its training measured."""
+    try:
+        build_model(artifact, name="imported", version="candidate", machine=machine)
+    except ArtifactInvalid as error:
+        return Judgements((Judgement(SELF_TEST, "fail", str(error)),))
+    probes = len(artifact.tensors.probe_labels)
+    passed = Judgement(SELF_TEST, "pass", f"all {probes} probes got their labels", {"probes": probes})
+    return Judgements((passed, *judge_limits(artifact.manifest.metrics, limits)))
+
+
+def report_of(
+    files: ArtifactFiles, manifest: Manifest, judged: Judgements, uri: str, fit_seconds: float = 0.0
+) -> dict[str, Any]:
+    """Return the report of a version made of this artifact."""
+    return {
+        "outcome": "Succeeded",
+        "artifact": {"uri": uri, "digest": files.digest, "bytes": files.size},
+        "schema": {"columns": [column.model_dump(by_alias=True) for column in manifest.schema_.columns]},
+        "metrics": {**manifest.metrics.model_dump(by_alias=True), "fitSeconds": fit_seconds},
+        "algorithm": {manifest.kind: manifest.parameters.model_dump(by_alias=True, exclude_none=True)},
+        "validation": judged.as_record(),
+        "frameworkVersions": manifest.framework_versions,
+    }
