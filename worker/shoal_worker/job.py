@@ -20,12 +20,12 @@ SUCCESS, PERMANENT, TRANSIENT = 0, 1, 2
 _log = structlog.get_logger(__name__)
 
 
-def run_job(verb: str, settings: JobSettings, work: Callable[[], Mapping[str, Any]]) -> int:
+def run_job(work_name: str, settings: JobSettings, work: Callable[[], Mapping[str, Any]]) -> int:
     """Do the work, write its report or that of its failure, and return the exit code."""
     try:
         report = work()
     except WorkerError as error:
-        _log.error(f"{verb} failed", reason=error.reason, message=str(error), transient=error.transient)
+        _log.error(f"{work_name} failed", reason=error.reason, message=str(error), transient=error.transient)
         write_report(settings.report_path, failure_report(error))
         return TRANSIENT if error.transient else PERMANENT
     except MemoryError:
@@ -36,14 +36,14 @@ def run_job(verb: str, settings: JobSettings, work: Callable[[], Mapping[str, An
         write_report(settings.report_path, failure_report(exhausted))
         return PERMANENT
     except Exception as error:
-        _log.exception(f"{verb} failed unexpectedly")
+        _log.exception(f"{work_name} failed unexpectedly")
         unexpected = TrainingFailed(
             f"unexpected {type(error).__name__}: {error}", remedy="See the log of the pod", transient=True
         )
         write_report(settings.report_path, failure_report(unexpected))
         return TRANSIENT
     write_report(settings.report_path, report)
-    _log.info(f"{verb} done", **{name: report[name] for name in ("version", "artifact", "metrics") if name in report})
+    _log.info(f"{work_name} done", **{name: report[name] for name in ("version", "artifact", "metrics") if name in report})
     return SUCCESS
 
 

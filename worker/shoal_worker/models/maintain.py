@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 def maintain(settings: MaintainSettings) -> int:
     """Make the changes and return the exit code."""
-    return run_job("maintain", settings, lambda: _run(settings))
+    return run_job("maintenance", settings, lambda: _run(settings))
 
 
 def _run(settings: MaintainSettings) -> dict[str, Any]:

@@ -35,9 +35,16 @@ def report_of(
     return {
         "outcome": "Succeeded",
         "artifact": {"uri": uri, "digest": files.digest, "bytes": files.size},
-        "schema": {"columns": [column.model_dump(by_alias=True) for column in manifest.schema_.columns]},
+        "schema": _schema(manifest),
         "metrics": {**manifest.metrics.model_dump(by_alias=True), "fitSeconds": fit_seconds},
         "algorithm": {manifest.kind: manifest.parameters.model_dump(by_alias=True, exclude_none=True)},
         "validation": judged.as_record(),
         "frameworkVersions": manifest.framework_versions,
     }
+
+
+def _schema(manifest: Manifest) -> dict[str, Any]:
+    columns = {"columns": [column.model_dump(by_alias=True) for column in manifest.schema_.columns]}
+    if not manifest.preprocessing:
+        return columns
+    return {**columns, "features": list(manifest.features), "featureCount": len(manifest.features)}

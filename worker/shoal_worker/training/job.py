@@ -44,7 +44,7 @@ class ProgressLog:
 
 def train(settings: TrainSettings) -> int:
     """Run one training and return the exit code."""
-    return run_job("train", settings, lambda: _run(settings))
+    return run_job("training", settings, lambda: _run(settings))
 
 
 def _run(settings: TrainSettings) -> dict[str, Any]:
