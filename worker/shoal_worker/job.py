@@ -43,7 +43,9 @@ def run_job(work_name: str, settings: JobSettings, work: Callable[[], Mapping[st
         write_report(settings.report_path, failure_report(unexpected))
         return TRANSIENT
     write_report(settings.report_path, report)
-    _log.info(f"{work_name} done", **{name: report[name] for name in ("version", "artifact", "metrics") if name in report})
+    _log.info(
+        f"{work_name} done", **{name: report[name] for name in ("version", "artifact", "metrics") if name in report}
+    )
     return SUCCESS
 
 
