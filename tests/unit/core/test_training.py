@@ -142,6 +142,21 @@ class TestStart:
             ({"source": {"uri": "ftp://x"}}, "spec.source.uri"),
             ({"source": {"uri": "s3://x/y"}}, "set source.format"),
             ({"validation": {"minClusters": 3, "maxClusters": 2}}, "minClusters"),
+            ({"algorithm": {"dbscan": {}}}, "give it, or let dbscan.search find it"),
+            ({"algorithm": {"dbscan": {"eps": 1, "search": {"eps": {"min": 1, "max": 2}}}}}, "given and searched for"),
+            ({"algorithm": {"dbscan": {"eps": 1, "search": {}}}}, "nothing to search for"),
+            ({"algorithm": {"dbscan": {"search": {"eps": {"min": 3, "max": 2}}}}}, "min is above max"),
+            (
+                {"algorithm": {"dbscan": {"metric": "cosine", "search": {"eps": {"min": 1, "max": 3}}}}},
+                "beyond the metric's largest distance",
+            ),
+            (
+                {"algorithm": {"adaptiveDbscan": {"minSamples": 5, "search": {"minSamples": {"min": 3, "max": 9}}}}},
+                "minSamples is given and searched for",
+            ),
+            ({"algorithm": {"adaptiveDbscan": {"search": {}}}}, "the search has no bounds"),
+            ({"algorithm": {"dbscan": {"search": {"trials": 500}}}}, "spec.algorithm.dbscan.search.trials"),
+            ({"validation": {"tests": {"performance": {"maxMillisPerSample": 0}}}}, "maxMillisPerSample"),
             ({"nonsense": 1}, "spec.nonsense"),
         ],
     )

@@ -98,3 +98,13 @@ def test_what_is_servable() -> None:
         (9, False),
     ]
     assert [version.number for version in known if version.held] == [1, 3]
+
+
+def test_a_refusal_names_the_tests_that_reject_and_no_dry_run() -> None:
+    version = objects.version(1, verdict="fail")
+    version["spec"]["validation"]["tests"] = [
+        {"name": "minAgreement", "verdict": "fail", "message": "0.4, wanted >= 0.9"},
+        {"name": "memory", "verdict": "fail", "dryRun": True, "message": "too much"},
+        {"name": "edgeCases", "verdict": "warn", "message": "look"},
+    ]
+    assert known_versions([version])[0].refusal == "minAgreement: 0.4, wanted >= 0.9"

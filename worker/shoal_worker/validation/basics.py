@@ -15,6 +15,8 @@ def judge_basics(subject: Subject) -> Judgement:
     clusters = subject.artifact.manifest.metrics.clusters
     tensors = subject.artifact.tensors
     found = subject.predict(subject.sampled_points)
+    if found.shape != subject.sample.shape:
+        return Judgement(NAME, "fail", f"{len(found)} labels for {len(subject.sample)} rows")
     fitted = subject.fitted.labels[subject.sample]
     cores = subject.fitted.core_rows
     cores = cores[draw_rows(len(cores), _CORE_ROWS)]
@@ -24,7 +26,6 @@ def judge_basics(subject: Subject) -> Judgement:
     problems = [
         problem
         for problem, holds in (
-            (f"{len(found)} labels for {len(subject.sample)} rows", found.shape != subject.sample.shape),
             (f"labels are {found.dtype}, not int32", found.dtype != np.int32),
             (f"labels outside -1 to {clusters - 1}", bool(((found < -1) | (found >= clusters)).any())),
             (f"{wrong_probes} probes got another label", wrong_probes > 0),
@@ -33,7 +34,7 @@ def judge_basics(subject: Subject) -> Judgement:
         )
         if holds
     ]
-    agreement = float(np.mean(found == fitted)) if found.shape == fitted.shape else 0.0
+    agreement = float(np.mean(found == fitted))
     figures = {
         "sampleRows": len(subject.sample),
         "clusters": in_index,
