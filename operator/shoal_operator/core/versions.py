@@ -25,6 +25,7 @@ from shoal_operator.core.facts import (
     name_of,
     namespace_of,
     number_at,
+    printable,
     text_at,
 )
 from shoal_operator.core.lifecycle import read_lifecycle
@@ -79,7 +80,8 @@ def plan_version(version: RawObject, now: datetime) -> Plan:
     if state == "Archived" and record.wanted == "Active":
         message = "It is being brought back from the store's archive."
     elif state == "Rejected" and not message:
-        message = "It failed its validation; spec.validation tells how."
+        known = _read(version)
+        message = printable(f"It failed its validation: {known.refusal if known else 'its record cannot be read'}.")
     elif state == "Archived":
         message = (
             f"{message.rstrip('.')}. To bring it back: {activate_command(name_of(version), namespace_of(version))}"

@@ -108,3 +108,7 @@ def test_a_refusal_names_the_tests_that_reject_and_no_dry_run() -> None:
         {"name": "edgeCases", "verdict": "warn", "message": "look"},
     ]
     assert known_versions([version])[0].refusal == "minAgreement: 0.4, wanted >= 0.9"
+    plan = plan_version(version, objects.NOW)
+    assert plan.status is not None
+    assert plan.status.status["message"] == "It failed its validation: minAgreement: 0.4, wanted >= 0.9."
+    assert "minAgreement" in plan.status.status["conditions"][0]["message"]

@@ -106,6 +106,7 @@ def train_model(
         files=files,
         artifact=artifact,
         model=build_model(artifact, name=spec.name, version="candidate", machine=machine),
+        frame=frame,
         points=points,
         fitted=fitted,
         algorithm=algorithm,
@@ -115,7 +116,7 @@ def train_model(
         estimated_bytes=planned.index_bytes,
         deadline_seconds=spec.deadline_seconds,
     )
-    judged = validate(subject, frame, spec.validation, baseline)
+    judged = validate(subject, spec.validation, baseline)
     return Trained(files, preprocessor, planned, metrics, fit_seconds, algorithm, searched, judged, frameworks)
 
 

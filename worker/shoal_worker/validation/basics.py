@@ -14,7 +14,7 @@ def judge_basics(subject: Subject) -> Judgement:
     """Labels of the sample in number and range, probes, clusters, core samples."""
     clusters = subject.artifact.manifest.metrics.clusters
     tensors = subject.artifact.tensors
-    found = subject.predict(subject.sampled_points)
+    found = subject.ask(subject.sampled_frame)
     if found.shape != subject.sample.shape:
         return Judgement(NAME, "fail", f"{len(found)} labels for {len(subject.sample)} rows")
     fitted = subject.fitted.labels[subject.sample]

@@ -20,10 +20,11 @@ def judge_memory(subject: Subject, settings: MemoryTestSettings) -> Judgement:
     arrays = [*tensors.index.values(), tensors.probes.numbers, tensors.probe_labels]
     arrays += list(tensors.densities.named().values()) if tensors.densities is not None else []
     held = sum(array.nbytes for array in arrays)
-    subject.predict(subject.sampled_points)
+    rows = subject.sampled_frame
+    subject.ask(rows)
     before = resident_bytes()
     for _ in range(_ROUNDS):
-        subject.predict(subject.sampled_points)
+        subject.ask(rows)
     growth = max(0, resident_bytes() - before)
     figures = {"modelBytes": held, "growthBytes": growth, "estimatedIndexBytes": subject.estimated_bytes}
     measured = f"{held:,} bytes of model, {growth:,} of growth over {_ROUNDS} rounds of {len(subject.sample)} rows"

@@ -1,10 +1,11 @@
-"""performance: how long a prediction takes, in a batch and row by row; called by `run`.
+"""performance: how long a prediction takes, preprocessing included, in a batch and row by row; called by `run`.
 
 Invariant: the time of the test itself is bounded, however slow the model is.
 """
 
 import numpy as np
 
+from shoal_worker.data.frame import Frame
 from shoal_worker.spec.validation import PerformanceTestSettings
 from shoal_worker.validation.judgement import Judgement
 from shoal_worker.validation.subject import Subject
@@ -40,29 +41,29 @@ def judge_performance(subject: Subject, settings: PerformanceTestSettings) -> Ju
 
 def _time_batch(subject: Subject) -> tuple[int, float]:
     """Double the rows until one batch takes long enough to be timed well; rows and milliseconds a row."""
-    points = subject.sampled_points
-    rows = min(64, len(points))
+    sampled = subject.sampled_frame
+    rows = min(64, sampled.rows)
     spent = 0.0
     while True:
-        taken = _time(subject, points[:rows])
+        taken = _time(subject, sampled.select(slice(rows)))
         spent += taken
-        if rows == len(points) or 2 * taken > _SECONDS - spent:
+        if rows == sampled.rows or 2 * taken > _SECONDS - spent:
             # What ran once is warm; the better of two runs is the model's own time.
-            return rows, 1000 * min(taken, _time(subject, points[:rows])) / rows
-        rows = min(2 * rows, len(points))
+            return rows, 1000 * min(taken, _time(subject, sampled.select(slice(rows)))) / rows
+        rows = min(2 * rows, sampled.rows)
 
 
 def _time_singles(subject: Subject) -> list[float]:
     """Milliseconds of calls of one row, each another row."""
-    points = subject.sampled_points
+    sampled = subject.sampled_frame
     taken: list[float] = []
     while len(taken) < _CALLS and (sum(taken) < 1000 * _SECONDS or len(taken) < _LEAST_CALLS):
-        start = len(taken) % len(points)
-        taken.append(1000 * _time(subject, points[start : start + 1]))
+        start = len(taken) % sampled.rows
+        taken.append(1000 * _time(subject, sampled.select(slice(start, start + 1))))
     return taken
 
 
-def _time(subject: Subject, points: np.ndarray) -> float:
+def _time(subject: Subject, rows: Frame) -> float:
     started = subject.clock()
-    subject.predict(points)
+    subject.ask(rows)
     return subject.clock() - started

@@ -75,13 +75,13 @@ def _fit_again(subject: Subject, threads: int) -> tuple[Fitted, int, int]:
 
 
 def _predictions_differ(subject: Subject) -> bool:
-    points = subject.sampled_points
-    whole = subject.predict(points)
-    if not np.array_equal(whole, subject.predict(points)):
+    rows = subject.sampled_frame
+    whole = subject.predict(subject.sampled_points)
+    if not np.array_equal(whole, subject.ask(rows)):
         return True
     for size in _PIECES:
-        some = points[:_SINGLE_ROWS] if size == 1 else points
-        parts = [subject.predict(some[start : start + size]) for start in range(0, len(some), size)]
-        if not np.array_equal(np.concatenate(parts), whole[: len(some)]):
+        count = min(_SINGLE_ROWS, rows.rows) if size == 1 else rows.rows
+        parts = [subject.ask(rows.select(slice(start, min(start + size, count)))) for start in range(0, count, size)]
+        if not np.array_equal(np.concatenate(parts), whole[:count]):
             return True
     return False

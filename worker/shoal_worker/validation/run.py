@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import structlog
 
-from shoal_worker.data.frame import Frame
 from shoal_worker.errors import WorkerError
 from shoal_worker.spec.validation import ValidationSpec, ValidationTestSettings
 from shoal_worker.training.baseline import Baseline, BaselineLost
@@ -21,10 +20,8 @@ from shoal_worker.validation.subject import Subject
 _log = structlog.get_logger(__name__)
 
 
-def validate(
-    subject: Subject, frame: Frame, spec: ValidationSpec, baseline: Baseline | BaselineLost | None
-) -> Judgements:
-    """Test a version, compare it with its limits and with the last good version; `frame` holds the raw rows."""
+def validate(subject: Subject, spec: ValidationSpec, baseline: Baseline | BaselineLost | None) -> Judgements:
+    """Test a version, and compare it with its limits and with the last good version."""
     tests = spec.tests
     battery: tuple[tuple[str, ValidationTestSettings, Callable[[], Judgement]], ...] = (
         (basics.NAME, tests.basic_functionality, lambda: basics.judge_basics(subject)),
@@ -37,7 +34,7 @@ def validate(
     judged = [_judge(name, settings, attempt) for name, settings, attempt in battery]
     judged += judge_limits(subject.artifact.manifest.metrics, spec)
     if spec.relative.wanted:
-        judged += judge_relative(_compare(subject, frame, baseline), spec.relative)
+        judged += judge_relative(_compare(subject, baseline), spec.relative)
     for judgement in judged:
         tell = _log.info if judgement.verdict == "pass" else _log.warning
         tell("tested", test=judgement.name, verdict=judgement.verdict, message=judgement.message)
@@ -57,14 +54,14 @@ def _judge(name: str, settings: ValidationTestSettings, attempt: Callable[[], Ju
     return replace(judged, dry_run=settings.dry_run)
 
 
-def _compare(subject: Subject, frame: Frame, baseline: Baseline | BaselineLost | None) -> Comparison | str | None:
+def _compare(subject: Subject, baseline: Baseline | BaselineLost | None) -> Comparison | str | None:
     """Let both versions label the sample; a text says why that cannot be."""
     if baseline is None:
         return None
     if isinstance(baseline, BaselineLost):
         return f"version {baseline.version} cannot be loaded: {baseline.problem}"
     try:
-        before = baseline.labels_of(frame.select(subject.sample))
+        before = baseline.labels_of(subject.sampled_frame)
     except (WorkerError, ValueError) as error:
         if isinstance(error, WorkerError) and error.transient:
             raise

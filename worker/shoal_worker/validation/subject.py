@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shoal_worker.artifact.files import Artifact, ArtifactFiles, FloatArray, LabelArray
+from shoal_worker.data.frame import Frame
 from shoal_worker.model import Model
 from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.training.fit import Fitted
@@ -37,8 +38,10 @@ class Subject:
     files: ArtifactFiles
     artifact: Artifact
     model: Model
+    frame: Frame
+    """All rows, raw, as requests send them."""
     points: FloatArray
-    """All rows that were fitted, as the index knows them."""
+    """The same rows, preprocessed, as the index knows them."""
     fitted: Fitted
     algorithm: AlgorithmSpec
     refit: Refit
@@ -51,8 +54,12 @@ class Subject:
     deadline_seconds: float | None = None
     clock: Callable[[], float] = time.perf_counter
 
+    def ask(self, rows: Frame) -> LabelArray:
+        """Label raw rows, as a worker answers a request."""
+        return self.predict(self.model.prepare(rows))
+
     def predict(self, points: np.ndarray) -> LabelArray:
-        """Label rows as a worker would."""
+        """Label preprocessed rows."""
         return self.model.predict(points, lambda: False)
 
     @property
@@ -60,6 +67,11 @@ class Subject:
         """The rows of the sample."""
         sampled: FloatArray = self.points[self.sample]
         return sampled
+
+    @property
+    def sampled_frame(self) -> Frame:
+        """The raw rows of the sample."""
+        return self.frame.select(self.sample)
 
     @property
     def widest_radius(self) -> float:

@@ -1,9 +1,8 @@
 """A version under test, as a training hands it to the validation."""
 
-from typing import Any
-
 import pytest
 
+from shoal_worker.data.frame import Frame
 from shoal_worker.spec.training import TrainingSpec
 from shoal_worker.training import outcome
 from shoal_worker.validation.judgement import Judgements
@@ -11,7 +10,7 @@ from shoal_worker.validation.subject import Subject
 from tests.unit.worker.harness import make_spec, make_table, make_varied_table, train_table
 
 
-def take_subject(table: Any, spec: TrainingSpec) -> Subject:
+def take_subject(table: Frame, spec: TrainingSpec) -> Subject:
     """Train as a Job does, up to the validation."""
     taken: list[Subject] = []
 
@@ -31,13 +30,18 @@ def subject() -> Subject:
     return take_subject(make_table(400), make_spec())
 
 
-@pytest.fixture(scope="session", params=["euclidean", "manhattan", "chebyshev", "cosine", "haversine", "adaptive"])
+@pytest.fixture(
+    scope="session", params=["euclidean", "manhattan", "chebyshev", "cosine", "haversine", "adaptive", "preprocessed"]
+)
 def any_subject(request: pytest.FixtureRequest) -> Subject:
-    """A version of each metric, and an adaptive one."""
+    """A version of each metric, an adaptive one, and one that preprocesses what it is asked."""
+    if request.param == "preprocessed":
+        steps = [{"clip": {"max": 40}}, {"scale": {"method": "standard"}}]
+        return take_subject(make_table(400), make_spec(preprocessing=steps, algorithm={"dbscan": {"eps": 0.2}}))
     if request.param == "adaptive":
         return take_subject(make_varied_table(), make_spec(algorithm={"adaptiveDbscan": {"minSamples": 8}}))
     table = make_table(400)
-    scaled = type(table)(table.points / 100 + 0.1, table.columns)
+    scaled = Frame(table.columns, table.numbers / 100 + 0.1, {})
     eps = 0.0001 if request.param == "cosine" else 0.01
     algorithm = {"dbscan": {"eps": eps, "minSamples": 4, "metric": request.param}}
     return take_subject(scaled, make_spec(algorithm=algorithm))
