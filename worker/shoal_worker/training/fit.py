@@ -85,15 +85,7 @@ def _fit_dbscan(points: FloatArray, spec: DbscanSpec, means: Means, progress: Pr
         work_budget=means.work_budget(points.shape[1]),
         progress=progress,
     ).fit(points)
-    labels: LabelArray = fitted.labels_.astype(np.int32)
-    core_labels = labels[fitted.core_sample_indices_]
-    predictor = Predictor(fitted.components_, core_labels, spec.eps, spec.metric, n_jobs=means.threads)
-    return Fitted(
-        parameters=DbscanParameters(eps=spec.eps, min_samples=spec.min_samples, metric=spec.metric),
-        labels=labels,
-        core_rows=fitted.core_sample_indices_,
-        predictor=predictor,
-    )
+    return fitted_of(fitted, means.threads)
 
 
 def _fit_adaptive(points: FloatArray, spec: AdaptiveDbscanSpec, means: Means, progress: Progress) -> Fitted:
@@ -104,15 +96,27 @@ def _fit_adaptive(points: FloatArray, spec: AdaptiveDbscanSpec, means: Means, pr
         n_jobs=means.threads,
         progress=progress,
     ).fit(points)
-    labels: LabelArray = fitted.labels_.astype(np.int32)
-    cores = fitted.core_sample_indices_
-    densities = Densities(fitted.cluster_eps_, find_peaks(fitted.tree_), fitted.probabilities_[cores])
+    return fitted_of(fitted, means.threads)
+
+
+def fitted_of(estimator: DBSCAN | AdaptiveDBSCAN, threads: int) -> Fitted:
+    """Take over what a fitted estimator found."""
+    labels: LabelArray = estimator.labels_.astype(np.int32)
+    cores = estimator.core_sample_indices_
+    known = {"min_samples": estimator.min_samples, "metric": estimator.metric}
+    if isinstance(estimator, DBSCAN):
+        eps = float(estimator.eps)
+        return Fitted(
+            parameters=DbscanParameters.model_validate({**known, "eps": eps}),
+            labels=labels,
+            core_rows=cores,
+            predictor=Predictor(estimator.components_, labels[cores], eps, estimator.metric, n_jobs=threads),
+        )
+    densities = Densities(estimator.cluster_eps_, find_peaks(estimator.tree_), estimator.probabilities_[cores])
     return Fitted(
-        parameters=AdaptiveParameters(
-            min_samples=spec.min_samples, min_cluster_size=spec.min_cluster_size, metric=spec.metric
-        ),
+        parameters=AdaptiveParameters.model_validate({**known, "min_cluster_size": estimator.min_cluster_size}),
         labels=labels,
         core_rows=cores,
-        predictor=Predictor(fitted.components_, labels[cores], densities.radii, spec.metric, n_jobs=means.threads),
+        predictor=Predictor(estimator.components_, labels[cores], densities.radii, estimator.metric, n_jobs=threads),
         densities=densities,
     )

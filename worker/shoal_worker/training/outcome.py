@@ -65,8 +65,13 @@ def train_model(
     machine: Machine,
     baseline: Baseline | BaselineLost | None,
     progress: Progress,
+    *,
+    fitted: Fitted | None = None,
 ) -> Trained:
-    """Preprocess and fit the rows, package the result and test the very bytes of it."""
+    """Preprocess and fit the rows, package the result and test the very bytes of it.
+
+    fitted: a fit of these rows that was made elsewhere, to be packaged and tested as it is.
+    """
     preprocessor = fit_preprocessor(frame, spec.preprocessing)
     points = preprocessor.apply(frame)
     metric = spec.algorithm.chosen.metric
@@ -79,7 +84,7 @@ def train_model(
         return fit(points, algorithm, Means(threads, spec.plan.index, spec.deadline_seconds), progress)
 
     started = time.perf_counter()
-    fitted = fit_with(points, planned.threads)
+    fitted = fitted or fit_with(points, planned.threads)
     fit_seconds = time.perf_counter() - started
     metrics = _measure(points, fitted, metric)
     frameworks = {name: version(name) for name in _FRAMEWORKS}
