@@ -7,6 +7,7 @@ trains again: the newest version is always that of the present spec.
     facts                                        -> plan
     spec cannot be read                          -> InvalidSpec, nothing else
     newest version has this identity             -> done: Trained or VersionRejected
+    Job succeeded, report of an older version    -> done: Unchanged
     Job succeeded, report read                   -> create the version
     Job succeeded, report lost                   -> run it again, at most thrice
     Job failed                                   -> say why and how to go on
@@ -32,6 +33,7 @@ from shoal_operator.core.manifests.job import build_job
 from shoal_operator.core.manifests.version import build_version
 from shoal_operator.core.plan import Create, Delete, Emit, Plan, StatusWrite
 from shoal_operator.core.report import TrainingSuccess
+from shoal_operator.core.schedule import Tick, plan_tick
 from shoal_operator.core.snapshot import Defaults, ModelSnapshot, RawObject
 from shoal_operator.core.training_job import (
     Outcome,
@@ -62,15 +64,16 @@ def plan_model(snapshot: ModelSnapshot, now: datetime) -> Plan:
         outcome = Outcome("Failed", problem.reason, problem.message, problem=problem)
         return _plan(snapshot, previous, known, None, outcome, now)
     training_hash = hash_training(model, spec)
+    reruns = previous.reruns if previous.training_hash == training_hash else 0
+    outcome = _decide(snapshot, spec, training_hash, known, previous, reruns)
+    tick = plan_tick(model, spec.retrain, previous, now, busy=outcome.progressing)
     superseded = tuple(
         Delete(facts.key_of(job, "Job"), facts.uid_of(job))
         for job in snapshot.jobs
         if facts.label_of(job, names.TRAINING_HASH) not in ("", training_hash) and not facts.is_deleting(job)
     )
-    reruns = previous.reruns if previous.training_hash == training_hash else 0
-    outcome = _decide(snapshot, spec, training_hash, known, previous, reruns)
     upkeep = plan_upkeep(snapshot, spec, known, previous, now)
-    plan = _plan(snapshot, previous, known, training_hash, outcome, now, upkeep)
+    plan = _plan(snapshot, previous, known, training_hash, outcome, now, upkeep, tick)
     return Plan((*superseded, *plan.actions), plan.status, plan.requeue_after, plan.clean_up)
 
 
@@ -90,6 +93,7 @@ def hash_training(model: RawObject, spec: ClusteringModelSpec) -> str:
     parts: dict[str, ApiModel | None] = {"source": spec.source, "algorithm": spec.algorithm}
     if spec.artifact is not None:
         parts = {"artifact": spec.artifact.model_copy(update={"secret_ref": None})}
+    scheduled = facts.annotation_of(model, names.SCHEDULED)
     identity = {
         **{
             name: part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -98,6 +102,7 @@ def hash_training(model: RawObject, spec: ClusteringModelSpec) -> str:
         },
         **({"preprocessing": steps} if steps else {}),
         "retrain": facts.annotation_of(model, names.RETRAIN),
+        **({"scheduled": scheduled} if scheduled else {}),
     }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
@@ -113,6 +118,8 @@ def _decide(
 ) -> Outcome:
     if known and known[-1].training_hash == training_hash:
         return _trained(known[-1])
+    if known and previous.unchanged_hash == training_hash:
+        return _unchanged(known)
     name = names.training_job(facts.name_of(snapshot.model), training_hash)
     job = next((job for job in snapshot.jobs if facts.name_of(job) == name), None)
     if job is None:
@@ -130,6 +137,8 @@ def _decide(
             return tell_running(job, pods, reruns)
         if report is None:
             return tell_lost(job, reruns)
+        if any(_is_twin(version, report, training_hash) for version in known):
+            return _unchanged(known)
         conflict = find_conflict(report, training_hash, known)
         if conflict is not None:
             return Outcome("Failed", conflict.reason, conflict.message, problem=conflict, reruns=reruns)
@@ -173,6 +182,18 @@ def _start(
         "Training", Reason.TRAINING, message, progressing=True, actions=(Create(job),), reruns=reruns,
         requeue_after=_JOB_LOOK_SECONDS,
     )  # fmt: skip
+
+
+def _is_twin(version: KnownVersion, report: TrainingSuccess, training_hash: str) -> bool:
+    """Tell whether a report is that of an older training's version: the data gave the same model once more."""
+    same = (version.number, version.digest) == (report.version, report.artifact.digest)
+    return same and version.training_hash != training_hash
+
+
+def _unchanged(known: tuple[KnownVersion, ...]) -> Outcome:
+    newest = next((version for version in reversed(known) if version.passed), known[-1])
+    message = f"Training gave version {newest.number} once more; no version is recorded, for nothing has changed."
+    return Outcome("Ready", Reason.UNCHANGED, message, unchanged=True)
 
 
 def find_conflict(report: TrainingSuccess, training_hash: str, known: tuple[KnownVersion, ...]) -> Problem | None:
@@ -230,11 +251,13 @@ def _plan(
     outcome: Outcome,
     now: datetime,
     upkeep: Upkeep | None = None,
+    tick: Tick | None = None,
 ) -> Plan:
     upkeep = upkeep or Upkeep(failures=previous.maintenance_failures)
+    tick = tick or Tick(previous.retrain)
     servable = [version.number for version in known if version.servable]
     latest = servable[-1] if servable else None
-    problem = outcome.problem or upkeep.problem
+    problem = outcome.problem or tick.problem or upkeep.problem
     available = f"Version {latest} can be served." if latest else f"No version can be served yet. {outcome.message}"
     findings = (
         Finding("Ready", latest is not None, Reason.AVAILABLE if latest else outcome.reason, available),
@@ -250,6 +273,8 @@ def _plan(
         latest_version=latest,
         training_hash=training_hash,
         reruns=outcome.reruns,
+        unchanged_hash=training_hash if outcome.unchanged else None,
+        retrain=tick.status,
         maintenance_failures=upkeep.failures,
         conditions=build_conditions(findings, previous.conditions, generation, now),
     )
@@ -261,10 +286,12 @@ def _plan(
     )
     if latest is not None and latest != previous.latest_version:
         events = (Emit("Normal", Reason.TRAINED, f"Version {latest} is trained and can be served."), *events)
-    waits = [seconds for seconds in (outcome.requeue_after, upkeep.requeue_after) if seconds is not None]
+    if outcome.unchanged and previous.unchanged_hash != training_hash:
+        events = (Emit("Normal", Reason.UNCHANGED, outcome.message), *events)
+    waits = [part.requeue_after for part in (outcome, upkeep, tick) if part.requeue_after is not None]
     return Plan(
-        actions=(*outcome.actions, *upkeep.actions),
+        actions=(*outcome.actions, *upkeep.actions, *tick.actions),
         status=StatusWrite(facts.key_of(snapshot.model, "ClusteringModel"), status.to_wire()),
         requeue_after=min(waits) if waits else None,
-        clean_up=(*outcome.clean_up, *upkeep.clean_up, *events),
+        clean_up=(*outcome.clean_up, *upkeep.clean_up, *tick.events, *events),
     )

@@ -35,6 +35,8 @@ class Outcome:
     actions: tuple[Action, ...] = ()
     clean_up: tuple[Action, ...] = ()
     reruns: int = 0
+    unchanged: bool = False
+    """The training gave a version once more that there is already."""
     requeue_after: float | None = None
 
 

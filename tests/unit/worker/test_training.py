@@ -448,6 +448,22 @@ class TestVersions:
         assert self.run(tmp_path, trainingHash="other", modelUid="of-a-new-model")["version"] == 3
         assert self.run(tmp_path, after=7)["version"] == 8
 
+    def test_data_that_gives_the_last_good_version_once_more_gets_no_number(self, tmp_path: Path) -> None:
+        first = self.run(tmp_path)
+        baseline = {"version": 1, **{name: first["artifact"][name] for name in ("uri", "digest")}}
+        again = self.run(tmp_path, trainingHash="tuesday", baseline=baseline)
+        assert (again["version"], again["artifact"]) == (1, first["artifact"])
+        other = self.run(
+            tmp_path, trainingHash="other", baseline=baseline, algorithm={"dbscan": {"eps": 0.7, "minSamples": 4}}
+        )
+        assert other["version"] == 2
+
+    def test_a_verdict_that_changed_is_recorded_though_the_model_is_the_same(self, tmp_path: Path) -> None:
+        first = self.run(tmp_path)
+        baseline = {"version": 1, **{name: first["artifact"][name] for name in ("uri", "digest")}}
+        again = self.run(tmp_path, trainingHash="strict", baseline=baseline, validation={"minClusters": 99})
+        assert (again["version"], again["validation"]["verdict"]) == (2, "fail")
+
     def test_the_record_has_what_was_reported(self, tmp_path: Path) -> None:
         report = self.run(tmp_path)
         store, base = open_store(f"file://{tmp_path}", field="s", secret_dir=tmp_path / "none", file_root=tmp_path)

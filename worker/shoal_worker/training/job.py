@@ -62,7 +62,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
     from shoal_worker.data.source import read_table
     from shoal_worker.planning import as_record
-    from shoal_worker.training.baseline import load_baseline
+    from shoal_worker.training.baseline import Baseline, load_baseline
     from shoal_worker.training.outcome import train_model
 
     frame = read_table(
@@ -95,6 +95,11 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         "plan": as_record(trained.plan),
         "frameworkVersions": trained.framework_versions,
     }
+    repeats = spec.baseline is not None and isinstance(baseline, Baseline) and trained.validation.verdict == "pass"
+    if repeats and spec.baseline is not None and trained.files.digest == spec.baseline.digest:
+        # The data gave the last good version once more: nothing new is numbered or stored.
+        _log.info("nothing changed", version=spec.baseline.version)
+        return {**report, "version": spec.baseline.version}
     draft = Draft(
         training_hash=spec.training_hash or hashlib.sha256(settings.training_spec.encode()).hexdigest()[:8],
         digest=trained.files.digest,
