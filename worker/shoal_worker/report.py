@@ -4,7 +4,6 @@ Written by `train` and, when the model cannot be loaded, by `serve`. Invariant: 
 (Kubernetes cuts at 4096, and half a JSON object is none); never a secret.
 """
 
-import copy
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,7 +41,7 @@ def encode_report(report: Mapping[str, Any]) -> bytes:
     if "schema" not in report:
         return next(encoded for limit in _TEXT_LIMITS if len(encoded := _encode(_cut(report, limit))) <= REPORT_LIMIT)
     encoded = _encode(report)
-    shortened = copy.deepcopy(dict(report))
+    shortened = json.loads(encoded)
     for path, shorten_part in _SHORTENINGS:
         while len(encoded) > REPORT_LIMIT and (part := _at(shortened, path)) and shorten_part(part):
             encoded = _encode(shortened)

@@ -238,6 +238,16 @@ class TestVerb:
         assert report["plan"]["reasons"]["threads"] == "spec.training.plan.threads"
         assert report["artifact"] == first["artifact"], "a plan changes no label"
 
+    def test_a_search_is_reported_with_its_best_trials(self, run_training: Run, tmp_path: Path) -> None:
+        code, report = run_training(algorithm={"dbscan": {"search": {"minSamples": {"min": 3, "max": 9}}}})
+        assert code == SUCCESS
+        assert report["search"]["trials"] == 40
+        best = report["search"]["best"][0]
+        found = {"eps": best["eps"], "minSamples": best["minSamples"], "metric": "euclidean"}
+        assert report["algorithm"] == {"dbscan": found}
+        directory = tmp_path / "artifacts" / report["artifact"]["digest"].replace(":", "-")
+        assert len(json.loads((directory / "manifest.json").read_bytes())["search"]["best"]) == 20
+
     def test_a_repetition_writes_the_same_artifact(self, run_training: Run) -> None:
         first, second = run_training()[1], run_training()[1]
         assert first["artifact"] == second["artifact"]
