@@ -101,9 +101,9 @@ def _drop_last_column(schema: dict[str, Any]) -> bool:
 
 
 def _drop_figures(tests: list[dict[str, Any]]) -> bool:
-    """Drop the figures and limits of the last passed test that has any."""
-    for test in reversed(tests):
-        if test["verdict"] == "pass" and (test.pop("figures", None) or test.pop("limits", None)):
+    """Drop the figures and limits of the last test that has any, of passed tests first."""
+    for test in (*reversed([test for test in tests if test["verdict"] == "pass"]), *reversed(tests)):
+        if test.pop("figures", None) or test.pop("limits", None):
             return True
     return False
 

@@ -418,6 +418,31 @@ class TestReport:
         assert columns == report["schema"]["columns"][: len(columns)]  # type: ignore[index]
         assert told["schema"].get("truncated", False) == (len(columns) < count)
 
+    @given(st.lists(st.sampled_from(["pass", "fail", "warn"]), max_size=14), st.integers(0, 1000), st.integers(0, 20))
+    @settings(deadline=None)
+    def test_a_success_with_many_tests_and_trials_fits(self, verdicts: list[str], length: int, trials: int) -> None:
+        figures = {f"figureNumber{number}": 0.123456 for number in range(8)}
+        tests = [
+            {"name": f"test{number}", "verdict": verdict, "message": "m" * length, "figures": figures}
+            for number, verdict in enumerate(verdicts)
+        ]
+        report = {
+            "outcome": "Succeeded",
+            "artifact": {"uri": "s3://" + "b" * 300, "digest": "sha256:" + "0" * 64, "bytes": 1},
+            "schema": {"columns": [{"name": "x", "dtype": "float64"}]},
+            "validation": {"verdict": "fail", "tests": tests, "warnings": ["w" * length] * len(tests)},
+            "search": {"objective": "dbcv", "best": [{"eps": 0.123456, "minSamples": 5, "score": 0.5}] * trials},
+        }
+        given = json.dumps(report)
+        content = encode_report(report)
+        assert len(content) <= REPORT_LIMIT
+        assert json.dumps(report) == given, "the full report goes to the store"
+        told = json.loads(content)["validation"]["tests"]
+        assert [test["name"] for test in told] == [test["name"] for test in tests], "each verdict is told"
+        for short, full in zip(told, tests, strict=True):
+            assert short["verdict"] == full["verdict"]
+            assert full["message"].startswith(short["message"].removesuffix("..."))
+
 
 class TestVersions:
     """What a Job stores of the version that it makes; `shoal_worker.models` has the rest."""
@@ -483,28 +508,3 @@ class TestVersions:
         assert {name: record.report[name] for name in ("metrics", "artifact", "algorithm", "frameworkVersions")} == {
             name: report[name] for name in ("metrics", "artifact", "algorithm", "frameworkVersions")
         }
-
-    @given(st.lists(st.sampled_from(["pass", "fail", "warn"]), max_size=14), st.integers(0, 1000), st.integers(0, 20))
-    @settings(deadline=None)
-    def test_a_success_with_many_tests_and_trials_fits(self, verdicts: list[str], length: int, trials: int) -> None:
-        figures = {f"figureNumber{number}": 0.123456 for number in range(8)}
-        tests = [
-            {"name": f"test{number}", "verdict": verdict, "message": "m" * length, "figures": figures}
-            for number, verdict in enumerate(verdicts)
-        ]
-        report = {
-            "outcome": "Succeeded",
-            "artifact": {"uri": "s3://" + "b" * 300, "digest": "sha256:" + "0" * 64, "bytes": 1},
-            "schema": {"columns": [{"name": "x", "dtype": "float64"}]},
-            "validation": {"verdict": "fail", "tests": tests, "warnings": ["w" * length] * len(tests)},
-            "search": {"objective": "dbcv", "best": [{"eps": 0.123456, "minSamples": 5, "score": 0.5}] * trials},
-        }
-        given = json.dumps(report)
-        content = encode_report(report)
-        assert len(content) <= REPORT_LIMIT
-        assert json.dumps(report) == given, "the full report goes to the store"
-        told = json.loads(content)["validation"]["tests"]
-        assert [test["name"] for test in told] == [test["name"] for test in tests], "each verdict is told"
-        for short, full in zip(told, tests, strict=True):
-            assert short["verdict"] == full["verdict"]
-            assert full["message"].startswith(short["message"].removesuffix("..."))
