@@ -1,8 +1,9 @@
 """Turns one pydantic type into the structural OpenAPI schema that a CustomResourceDefinition may hold.
 
 Called by crdgen.definition. Invariant: a schema means to the API server what the type means to the operator; whatever
-cannot be said in a structural schema is refused by name, never dropped. Defaults never change a meaning: they are left
-out of status, below a choice of exactly one field, and wherever they would be more than a value or an empty object.
+cannot be said in a structural schema is refused by name, never dropped, but for bounds beyond int64. Defaults never
+change a meaning: they are left out of status, below a choice of exactly one field, and wherever they would be more than
+a value or an empty object.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _KEPT = (
     "x-kubernetes-int-or-string",
     "x-kubernetes-validations",
 )
+_LARGEST_BOUND = 2**63 - 1
+"""The API server turns a bound into an int64 where it is given a whole number, so `eps: 5` would be above 1e300. Larger
+bounds are left to the operator, which reads each spec by its own types."""
 _SCALARS = ("string", "integer", "number", "boolean")
 
 
@@ -115,6 +119,9 @@ def _convert(node: Json, definitions: Json, path: str, *, told: bool, filled: bo
     for bound, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if bound in node:
             result |= {inclusive: node[bound], bound: True}
+    for bound in ("minimum", "maximum"):
+        if abs(result.get(bound, 0)) > _LARGEST_BOUND:
+            del result[bound]
     if node.get("type") == "array":
         items = _fold(node["items"], definitions, path)
         result["items"] = _convert(items, definitions, f"{path}[]", told=told, filled=filled)

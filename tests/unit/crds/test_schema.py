@@ -37,6 +37,11 @@ def test_a_strict_bound_takes_the_boolean_form_of_a_crd() -> None:
     assert field == {"description": "Reach.", "type": "number", "minimum": 0, "exclusiveMinimum": True}
 
 
+def test_a_bound_that_the_api_server_would_misread_is_left_to_the_operator() -> None:
+    field = schema_of(eps=(float, Field(gt=0, le=1e300, description="Reach.")))["eps"]
+    assert field == {"description": "Reach.", "type": "number", "minimum": 0, "exclusiveMinimum": True}
+
+
 def test_an_optional_field_is_simply_not_required() -> None:
     schema = structural_schema(Choice, "probe", defaults=True)
     assert "required" not in schema
