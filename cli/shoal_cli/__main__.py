@@ -12,6 +12,7 @@ from rich.text import Text
 from shoal_cli import __version__
 from shoal_cli.errors import ShoalError
 from shoal_cli.explain import EXAMPLES, explain
+from shoal_cli.models.app import app as models
 
 app = typer.Typer(
     name="shoal",
@@ -22,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EXAMPLES)(explain)
+app.add_typer(models, name="models")
 
 
 @app.callback(invoke_without_command=True)

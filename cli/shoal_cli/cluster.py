@@ -1,9 +1,12 @@
-"""Models and versions as the cluster's records tell of them; called by `explain`.
+"""Models and versions as the cluster's records tell of them; called by `explain` and `models`.
 
-Invariant: reads only, by the user's own kubeconfig and rights; each failure names what was asked for and the remedy.
+Invariant: a verb changes what it is named for and nothing else, by the user's own kubeconfig and rights; each failure
+names what was asked for and the remedy.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from shoal_cli.errors import ShoalError
@@ -46,23 +49,102 @@ class Cluster:
         """Return a ClusteringModel."""
         return self._get("clusteringmodels", name, namespace)
 
-    def _get(self, plural: str, name: str, namespace: str | None) -> Found:
-        from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
-
+    def versions(self, model: str | None, namespace: str | None) -> list[dict[str, Any]]:
+        """Return the ClusteringModelVersions of a namespace, of one model only if told."""
         where = namespace or self._default
-        asked = f"{plural}/{name}"
+        with _told("clusteringmodelversions", where):
+            found = self._objects.list_namespaced_custom_object(
+                GROUP, VERSION, where, "clusteringmodelversions", _request_timeout=_TIMEOUT_SECONDS
+            )
+        items: list[dict[str, Any]] = dict(found)["items"]  # type: ignore[call-overload]
+        return [each for each in items if model in (None, each["spec"]["modelRef"]["name"])]
+
+    def latest_version(self, model: str, namespace: str | None) -> int:
+        """Return the number of a model's newest version that can be served."""
+        number = (self.model(model, namespace).manifest.get("status") or {}).get("latestVersion")
+        if number is None:
+            raise ShoalError(
+                "it has no version that can be served yet",
+                field=f"model/{model}",
+                remedy="List them: shoal models list",
+            )
+        return int(number)
+
+    def wish_state(self, version: str, namespace: str | None, state: str) -> None:
+        """Ask the operator to bring a version to a state."""
+        where = namespace or self._default
+        with _told(f"clusteringmodelversions/{version}", where):
+            self._objects.patch_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                where,
+                "clusteringmodelversions",
+                version,
+                {"metadata": {"annotations": {f"{GROUP}/state": state}}},
+                _request_timeout=_TIMEOUT_SECONDS,
+                _content_type="application/merge-patch+json",
+            )
+
+    def create_version(self, manifest: dict[str, Any]) -> bool:
+        """Create a ClusteringModelVersion, owned by its model if that is there; tell whether it was not there yet."""
+        metadata = dict(manifest["metadata"])
+        model = manifest["spec"]["modelRef"]["name"]
+        owner = next(iter(self._find_model(model, metadata["namespace"])), None)
+        if owner is not None:
+            reference = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "ClusteringModel", "name": model}
+            metadata["ownerReferences"] = [{**reference, "uid": owner["metadata"]["uid"], "controller": True}]
+        from kubernetes.client.exceptions import ApiException
+
         try:
+            with _told(f"clusteringmodelversions/{metadata['name']}", metadata["namespace"], passed=409):
+                self._objects.create_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    metadata["namespace"],
+                    "clusteringmodelversions",
+                    {**manifest, "metadata": metadata},
+                    _request_timeout=_TIMEOUT_SECONDS,
+                )
+        except ApiException:
+            return False
+        return True
+
+    def _find_model(self, name: str, namespace: str) -> list[dict[str, Any]]:
+        with _told("clusteringmodels", namespace):
+            found = self._objects.list_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                namespace,
+                "clusteringmodels",
+                field_selector=f"metadata.name={name}",
+                _request_timeout=_TIMEOUT_SECONDS,
+            )
+        items: list[dict[str, Any]] = dict(found)["items"]  # type: ignore[call-overload]
+        return items
+
+    def _get(self, plural: str, name: str, namespace: str | None) -> Found:
+        where = namespace or self._default
+        with _told(f"{plural}/{name}", where):
             found = self._objects.get_namespaced_custom_object(
                 GROUP, VERSION, where, plural, name, _request_timeout=_TIMEOUT_SECONDS
             )
-        except ApiException as error:
-            raise _explained(error.status, asked, where) from None
-        except HTTPError as error:
-            raise ShoalError(
-                f"the cluster does not answer: {str(error)[:200]}", field=asked, remedy=_KUBECONFIG
-            ) from None
         return Found(where, dict(found))  # type: ignore[call-overload]
+
+
+@contextmanager
+def _told(asked: str, namespace: str, passed: int | None = None) -> Iterator[None]:
+    """Translate the cluster's refusals, but for a status that is passed on."""
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == passed:
+            raise
+        raise _explained(error.status, asked, namespace) from None
+    except HTTPError as error:
+        raise ShoalError(f"the cluster does not answer: {str(error)[:200]}", field=asked, remedy=_KUBECONFIG) from None
 
 
 def _explained(status: int | None, asked: str, namespace: str) -> ShoalError:
