@@ -72,7 +72,8 @@ def plan_upkeep(
     job = next(filter(is_maintenance, snapshot.jobs), None)
     report = _find_report(snapshot, job) if job is not None else None
     actions = tuple(action for item in ageing if (action := _record(item, report)) is not None)
-    upkeep = _work(snapshot, ageing, previous, job, report, now)
+    in_use = frozenset(item.version.digest for item in ageing if item.version.number in uses and item.version.digest)
+    upkeep = _work(snapshot, ageing, in_use, previous, job, report, now)
     waits = [(item.due - now).total_seconds() for item in ageing if item.due is not None]
     if upkeep.requeue_after is not None:
         waits.append(upkeep.requeue_after)
@@ -104,6 +105,7 @@ def _record(item: Aging, report: MaintenanceSuccess | None) -> Action | None:
 def _work(
     snapshot: ModelSnapshot,
     ageing: tuple[Aging, ...],
+    in_use: frozenset[str],
     previous: ClusteringModelStatus,
     job: RawObject | None,
     report: MaintenanceSuccess | None,
@@ -111,7 +113,7 @@ def _work(
 ) -> Upkeep:
     changes = [_change(item) for item in ageing if item.after.stored != item.after.wanted][:_MOST_CHANGES]
     if job is None:
-        return _start(snapshot, changes, previous.maintenance_failures)
+        return _start(snapshot, changes, in_use, previous.maintenance_failures)
     if facts.is_deleting(job):
         return Upkeep(failures=previous.maintenance_failures, requeue_after=_LOOK_SECONDS)
     removal = (Delete(facts.key_of(job, "Job"), facts.uid_of(job)),)
@@ -137,7 +139,7 @@ def _work(
     return Upkeep(problem=problem, failures=failures, requeue_after=_LOOK_SECONDS)
 
 
-def _start(snapshot: ModelSnapshot, changes: list[Manifest], failures: int) -> Upkeep:
+def _start(snapshot: ModelSnapshot, changes: list[Manifest], in_use: frozenset[str], failures: int) -> Upkeep:
     if not changes:
         return Upkeep()
     store_secret = snapshot.defaults.store_secret_name
@@ -150,7 +152,7 @@ def _start(snapshot: ModelSnapshot, changes: list[Manifest], failures: int) -> U
         return Upkeep(problem=problem, failures=failures, requeue_after=_LOOK_SECONDS)
     if not snapshot.defaults.store_uri:
         return Upkeep(failures=failures)
-    job = build_maintenance_job(snapshot.model, changes, snapshot.defaults)
+    job = build_maintenance_job(snapshot.model, changes, in_use, snapshot.defaults)
     return Upkeep(actions=(Create(job),), failures=failures, requeue_after=_LOOK_SECONDS)
 
 

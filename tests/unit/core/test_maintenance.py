@@ -116,7 +116,9 @@ def test_one_job_makes_all_changes_and_the_records_follow_its_report(store: Stor
 
 
 def test_the_job_is_restricted_and_told_no_credentials(store: Store) -> None:
-    job = build_maintenance_job(store.model, [{"version": 1, "digest": "sha256:0", "to": "Archived"}], objects.DEFAULTS)
+    job = build_maintenance_job(
+        store.model, [{"version": 1, "digest": "sha256:0", "to": "Archived"}], (), objects.DEFAULTS
+    )
     pod = job["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["containers"][0]["args"] == ["maintain"]

@@ -18,11 +18,17 @@ from shoal_operator.core.snapshot import Defaults, RawObject
 
 _DEADLINE_SECONDS = 900
 _RETRIES = 2
+_MOST_IN_USE = 1000
 _RESOURCES = ResourceRequirements(requests={"cpu": "50m", "memory": "128Mi"}, limits={"memory": "512Mi"})
 
 
-def build_maintenance_job(model: RawObject, changes: Iterable[Manifest], defaults: Defaults) -> Manifest:
-    """Build the Job; each change has a version, its digest and the state to bring it `to`."""
+def build_maintenance_job(
+    model: RawObject, changes: Iterable[Manifest], in_use: Iterable[str], defaults: Defaults
+) -> Manifest:
+    """Build the Job; each change has a version, its digest and the state to bring it `to`.
+
+    `in_use` are the digests that somebody uses: the store refuses to archive or delete these, whatever the changes say.
+    """
     wanted = list(changes)
     identity = hash_changes(wanted)
     told = {
@@ -30,6 +36,7 @@ def build_maintenance_job(model: RawObject, changes: Iterable[Manifest], default
         "namespace": namespace_of(model),
         "storeUri": defaults.store_uri,
         "changes": wanted,
+        "inUse": sorted(in_use)[:_MOST_IN_USE],
     }
     job = StoreJob(
         name=names.maintenance_job(name_of(model), identity),
