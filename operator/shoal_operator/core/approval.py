@@ -42,6 +42,6 @@ def describe_pending(name: str, namespace: str, pending: int) -> Problem:
     """Tell how a version that waits is approved."""
     return Problem(
         Reason.AWAITING_APPROVAL,
-        f"Version {pending} waits for approval. To roll it out: kubectl annotate cdep {name} "
-        f"shoal.dev/approve={pending} --overwrite --namespace {namespace}",
+        f"Version {pending} waits for approval. Run `kubectl annotate cdep {name} "
+        f"shoal.dev/approve={pending} --overwrite --namespace {namespace}` to roll it out.",
     )

@@ -108,7 +108,7 @@ def _select_pinned(
         command = activate_command(found.name, namespace_of(snapshot.deployment))
         return Problem(
             Reason.VERSION_ARCHIVED if archived else Reason.VERSION_RETIRED,
-            f"{told}, so it is not offered. To bring it back: {command}",
+            f"{told}, so it is not offered. Run `{command}` to bring it back.",
         )
     why = f": {found.refusal}" if found.refusal else ""
     return Problem(Reason.VERSION_REJECTED, f"{told}{why}. {_choice(known)}")

@@ -83,9 +83,8 @@ def plan_version(version: RawObject, now: datetime) -> Plan:
         known = _read(version)
         message = printable(f"It failed its validation: {known.refusal if known else 'its record cannot be read'}.")
     elif state == "Archived":
-        message = (
-            f"{message.rstrip('.')}. To bring it back: {activate_command(name_of(version), namespace_of(version))}"
-        )
+        command = activate_command(name_of(version), namespace_of(version))
+        message = f"{message.rstrip('.')}. Run `{command}` to bring it back."
     available = Reason.AVAILABLE if state == "Active" else _REASONS.get(state, Reason.NOT_AVAILABLE)
     findings = (
         Finding("Ready", state == "Active", available, message),
