@@ -1,0 +1,1 @@
+"""Measurements of the model lifecycle, run by `make bench-lifecycle`."""
