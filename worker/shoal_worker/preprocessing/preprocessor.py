@@ -55,8 +55,10 @@ class Preprocessor:
             widest = max(widest, len(layout.numbers))
         if numbers.left:
             raise ValueError(f"{numbers.left} fitted numbers belong to no step")
-        if layout.texts or not layout.numbers:
-            raise ValueError(f"after the last step there are the texts {layout.texts[:8]} and no more than numbers")
+        if layout.texts:
+            raise ValueError(f"column {layout.texts[0]!r} is still of texts after the last step")
+        if not layout.numbers:
+            raise ValueError("no column is left after the last step")
         return cls(
             columns=columns,
             features=layout.numbers,
