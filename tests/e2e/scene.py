@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +46,7 @@ class Scene:
         *,
         path: str = "e2e/blobs.parquet",
         columns: tuple[str, ...] = ("x", "y"),
+        preprocessing: Sequence[Object] = (),
         algorithm: str = "dbscan",
         **parameters: Any,
     ) -> None:
@@ -53,7 +54,9 @@ class Scene:
         if algorithm == "dbscan":
             parameters = {"eps": 0.5, "minSamples": 5, **parameters}
         uri = f"s3://{DATA_BUCKET}/{path}"
-        model = build_model(name, uri, columns=list(columns), algorithm=algorithm, **parameters)
+        model = build_model(
+            name, uri, columns=list(columns), preprocessing=preprocessing, algorithm=algorithm, **parameters
+        )
         self.kube.apply(self.namespace, model)
 
     def apply_deployment(
