@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from shoal_cli.errors import ShoalError, UsageError
-from shoal_cli.facts import Dtype, Facts, merge, require_size
+from shoal_cli.facts import Dtype, Facts, merge, preprocess, require_size
 from shoal_cli.quantities import read_bytes, read_count, read_cpus, show_bytes
 from shoal_cli.render import Explained, as_record, print_json, print_table
 from shoal_operator.api.algorithm import Metric
@@ -104,7 +104,7 @@ def _planned(options: Facts, manifest: str | None, data: str, workload: Workload
 
     model = read_manifest(manifest) if manifest is not None else Facts()
     table = read_parquet(data, model.names) if data else Facts()
-    facts = merge([options, model, table])
+    facts = merge([options, preprocess(merge([model, table]))])
     rows, columns = require_size(facts)
     metric, dtype = facts.metric or "euclidean", facts.dtype or "float64"
     if metric == "haversine" and columns != 2:
@@ -146,7 +146,7 @@ def _recorded(kind: str, name: str, namespace: str | None, context: str | None) 
             field=f"version/{name}",
             remedy="Train the model again",
         )
-    columns = len(spec.schema_.columns)
+    columns = spec.schema_.feature_count or len(spec.schema_.columns)
     about = f"{found.namespace}/{name}, {spec.metrics.rows:,} rows × {columns} columns, {spec.algorithm.metric}"
     serving = plan(spec.metrics.core_samples, columns, metric=spec.algorithm.metric, workload="predict")
     return [

@@ -5,11 +5,12 @@ then the data.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from shoal_cli.errors import UsageError
 from shoal_operator.api.algorithm import Metric
+from shoal_operator.api.preprocessing import PreprocessingStep
 
 Dtype = Literal["float64", "float32"]
 METRICS: tuple[str, ...] = get_args(Metric)
@@ -20,6 +21,7 @@ class Facts:
     """Size and kind of the data, and the machine: memory in bytes; None where unknown.
 
     names: the columns' names, where the algorithm is told to read some only. adaptive: whether it is adaptiveDbscan.
+    steps: the preprocessing of these columns.
     """
 
     rows: int | None = None
@@ -30,6 +32,7 @@ class Facts:
     memory: int | None = None
     cpus: int | None = None
     adaptive: bool | None = None
+    steps: tuple[PreprocessingStep, ...] | None = None
 
     def or_else(self, other: "Facts") -> "Facts":
         """These facts, completed by the other's."""
@@ -45,6 +48,22 @@ def merge(sources: Iterable[Facts]) -> Facts:
     return merged
 
 
+def preprocess(facts: Facts) -> Facts:
+    """Turn the facts of the raw columns into those of the features, which are as many as the steps leave."""
+    if not facts.steps:
+        return facts
+    columns = facts.columns
+    for step in facts.steps:
+        if step.select is not None:
+            columns = len(step.select.columns)
+        elif step.pca is not None:
+            columns = step.pca.components
+        elif step.one_hot is not None:
+            # How many values there are, only the data tells.
+            columns = None
+    return replace(facts, columns=2 if facts.metric == "haversine" else columns, dtype="float64")
+
+
 def require_size(facts: Facts) -> tuple[int, int]:
     """Return rows and columns, or say how to tell them."""
     if facts.rows is None:
@@ -55,6 +74,7 @@ def require_size(facts: Facts) -> tuple[int, int]:
         raise UsageError(
             "the number of columns is not known",
             field="--columns",
-            remedy="Add --columns, name the data's Parquet file, or a model with spec.source.columns",
+            remedy="Add --columns (after one-hot coding: the columns made), name the data's Parquet file, or a model "
+            "with spec.source.columns",
         )
     return facts.rows, facts.columns

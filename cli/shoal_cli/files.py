@@ -56,6 +56,7 @@ def model_facts(manifest: dict[str, Any], origin: str) -> Facts:
         names=names,
         metric=algorithm.metric,
         adaptive=algorithm.adaptive_dbscan is not None,
+        steps=tuple(spec.preprocessing),
         memory=read_bytes(_limit(spec.training.resources, "memory"), f"{origin} spec.training.resources.limits.memory"),
         cpus=spec.training.plan.threads
         or read_cpus(_limit(spec.training.resources, "cpu"), f"{origin} spec.training.resources.limits.cpu"),

@@ -125,6 +125,31 @@ def test_a_manifest_tells_columns_metric_and_resources(explained: Any, manifest:
     assert about == "5,000 rows × 2 columns of float64, haversine, on 4 CPUs, 512.0 MiB"
 
 
+@pytest.mark.parametrize(
+    ("steps", "columns"),
+    [
+        ([{"select": {"columns": ["x"]}}, {"scale": {}}], 1),
+        ([{"oneHot": {"columns": ["name"]}}, {"pca": {"components": 7}}], 7),
+        ([{"oneHot": {"columns": ["name"]}}, {"select": {"columns": ["x", "name=a", "name=b"]}}], 3),
+    ],
+    ids=str,
+)
+def test_preprocessing_tells_how_many_columns_are_clustered(
+    explained: Any, manifest: Any, points: str, steps: list[dict[str, Any]], columns: int
+) -> None:
+    path = manifest(source={"uri": "s3://d/p.parquet", "columns": ["x", "y", "name"]}, preprocessing=steps)
+    about = explained("-f", path, points)["training"]["about"]
+    assert about.startswith(f"1,000 rows × {columns} columns of float64")
+
+
+def test_columns_that_only_the_data_tells_are_asked_for(shoal: Any, manifest: Any, points: str) -> None:
+    path = manifest(preprocessing=[{"oneHot": {"columns": ["name"]}}])
+    code, _, err = shoal("-f", path, points)
+    assert code == 2
+    assert "after one-hot coding" in err
+    assert shoal("-f", path, points, "--columns", "9")[0] == 0
+
+
 def test_an_option_wins_over_the_manifest(explained: Any, manifest: Any) -> None:
     path = manifest(training={"plan": {"threads": 3}})
     about = explained("-f", path, *SIZE, "--metric", "chebyshev")["training"]["about"]
