@@ -48,7 +48,7 @@ def tell(text: str) -> None:
 def model(*, kilometres: float, **dbscan: Any) -> Object:
     """Return the model of the world's cities, which lie in degrees; a distance on the globe is an angle in radians."""
     eps = kilometres / EARTH_RADIUS_KM
-    steps = [{"toRadians": {}}]
+    steps: list[Object] = [{"toRadians": {}}]
     return build_model(NAME, SOURCE, columns=["lat", "lon"], preprocessing=steps, eps=eps, metric="haversine", **dbscan)
 
 
