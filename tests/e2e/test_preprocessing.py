@@ -158,6 +158,6 @@ def test_the_page_works_as_it_is_printed(scene: Scene) -> None:
     assert done.returncode == 0, done.stderr
     labels = [int(label) for label in re.findall(r"-?\d+", done.stdout)]
     assert len(labels) == 3
-    assert labels[0] >= 0, "Vienna lies in a cluster"
+    assert labels[0] >= 0, "Steyr in Austria lies in a cluster"
     assert labels[1] >= 0, "Tokyo lies in one, though its population is not told"
     assert labels[2] == -1, "nobody lives in the middle of the Pacific"
