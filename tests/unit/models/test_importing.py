@@ -146,7 +146,8 @@ class TestStores:
         assert (code, report["outcome"], report["version"]) == (SUCCESS, "Succeeded", 1)
         assert report["algorithm"] == {"dbscan": {"eps": 0.8, "minSamples": 4, "metric": "euclidean"}}
         assert report["validation"]["verdict"] == "pass"
-        assert [test["name"] for test in report["validation"]["tests"]] == ["selfTest", "minClusters"]
+        tests = [test["name"] for test in report["validation"]["tests"]]
+        assert tests == ["selfTest", "performance", "memory", "minClusters"]
         assert run(f"file://{folder}")[1] == report, "once only"
         models = store.models()
         assert models.load(ModelKey("fish", "towns"), 1).digest == files.digest
@@ -156,6 +157,12 @@ class TestStores:
         serve_files(web, files)
         code, report = run(f"https://{web.place}/m", web.place, validation={"minClusters": 5})
         assert (code, report["validation"]["verdict"]) == (SUCCESS, "fail")
+
+    def test_limits_that_need_its_data_are_told_not_to_hold(self, run: Run, files: ArtifactFiles, web: Host) -> None:
+        serve_files(web, files)
+        _, report = run(f"https://{web.place}/m", web.place, validation={"relative": {"minAgreement": 0.9}})
+        assert report["validation"]["verdict"] == "pass"
+        assert "brings no rows" in report["validation"]["warnings"][0]
 
     def test_what_is_missing_is_told(self, run: Run, tmp_path: Path) -> None:
         code, report = run(f"file://{tmp_path}/nowhere")

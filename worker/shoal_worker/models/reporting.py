@@ -13,19 +13,30 @@ from shoal_worker.resources import Machine
 from shoal_worker.spec.validation import ValidationSpec
 from shoal_worker.validation.judgement import Judgement, Judgements
 from shoal_worker.validation.limits import judge_limits
+from shoal_worker.validation.relative import judge_relative
+from shoal_worker.validation.run import judge_served
+from shoal_worker.validation.subject import Served
 
 SELF_TEST = "selfTest"
 
 
 def judge_imported(artifact: Artifact, limits: ValidationSpec, machine: Machine) -> Judgements:
-    """Judge a model without its data: by its probes, and by the figures that its training measured."""
+    """Judge a model without its data: by its probes, its speed and size, and the figures that its training measured."""
     try:
-        build_model(artifact, name="imported", version="candidate", machine=machine)
+        model = build_model(artifact, name="imported", version="candidate", machine=machine)
     except ArtifactInvalid as error:
         return Judgements((Judgement(SELF_TEST, "fail", str(error)),))
     probes = len(artifact.tensors.probe_labels)
     passed = Judgement(SELF_TEST, "pass", f"all {probes} probes got their labels", {"probes": probes})
-    return Judgements((passed, *judge_limits(artifact.manifest.metrics, limits)))
+    served = Served(artifact, model, artifact.tensors.probes, model.plan.index_bytes)
+    return Judgements(
+        (
+            passed,
+            *judge_served(served, limits),
+            *judge_limits(artifact.manifest.metrics, limits),
+            *judge_relative("an imported model brings no rows to label", limits.relative),
+        )
+    )
 
 
 def report_of(

@@ -7,6 +7,7 @@ A fit outside the validation's limits is an outcome with the verdict "fail", not
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import inf
 
 import numpy as np
 
@@ -83,6 +84,8 @@ def train_model(
     def fit_with(points: FloatArray, threads: int) -> Fitted:
         return fit(points, algorithm, Means(threads, spec.plan.index, spec.deadline_seconds), progress)
 
+    # Of a fit that was made elsewhere nobody knows what it took; to repeat it is taken for dear.
+    dear = fitted is not None
     started = time.perf_counter()
     fitted = fitted or fit_with(points, planned.threads)
     fit_seconds = time.perf_counter() - started
@@ -115,7 +118,7 @@ def train_model(
         points=points,
         fitted=fitted,
         algorithm=algorithm,
-        refit=Refit(fit_with, package, fit_seconds, planned.threads, planned.fit_bytes // len(points)),
+        refit=Refit(fit_with, package, inf if dear else fit_seconds, planned.threads, planned.fit_bytes // len(points)),
         sample=draw_rows(len(points)),
         memory=machine.memory,
         estimated_bytes=planned.index_bytes,

@@ -14,7 +14,8 @@ def judge_basics(subject: Subject) -> Judgement:
     """Labels of the sample in number and range, probes, clusters, core samples."""
     clusters = subject.artifact.manifest.metrics.clusters
     tensors = subject.artifact.tensors
-    found = subject.ask(subject.sampled_frame)
+    served = subject.served
+    found = served.ask(served.rows)
     if found.shape != subject.sample.shape:
         return Judgement(NAME, "fail", f"{len(found)} labels for {len(subject.sample)} rows")
     fitted = subject.fitted.labels[subject.sample]

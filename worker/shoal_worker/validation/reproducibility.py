@@ -75,13 +75,14 @@ def _fit_again(subject: Subject, threads: int) -> tuple[Fitted, int, int]:
 
 
 def _predictions_differ(subject: Subject) -> bool:
-    rows = subject.sampled_frame
+    served = subject.served
+    rows = served.rows
     whole = subject.predict(subject.sampled_points)
-    if not np.array_equal(whole, subject.ask(rows)):
+    if not np.array_equal(whole, served.ask(rows)):
         return True
     for size in _PIECES:
         count = min(_SINGLE_ROWS, rows.rows) if size == 1 else rows.rows
-        parts = [subject.ask(rows.select(slice(start, min(start + size, count)))) for start in range(0, count, size)]
+        parts = [served.ask(rows.select(slice(start, min(start + size, count)))) for start in range(0, count, size)]
         if not np.array_equal(np.concatenate(parts), whole[:count]):
             return True
     return False

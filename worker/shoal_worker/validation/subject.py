@@ -32,6 +32,22 @@ class Refit:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """A model as a worker serves it, and raw rows to ask it with; all that an imported version has."""
+
+    artifact: Artifact
+    model: Model
+    rows: Frame
+    estimated_bytes: int
+    """What the index was planned to take."""
+    clock: Callable[[], float] = time.perf_counter
+
+    def ask(self, rows: Frame) -> LabelArray:
+        """Label raw rows, as a worker answers a request."""
+        return self.model.predict(self.model.prepare(rows), lambda: False)
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A version under test."""
 
@@ -54,9 +70,10 @@ class Subject:
     deadline_seconds: float | None = None
     clock: Callable[[], float] = time.perf_counter
 
-    def ask(self, rows: Frame) -> LabelArray:
-        """Label raw rows, as a worker answers a request."""
-        return self.predict(self.model.prepare(rows))
+    @property
+    def served(self) -> Served:
+        """The model as a worker serves it, with the sample to ask it with."""
+        return Served(self.artifact, self.model, self.frame.select(self.sample), self.estimated_bytes, self.clock)
 
     def predict(self, points: np.ndarray) -> LabelArray:
         """Label preprocessed rows."""
@@ -67,11 +84,6 @@ class Subject:
         """The rows of the sample."""
         sampled: FloatArray = self.points[self.sample]
         return sampled
-
-    @property
-    def sampled_frame(self) -> Frame:
-        """The raw rows of the sample."""
-        return self.frame.select(self.sample)
 
     @property
     def widest_radius(self) -> float:

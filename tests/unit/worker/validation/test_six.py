@@ -45,8 +45,8 @@ def all_six(subject: Subject) -> list[Judgement]:
         judge_basics(subject),
         judge_parameters(subject),
         judge_edges(subject),
-        judge_performance(subject, PerformanceTestSettings()),
-        judge_memory(subject, MemoryTestSettings()),
+        judge_performance(subject.served, PerformanceTestSettings()),
+        judge_memory(subject.served, MemoryTestSettings()),
         judge_reproducibility(subject),
     ]
 
@@ -131,21 +131,21 @@ def ticking(seconds: float) -> Callable[[], float]:
 )
 def test_time_is_judged_by_its_limit(subject: Subject, seconds: float, limit: float, verdict: str) -> None:
     timed = replace(subject, clock=ticking(seconds))
-    judged = judge_performance(timed, PerformanceTestSettings(max_millis_per_sample=limit))
+    judged = judge_performance(timed.served, PerformanceTestSettings(max_millis_per_sample=limit))
     assert judged.verdict == verdict
     assert judged.figures["singleP50Millis"] == pytest.approx(1000 * seconds)
     assert judged.limits == {"maxMillisPerSample": limit}
 
 
 def test_a_slow_model_is_asked_less_often(subject: Subject) -> None:
-    judged = judge_performance(replace(subject, clock=ticking(10.0)), PerformanceTestSettings())
+    judged = judge_performance(replace(subject, clock=ticking(10.0)).served, PerformanceTestSettings())
     assert judged.figures["singleCalls"] == 3
     assert judged.figures["batchRows"] == 64
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [(1, "fail"), (1 << 40, "pass")])
 def test_memory_is_judged_by_its_limit(subject: Subject, limit: int, verdict: str) -> None:
-    judged = judge_memory(subject, MemoryTestSettings(max_bytes=limit))
+    judged = judge_memory(subject.served, MemoryTestSettings(max_bytes=limit))
     assert judged.verdict == verdict
     held = sum(array.nbytes for array in subject.artifact.tensors.index.values())
     assert held < judged.figures["modelBytes"] <= subject.files.size
@@ -158,7 +158,7 @@ def test_memory_above_the_estimate_is_warned_of(subject: Subject) -> None:
         ballast.append(np.ones(1 << 21))
         return predict(points)
 
-    judged = judge_memory(broken(replace(subject, estimated_bytes=1), leaking), MemoryTestSettings())
+    judged = judge_memory(broken(replace(subject, estimated_bytes=1), leaking).served, MemoryTestSettings())
     assert judged.verdict == "warn"
     assert judged.figures["growthBytes"] > 4 << 20
 
