@@ -80,6 +80,10 @@ def model(name: str = "probe", columns: list[str] | None = None, source: Object 
     return build("ClusteringModel", {"source": held, "algorithm": {"dbscan": dbscan}, **more}, name)
 
 
+def imported(uri: str = "s3://exports/towns", digest: str = f"sha256:{'0' * 64}", **more: Any) -> Object:
+    return build("ClusteringModel", {"artifact": {"uri": uri, "digest": digest}, **more})
+
+
 def adaptive(columns: list[str] | None = None, training: Object | None = None, **parameters: Any) -> Object:
     manifest = model(columns=columns, **({"training": training} if training else {}))
     manifest["spec"]["algorithm"] = {"adaptiveDbscan": parameters}
@@ -120,7 +124,16 @@ ACCEPTED = {
     "format told": model(source={"uri": "s3://data/points", "format": "csv"}),
     "one cluster exactly": model(validation={"minClusters": 1, "maxClusters": 1}),
     "quantity as a number": model(training={"resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}),
+    "an import": imported(validation={"minClusters": 2}, retention={"keep": 3}),
+    "a schedule": model(retrain={"schedule": "0 3 * * MON-FRI", "timeZone": "Europe/Berlin"}),
+    "a schedule by a word": model(retrain={"schedule": "@daily", "suspend": True}),
+    "retention and labels": model(
+        retention={"keep": 3, "archiveRetired": False, "deleteAfterDays": 0},
+        labels={"team": "maps", "example.org/a": ""},
+    ),
     "least deployment": deployment(),
+    "a version by digest": deployment(modelRef={"name": "towns", "version": f"sha256:{'0' * 64}"}),
+    "approval of the newest": deployment(modelRef={"name": "towns", "policy": "Manual"}),
     "blue-green": deployment(strategy={"blueGreen": {}}),
     "canary": deployment(strategy={"canary": {}}),
     "level weights": canary({"setWeight": 10}, {"pause": {}}, {"setWeight": 10}, {"setWeight": 100}),
@@ -187,7 +200,32 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "uri of another kind": (model(source={"uri": "https://a/b.csv"}), ("spec.source.uri", "https://a/b.csv")),
     "format unknown": (model(source={"uri": "s3://data/points"}), ("set source.format to parquet or csv",)),
-    "no algorithm": (build("ClusteringModel", {"source": {"uri": "s3://a/b.csv"}}), ("spec.algorithm", "Required")),
+    "no algorithm": (
+        build("ClusteringModel", {"source": {"uri": "s3://a/b.csv"}}),
+        ("either trained, from source and algorithm, or imported, from artifact",),
+    ),
+    "trained and imported": (
+        model(artifact={"uri": "s3://a/b", "digest": f"sha256:{'0' * 64}"}),
+        ("either trained, from source and algorithm, or imported, from artifact",),
+    ),
+    "an import on a schedule": (
+        imported(retrain={"schedule": "@daily"}),
+        ("preprocessing and retrain have no effect with artifact",),
+    ),
+    "an import from anywhere": (imported(uri="ftp://a/b"), ("spec.artifact.uri", "ftp://a/b")),
+    "an import without its digest": (imported(digest="latest"), ("spec.artifact.digest", "latest")),
+    "a schedule of four fields": (model(retrain={"schedule": "0 3 * *"}), ("spec.retrain.schedule", "0 3 * *")),
+    "no version kept": (model(retention={"keep": 0}), ("spec.retention.keep", "greater than or equal to 1")),
+    "a label of ours": (model(labels={"shoal.dev/model": "x"}), ("choose other names",)),
+    "a label's value that is none": (model(labels={"team": "a b"}), ("spec.labels", "a b")),
+    "approval of a pin": (
+        deployment(modelRef={"name": "towns", "version": "2", "policy": "Manual"}),
+        ("modelRef.policy Manual has no effect with a pinned modelRef.version",),
+    ),
+    "a digest that is cut": (
+        deployment(modelRef={"name": "towns", "version": "sha256:0123"}),
+        ("spec.modelRef.version", "sha256:0123"),
+    ),
     "empty algorithm": (
         build("ClusteringModel", {"source": {"uri": "s3://a/b.csv"}, "algorithm": {}}),
         ("spec.algorithm", "exactly one of dbscan and adaptiveDbscan must be set, not 0; keep the one that you want"),

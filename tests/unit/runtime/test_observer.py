@@ -65,6 +65,15 @@ async def test_a_model_s_facts_leave_out_what_a_deleted_namesake_left() -> None:
     assert facts.defaults is DEFAULTS
 
 
+async def test_a_model_knows_the_deployments_that_refer_to_it() -> None:
+    elsewhere = raw("ClusteringDeployment", "serve", "other", spec={"modelRef": {"name": "cities"}})
+    another = raw("ClusteringDeployment", "towns", spec={"modelRef": {"name": "towns"}})
+    pinned = raw("ClusteringDeployment", "pinned", spec={"modelRef": {"name": "cities", "version": "1"}})
+    facts = await observer(MODEL, SERVING, elsewhere, another, pinned).model(MODEL)
+    assert [item["metadata"]["name"] for item in facts.deployments] == ["pinned", "serve"]
+    assert {item["metadata"]["namespace"] for item in facts.deployments} == {MODEL["metadata"]["namespace"]}
+
+
 async def test_a_deployment_s_facts_are_its_own() -> None:
     labels = {names.REVISION: "abc", names.ROUTED: "true"}
     status = {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
