@@ -67,7 +67,7 @@ def plan_upkeep(
     by_number = {
         facts.number_at(raw, "spec", "version"): raw for raw in snapshot.versions if not facts.is_deleting(raw)
     }
-    uses = find_uses(snapshot.deployments, known)
+    uses = find_uses(snapshot.deployments, snapshot.batches, known)
     ageing = age_versions(by_number, known, uses, spec.retention, now)
     job = next(filter(is_maintenance, snapshot.jobs), None)
     report = _find_report(snapshot, job) if job is not None else None

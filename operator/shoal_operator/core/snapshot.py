@@ -68,6 +68,8 @@ class ModelSnapshot:
     """Its ClusteringModelVersions."""
     deployments: tuple[RawObject, ...] = ()
     """The ClusteringDeployments that refer to it: what they use stays."""
+    batches: tuple[RawObject, ...] = ()
+    """The ClusteringBatches that label data with one of its versions."""
     missing_secrets: frozenset[str] = frozenset()
     """Names among the Secrets that it needs which do not exist in its namespace."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

@@ -1,14 +1,15 @@
 """Tells which versions of a model somebody uses: no used version is archived or deleted.
 
-Called by core.maintenance. Invariant: what is served, on trial, standing by, recorded as stable or pinned counts; so
-does every other version with the same artifact.
+Called by core.maintenance. Invariant: what is served, on trial, standing by, recorded as stable, pinned or labels a
+batch counts; so does every other version with the same artifact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
-from shoal_operator.core.facts import name_of, text_at
+from shoal_operator.core.facts import mapping_at, name_of, number_at, text_at
 from shoal_operator.core.progress import read_record, read_status
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.core.versions import KnownVersion
@@ -16,36 +17,43 @@ from shoal_operator.core.versions import KnownVersion
 _DIGEST = "sha256:"
 
 
-def find_uses(deployments: Iterable[RawObject], known: Iterable[KnownVersion]) -> Mapping[int, str]:
+def find_uses(
+    deployments: Iterable[RawObject], batches: Iterable[RawObject], known: Iterable[KnownVersion]
+) -> Mapping[int, str]:
     """Return version -> who uses it, in words."""
     versions = tuple(known)
     digests = {version.number: version.digest for version in versions}
     users: dict[str, str] = {}
     uses: dict[int, str] = {}
-    for deployment in deployments:
-        for number, digest, role in _used_by(deployment):
-            who = f"ClusteringDeployment {name_of(deployment)} ({role})"
-            uses.setdefault(number, who)
-            users.setdefault(digest, who)
-            users.setdefault(digests.get(number, ""), who)
+    for who, number, digest in chain(_served(deployments), _labelling(batches)):
+        uses.setdefault(number, who)
+        users.setdefault(digest, who)
+        users.setdefault(digests.get(number, ""), who)
     users.pop("", None)
     uses.update({version.number: users[version.digest] for version in versions if version.digest in users})
     return uses
 
 
-def _used_by(deployment: RawObject) -> Iterator[tuple[int, str, str]]:
-    """Yield number (0 where unknown), digest (empty where unknown) and role."""
-    status = read_status(deployment)
-    for role, revision in (("stable", status.stable), ("candidate", status.candidate)):
-        if revision is not None:
-            yield revision.version, revision.digest, role
-    for item in status.retiring:
-        yield item.version, item.digest, "standing by"
-    record = read_record(deployment)
-    if record is not None:
-        yield record.version, record.digest, "recorded as stable"
-    pinned = text_at(deployment, "spec", "modelRef", "version")
-    if pinned.startswith(_DIGEST):
-        yield 0, pinned, "pinned"
-    elif pinned.isdecimal():
-        yield int(pinned), "", "pinned"
+def _served(deployments: Iterable[RawObject]) -> Iterator[tuple[str, int, str]]:
+    """Yield who uses a version, its number (0 where unknown) and its digest (empty where unknown)."""
+    for deployment in deployments:
+        who = f"ClusteringDeployment {name_of(deployment)}"
+        status, pinned = read_status(deployment), text_at(deployment, "spec", "modelRef", "version")
+        roles = [("stable", status.stable), ("candidate", status.candidate)]
+        roles += [("standing by", item) for item in status.retiring]
+        roles.append(("recorded as stable", read_record(deployment)))
+        for role, revision in roles:
+            if revision is not None:
+                yield f"{who} ({role})", revision.version, revision.digest
+        if pinned.startswith(_DIGEST):
+            yield f"{who} (pinned)", 0, pinned
+        elif pinned.isdecimal():
+            yield f"{who} (pinned)", int(pinned), ""
+
+
+def _labelling(batches: Iterable[RawObject]) -> Iterator[tuple[str, int, str]]:
+    """Yield the same of the batches that have not ended: each labels all of its data with one version."""
+    for batch in batches:
+        pinned = mapping_at(batch, "status", "pinned")
+        if pinned and not text_at(batch, "status", "completedAt"):
+            yield f"ClusteringBatch {name_of(batch)}", number_at(pinned, "version"), text_at(pinned, "digest")

@@ -75,6 +75,7 @@ class Observer:
             job_pods=tuple(pod for pod in pods if uids & set(_owner_uids(pod))),
             versions=self._versions(raw),
             deployments=self._store.linked("ClusteringDeployment", owned._replace(relation="model")),
+            batches=self._batches(namespace, raw["metadata"]["name"]),
             missing_secrets=await self._missing(namespace, self._decide.model_secrets(raw, self._defaults)),
             defaults=self._defaults,
         )
@@ -119,6 +120,15 @@ class Observer:
             version
             for version in self._store.linked("ClusteringModelVersion", link)
             if (owners := _owner_uids(version, "ClusteringModel")) == () or uid in owners
+        )
+
+    def _batches(self, namespace: str, model: str) -> tuple[RawObject, ...]:
+        """Return the batches that are pinned to a version of a model; they may have found it by a deployment."""
+        return tuple(
+            batch
+            for batch in self._store.of_kind("ClusteringBatch")
+            if batch["metadata"].get("namespace") == namespace
+            and ((batch.get("status") or {}).get("pinned") or {}).get("model") == model
         )
 
     def _named(self, kind: str, namespace: str, reference: object) -> RawObject | None:

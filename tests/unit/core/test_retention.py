@@ -22,12 +22,16 @@ Raw = dict[str, Any]
 
 
 def age(
-    versions: list[Raw], retention: Retention, deployments: tuple[Raw, ...] = (), now: datetime = objects.NOW
+    versions: list[Raw],
+    retention: Retention,
+    deployments: tuple[Raw, ...] = (),
+    now: datetime = objects.NOW,
+    batches: tuple[Raw, ...] = (),
 ) -> dict[int, str]:
     """Age the versions in place; return what each is to become."""
     known = known_versions(versions)
     raws = {raw["spec"]["version"]: raw for raw in versions}
-    ageing = age_versions(raws, known, find_uses(deployments, known), retention, now)
+    ageing = age_versions(raws, known, find_uses(deployments, batches, known), retention, now)
     for item in ageing:
         raws[item.version.number]["metadata"]["annotations"][names.LIFECYCLE] = write_lifecycle(item.after) or ""
     return {item.version.number: item.after.wanted for item in ageing}
@@ -88,6 +92,15 @@ def test_archiving_what_is_used_is_refused_and_done_once_nobody_uses_it(role: st
     assert "ClusteringDeployment cities" in record.message
     assert age(versions, Retention())[1] == "Archived"
     assert read_lifecycle(versions[0]).problem == ""
+
+
+def test_a_batch_uses_its_version_until_it_has_ended() -> None:
+    versions = [objects.version(1), objects.version(2)]
+    pinned = {"model": "cities", "version": 1, "digest": f"sha256:{1:064x}"}
+    batch = {"metadata": objects.metadata("nightly"), "status": {"pinned": pinned}}
+    assert age(versions, Retention(keep=1), batches=(batch,))[1] == "Active"
+    batch["status"]["completedAt"] = "2026-01-01T00:00:00Z"
+    assert age(versions, Retention(keep=1), batches=(batch,))[1] == "Archived"
 
 
 def test_a_version_with_the_artifact_of_a_used_one_is_used() -> None:
