@@ -78,6 +78,13 @@ def test_bounds_without_any_good_place_are_refused_in_words() -> None:
     assert refused.value.field == "spec.algorithm.dbscan.search"
 
 
+def test_more_neighbours_than_rows_are_told() -> None:
+    bounds = {"min": 5000, "max": 6000}
+    asked = AlgorithmSpec.model_validate({"adaptiveDbscan": {"search": {"minSamples": bounds, "trials": 2}}})
+    with pytest.raises(SettingsInvalid, match="must be at most the number of samples"):
+        search(BLOBS, asked, NO_LIMITS, UNHURRIED)
+
+
 def test_data_that_suggest_no_eps_are_told() -> None:
     with pytest.raises(SettingsInvalid, match="suggest no eps") as refused:
         search(np.zeros((50, 2)), dbscan(search={}), NO_LIMITS, UNHURRIED)

@@ -11,7 +11,7 @@ from math import inf
 
 import numpy as np
 
-from shoal_engine import Plan, silhouette
+from shoal_engine import Plan
 from shoal_worker.artifact.files import (
     ArtifactFiles,
     FloatArray,
@@ -32,15 +32,13 @@ from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.spec.training import TrainingSpec
 from shoal_worker.training.baseline import Baseline, BaselineLost
 from shoal_worker.training.fit import Fitted, Means, Progress, fit
+from shoal_worker.training.measuring import measure
 from shoal_worker.training.search import SearchTime, search
-from shoal_worker.validation.dbcv import dbcv
 from shoal_worker.validation.judgement import Judgements
 from shoal_worker.validation.run import validate
 from shoal_worker.validation.subject import Refit, Subject, draw_rows
 
 PROBES = 64
-SILHOUETTE_SAMPLE = 2000
-_SEED = 0
 _FRAMEWORKS = ("shoal-engine", "shoal-worker", "numpy", "pyarrow", "safetensors", "scikit-learn")
 
 
@@ -89,7 +87,7 @@ def train_model(
     started = time.perf_counter()
     fitted = fitted or fit_with(points, planned.threads)
     fit_seconds = time.perf_counter() - started
-    metrics = _measure(points, fitted, metric)
+    metrics = measure(points, fitted, metric)
     frameworks = {name: version(name) for name in _FRAMEWORKS}
 
     def package(fitted: Fitted) -> ArtifactFiles:
@@ -157,23 +155,6 @@ def check_points(points: FloatArray, features: tuple[str, ...], metric: Metric, 
             remedy="Put latitude before longitude, and convert degrees by the preprocessing step toRadians; eps is in "
             "radians too",
         )
-
-
-def _measure(points: FloatArray, fitted: Fitted, metric: Metric) -> ModelMetrics:
-    labels = fitted.labels
-    clusters = int(labels.max(initial=-1)) + 1
-    value = None
-    if clusters >= 2:
-        found = silhouette(points, labels, metric=metric, sample_size=SILHOUETTE_SAMPLE, seed=_SEED)
-        value = found if found is not None and np.isfinite(found) else None
-    return ModelMetrics(
-        rows=len(labels),
-        clusters=clusters,
-        noise_ratio=float(np.count_nonzero(labels == -1)) / len(labels),
-        core_samples=len(fitted.core_rows),
-        silhouette=value,
-        dbcv=dbcv(points, labels, metric, seed=_SEED),
-    )
 
 
 def _probe_rows(labels: LabelArray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
-from shoal_engine import EpsSuggestion, silhouette, suggest_eps
+from shoal_engine import EpsSuggestion, suggest_eps
 from shoal_worker.artifact.files import FloatArray
 from shoal_worker.artifact.manifest import ModelMetrics, SearchRecord, SearchTrial
 from shoal_worker.errors import SettingsInvalid
@@ -19,8 +19,8 @@ from shoal_worker.spec.algorithm import AdaptiveDbscanSpec, AlgorithmSpec, Dbsca
 from shoal_worker.spec.search import AdaptiveDbscanSearchSpec, DbscanSearchSpec
 from shoal_worker.spec.validation import ValidationSpec
 from shoal_worker.training.exploring import Axis, Place, explore
-from shoal_worker.training.fit import Fitted, Means, fit
-from shoal_worker.validation.dbcv import dbcv
+from shoal_worker.training.fit import Means, fit
+from shoal_worker.training.measuring import measure
 from shoal_worker.validation.limits import judge_limits
 from shoal_worker.validation.subject import draw_rows
 
@@ -31,7 +31,6 @@ _SHARE = 0.3
 _MARGIN = 3.0
 """How far beyond the suggested interval of eps its bounds lie, as a factor."""
 _LARGEST = {"haversine": float(np.pi), "cosine": 2.0}
-_SILHOUETTE_ROWS = 2000
 
 _log = structlog.get_logger(__name__)
 
@@ -67,7 +66,8 @@ def search(
     if not best:
         raise SettingsInvalid(
             f"none of {trials.count} trials gave two clusters within the limits of spec.validation"
-            + (f", and {stopped}" if stopped else ""),
+            + (f", and {stopped}" if stopped else "")
+            + (f"; the last was refused: {trials.refusal}" if trials.refusal else ""),
             field=f"{algorithm.field}.search",
             remedy="Widen the bounds, loosen the limits, or give the search more trials or time",
         )
@@ -93,6 +93,8 @@ class _Trials:
     allowed: SearchTime
     scored: list[SearchTrial] = field(default_factory=list)
     count: int = 0
+    refusal: str = ""
+    """Why a fit was refused last."""
     points: FloatArray = field(init=False)
     axes: tuple[Axis, ...] = field(init=False)
     _end: float = field(init=False)
@@ -103,9 +105,6 @@ class _Trials:
         seconds = self.allowed.deadline_seconds
         self._end = float("inf") if seconds is None else self.allowed.clock() + _SHARE * seconds
         self.axes = self._find_axes()
-        # What the limits cannot know of a trial, the fit of all rows is judged by.
-        unmeasured = "min_dbcv" if self.asked.objective == "silhouette" else "min_silhouette"
-        self.limits = self.limits.model_copy(update={unmeasured: None})
 
     def score(self, place: Place) -> float | None:
         """Value of the objective; None for parameters that must not win."""
@@ -118,9 +117,10 @@ class _Trials:
             fitted = fit(self.points, self._on_sample(tried), self._means(), self._watch)
         except SettingsInvalid as error:
             # Too dear for the time that is left, or more rows asked for than there are.
+            self.refusal = error.message
             _log.info("trial refused", **values, message=error.message)
             return None
-        metrics = self._measure(fitted)
+        metrics = measure(self.points, fitted, tried.metric)
         value = self._objective(metrics)
         if value is None or any(judged.verdict == "fail" for judged in judge_limits(metrics, self.limits)):
             return None
@@ -185,21 +185,6 @@ class _Trials:
     def _watch(self, _stage: str, _fraction: float) -> None:
         if self.allowed.clock() >= self._end:
             raise _TimeUpError
-
-    def _measure(self, fitted: Fitted) -> ModelMetrics:
-        labels, metric = fitted.labels, self.algorithm.chosen.metric
-        value = None
-        if self.asked.objective == "silhouette":
-            found = silhouette(self.points, labels, metric=metric, sample_size=_SILHOUETTE_ROWS)
-            value = found if found is not None and np.isfinite(found) else None
-        return ModelMetrics(
-            rows=len(labels),
-            clusters=int(labels.max(initial=-1)) + 1,
-            noise_ratio=float(np.mean(labels == -1)),
-            core_samples=len(fitted.core_rows),
-            silhouette=value,
-            dbcv=dbcv(self.points, labels, metric) if self.asked.objective == "dbcv" else None,
-        )
 
     def _find_axes(self) -> tuple[Axis, ...]:
         axes = []
