@@ -170,7 +170,9 @@ def rebuild(
                 moved = f"{uri.rstrip('/')}/artifacts/{directory_name(version.digest)}" if uri else None
                 manifest = build_manifest(key, version, record, moved)
                 known = {name: value for name, value in manifest["spec"].items() if name in fields}
-                manifests.append({**manifest, "spec": known})
+                # Through the API's own type, so that it is what the operator wrote, to the letter.
+                spec = ClusteringModelVersionSpec.model_validate(known).to_wire()
+                manifests.append({**manifest, "spec": spec})
     if not apply:
         yaml.safe_dump_all(manifests, sys.stdout, sort_keys=False, allow_unicode=True)
         return

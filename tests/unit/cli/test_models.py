@@ -131,6 +131,7 @@ def test_rebuild_prints_what_the_cluster_had(place: Place, files: ArtifactFiles,
     assert manifest["metadata"]["labels"]["shoal.dev/training-hash"] == "1a2b3c4d"
     spec = ClusteringModelVersionSpec.model_validate(manifest["spec"])
     assert (spec.version, spec.training_hash, spec.artifact.digest) == (1, "1a2b3c4d", files.digest)
+    assert spec.to_wire() == manifest["spec"]
     (moved,) = yaml.safe_load_all(shoal("rebuild", "-n", "demo", "--as", "s3://elsewhere/store/"))
     assert moved["spec"]["artifact"]["uri"].startswith("s3://elsewhere/store/artifacts/sha256-")
 
