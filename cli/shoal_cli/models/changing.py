@@ -4,6 +4,7 @@ Invariant: in a cluster only the user's wish is written, an annotation that the 
 is made. Nothing tells a store what is served, so there, what takes files away is confirmed.
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,8 +154,6 @@ def rebuild(
     ] = None,
 ) -> None:
     """Print the ClusteringModelVersions that the store knows, for kubectl apply -f -, or create them."""
-    import yaml
-
     from shoal_operator.api.version import ClusteringModelVersionSpec
     from shoal_worker.artifact.files import directory_name
     from shoal_worker.models.manifests import build_manifest
@@ -174,7 +173,8 @@ def rebuild(
                 spec = ClusteringModelVersionSpec.model_validate(known).to_wire()
                 manifests.append({**manifest, "spec": spec})
     if not apply:
-        yaml.safe_dump_all(manifests, sys.stdout, sort_keys=False, allow_unicode=True)
+        # As JSON, which leaves nothing to guess: kubectl reads a bare y as true.
+        print("\n---\n".join(json.dumps(manifest) for manifest in manifests))
         return
     cluster = Cluster(context)
     created = sum(cluster.create_version(manifest) for manifest in manifests)
