@@ -38,6 +38,9 @@ class _Settings(BaseSettings):
     cache_dir: Path = Path("/var/cache/shoal")
     """Verified local copies of artifacts, one directory per digest."""
 
+    cache_bytes: Bytes = 16 << 30
+    """Largest size of all local copies together; the longest unused go first."""
+
 
 class ServeSettings(_Settings):
     """Environment of `shoal-worker serve`."""

@@ -184,6 +184,7 @@ def _load_model(settings: ServeSettings) -> Model:
         location,
         settings.artifact_digest,
         cache_dir=settings.cache_dir,
+        cache_limit=settings.cache_bytes,
         limit=settings.max_artifact_bytes,
         machine=machine,
     )

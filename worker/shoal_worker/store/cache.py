@@ -9,7 +9,7 @@ aid: a full or read-only disk costs memory, never the worker.
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
@@ -22,22 +22,36 @@ from shoal_worker.artifact.safetensors_view import Buffer
 from shoal_worker.errors import ArtifactInvalid, ObjectMissing
 from shoal_worker.planning import plan_serving
 from shoal_worker.resources import Machine
+from shoal_worker.store.eviction import evict
 from shoal_worker.store.objects import Location, Store
+
+CACHE_LIMIT = 16 << 30
+"""Bytes of all local copies, unless told otherwise."""
 
 _log = structlog.get_logger(__name__)
 
 
 def load_artifact(
-    store: Store, location: Location, digest: str, *, cache_dir: Path, limit: int, machine: Machine
+    store: Store,
+    location: Location,
+    digest: str,
+    *,
+    cache_dir: Path,
+    limit: int,
+    machine: Machine,
+    cache_limit: int = CACHE_LIMIT,
 ) -> Artifact:
     """Return the verified artifact, from the local copy if there is a good one, else from the store.
 
-    Nothing larger than `limit` bytes is read, whatever the manifest says.
+    Nothing larger than `limit` bytes is read, whatever the manifest says. Other copies go, the longest unused first,
+    where all together are larger than `cache_limit`.
     """
     directory = cache_dir / directory_name(digest)
     try:
         if (copy := _open_copy(directory, digest, limit, machine)) is not None:
-            return verify_artifact(copy, digest)
+            artifact = verify_artifact(copy, digest)
+            _mark_used(directory)
+            return artifact
     except ArtifactInvalid as error:
         _log.warning("cached copy refused", directory=str(directory), reason=error.reason, message=str(error))
     with _missing_told():
@@ -53,10 +67,18 @@ def load_artifact(
                 artifact = verify_artifact(ArtifactFiles(content, _take_up(stream, manifest, machine)), digest)
             with _scratch(directory, MANIFEST_NAME) as stream:
                 stream.write(content)
+            if gone := evict(cache_dir, directory.name, cache_limit):
+                _log.info("unused copies removed", directories=gone)
             return artifact
         except OSError as error:
             _log.warning("artifact not cached, served from memory", directory=str(directory), message=str(error))
         return verify_artifact(ArtifactFiles(content, store.read(model, limit)), digest)
+
+
+def _mark_used(directory: Path) -> None:
+    """Let the copy be the last to go; who may not write there leaves that to others."""
+    with suppress(OSError):
+        os.utime(directory / MANIFEST_NAME)
 
 
 def _check_size(manifest: Manifest, limit: int) -> None:

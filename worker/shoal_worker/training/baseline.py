@@ -78,6 +78,7 @@ def load_baseline(
             location,
             spec.digest,
             cache_dir=settings.cache_dir,
+            cache_limit=settings.cache_bytes,
             limit=settings.max_artifact_bytes,
             machine=machine,
         )
