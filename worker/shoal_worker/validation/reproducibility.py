@@ -22,13 +22,16 @@ def judge_reproducibility(subject: Subject) -> Judgement:
     threads = other_threads(subject.refit.threads)
     again, fitted, differing = _fit_again(subject, threads)
     pieces_differ = _predictions_differ(subject)
-    rebuilt = subject.refit.package(again).digest
+    rebuilt = subject.refit.package(again).digest if may_rebuild(subject) else None
     problems = [
         problem
         for problem, holds in (
             (f"{differing} of {fitted} rows got another label in a fit with {threads} threads", differing > 0),
             ("predictions differ when repeated or asked for in other batches", pieces_differ),
-            (f"a rebuilt artifact is {rebuilt}, not {subject.files.digest}", rebuilt != subject.files.digest),
+            (
+                f"a rebuilt artifact is {rebuilt}, not {subject.files.digest}",
+                rebuilt not in (None, subject.files.digest),
+            ),
         )
         if holds
     ]
@@ -38,10 +41,14 @@ def judge_reproducibility(subject: Subject) -> Judgement:
         "differingRows": differing,
         "threads": subject.refit.threads,
         "otherThreads": threads,
+        "rebuiltArtifacts": int(rebuilt is not None),
     }
     if problems:
         return Judgement(NAME, "fail", "; ".join(problems), figures)
     which = "all rows" if fitted == len(subject.points) else f"a sample of {fitted} rows"
+    if rebuilt is None:
+        message = f"a fit of {which} with {threads} threads and repeated predictions are equal; the artifact was not "
+        return Judgement(NAME, "warn", f"{message}rebuilt, since the memory may not hold it twice", figures)
     message = f"a fit of {which} with {threads} threads, repeated predictions and the rebuilt artifact are equal"
     return Judgement(NAME, "pass", message, figures)
 
@@ -58,9 +65,19 @@ def affordable_rows(subject: Subject, threads: int) -> int:
     # A fit of fewer rows is faster than its share; one by fewer threads slower by at most theirs.
     cost = subject.refit.seconds * max(1.0, subject.refit.threads / threads)
     by_time = rows if cost <= seconds else int(rows * seconds / cost / 2)
-    free = subject.memory - 2 * subject.points.nbytes - subject.files.size
-    by_memory = free // (2 * max(1, subject.refit.bytes_per_row))
+    # A fit ends with an index of about the artifact's size.
+    by_memory = (_free_bytes(subject) - subject.files.size) // (2 * max(1, subject.refit.bytes_per_row))
     return min(rows, max(_LEAST_ROWS, min(by_time, by_memory)))
+
+
+def may_rebuild(subject: Subject) -> bool:
+    """Whether the memory holds the second fit's index, and the artifact's arrays and bytes once more."""
+    return _free_bytes(subject) >= 3 * subject.files.size
+
+
+def _free_bytes(subject: Subject) -> int:
+    """Memory beside what is held already: raw and preprocessed rows, the first fit's index and the artifact."""
+    return subject.memory - 2 * subject.points.nbytes - 2 * subject.files.size
 
 
 def _fit_again(subject: Subject, threads: int) -> tuple[Fitted, int, int]:

@@ -201,6 +201,18 @@ def test_a_dear_fit_is_repeated_on_a_sample(subject: Subject) -> None:
     assert affordable_rows(replace(subject, memory=0), 2) == 401, "all of so few"
 
 
+def test_an_artifact_that_memory_cannot_hold_twice_is_not_rebuilt(subject: Subject) -> None:
+    def package(_: Fitted) -> Any:
+        raise MemoryError
+
+    held = 2 * subject.points.nbytes + 2 * subject.files.size
+    narrow = replace(subject, memory=held + 2 * subject.files.size, refit=replace(subject.refit, package=package))
+    judged = judge_reproducibility(narrow)
+    assert judged.verdict == "warn"
+    assert judged.figures["rebuiltArtifacts"] == 0
+    assert judge_reproducibility(replace(subject, memory=held + 3 * subject.files.size)).verdict == "pass"
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 64])
 def test_the_second_fit_has_other_threads(threads: int) -> None:
     assert 1 <= other_threads(threads) != threads
