@@ -121,6 +121,23 @@ ACCEPTED = {
     "whole adaptive model": adaptive(["lat", "lon"], minSamples=5, minClusterSize=20, metric="haversine"),
     "a plan overridden": model(training={"plan": {"index": "tree", "threads": 2}}),
     "threads of an adaptive fit": adaptive(training={"plan": {"threads": 2}}),
+    "every preprocessing step": model(
+        preprocessing=[
+            {"select": {"columns": ["x", "y", "kind"]}},
+            {"impute": {"strategy": "constant", "value": 3}},
+            {"log1p": {"columns": ["x"]}},
+            {"clip": {"min": -1, "maxQuantile": 1}},
+            {"oneHot": {"columns": ["kind"]}},
+            {"scale": {}},
+            {"pca": {"components": 2}},
+            {"unitNorm": {}},
+        ]
+    ),
+    "haversine of degrees beside other columns": model(
+        columns=["lat", "lon", "name"],
+        preprocessing=[{"select": {"columns": ["lat", "lon"]}}, {"toRadians": {}}],
+        dbscan={"metric": "haversine", "eps": 0.006},
+    ),
     "format told": model(source={"uri": "s3://data/points", "format": "csv"}),
     "one cluster exactly": model(validation={"minClusters": 1, "maxClusters": 1}),
     "quantity as a number": model(training={"resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}),
@@ -193,6 +210,38 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     "haversine with three columns": (
         model(columns=["lat", "lon", "population"], dbscan={"metric": "haversine", "eps": 0.006}),
         ("exactly two source.columns", "not 3", "population"),
+    ),
+    "two preprocessing steps in one": (
+        model(preprocessing=[{"scale": {}, "unitNorm": {}}]),
+        ("spec.preprocessing[0]", "must be set, not 2", "toRadians"),
+    ),
+    "constant without a value": (
+        model(preprocessing=[{"scale": {}}, {"impute": {"strategy": "constant"}}]),
+        ("spec.preprocessing[1].impute", "give both or neither"),
+    ),
+    "clip without a bound": (
+        model(preprocessing=[{"clip": {"columns": ["x"]}}]),
+        ("spec.preprocessing[0].clip", "give min or minQuantile, max or maxQuantile"),
+    ),
+    "clip with crossed bounds": (
+        model(preprocessing=[{"clip": {"min": 2, "max": 1}}]),
+        ("clip.min is above clip.max",),
+    ),
+    "components in two ways": (
+        model(preprocessing=[{"pca": {"components": 2, "varianceRatio": 0.5}}]),
+        ("spec.preprocessing[0].pca", "exactly one of components and varianceRatio"),
+    ),
+    "unit norm of some columns": (
+        model(preprocessing=[{"unitNorm": {"columns": ["x"]}}]),
+        ('unknown field "spec.preprocessing[0].unitNorm.columns"',),
+    ),
+    "too many preprocessing steps": (
+        model(preprocessing=[{"unitNorm": {}}] * 33),
+        ("spec.preprocessing", "at most 32"),
+    ),
+    "components on the globe": (
+        model(preprocessing=[{"pca": {"components": 2}}], dbscan={"metric": "haversine", "eps": 0.006}),
+        ("latitude and longitude in radians", "leave scale, pca and unitNorm out"),
     ),
     "limits that exclude each other": (
         model(validation={"minClusters": 5, "maxClusters": 2}),

@@ -361,6 +361,14 @@ BAD: dict[str, tuple[list[Raw], str]] = {
         [{"scale": {"columns": ["huge"]}}],
         r"\[0\]\.scale\.columns: the column's values are too large to compute with \(got huge\)",
     ),
+    "numbers too large for pca": (
+        [{"select": {"columns": ["huge", "many"]}}, {"pca": {"components": 1}}],
+        r"\[1\]\.pca\.columns: the column's values are too large to compute with \(got many\)",
+    ),
+    "an outlier that a step makes infinite": (
+        [{"select": {"columns": ["outlier"]}}, {"scale": {"method": "robust"}}, {"scale": {}}],
+        r"\[1\]\.scale\.columns: the column's values are too large to compute with \(got outlier\)",
+    ),
     "two columns of one name": (
         [{"oneHot": {"columns": ["kind"]}}],
         r"\[0\]\.oneHot: two columns have the name 'kind=u'",
@@ -375,7 +383,12 @@ def test_what_cannot_be_fitted_is_told_by_step_and_column(steps: list[Raw], told
         numbers["huge"] = [1e308, -1e308, 1e308]
     if "kind=u" in told:
         numbers["kind=u"] = [1, 2, 3]
-    raw = frame(numbers, kind=["u", "v", "w"], long=["x" * 300, "y", "z"])
+    if "many" in told:
+        numbers = {"huge": [*range(50)], "many": [1e200 * number for number in range(50)]}
+    if "outlier" in told:
+        numbers = {"outlier": [0.0, 1e-12, 2e-12, 3e-12, 1e300]}
+    rows = len(next(iter(numbers.values())))
+    raw = frame(numbers, kind=[*"uvw" * rows][:rows], long=["x" * 300, *"yz" * rows][:rows])
     if told.startswith(r"spec\.source\.columns: the column holds"):
         raw = frame({"a": [1, 2, 3]}, kind=["u", "v", "w"])
     with pytest.raises(WorkerError, match=told) as caught:

@@ -1,7 +1,7 @@
 """Fit the preprocessing of a training with scikit-learn, step by step on what the steps before left; called by `train`.
 
 Invariant: what a user can get wrong is told by step and column, in the user's words. The numbers are scikit-learn's;
-what is made of them is `steps`' alone, in training as in serving. scikit-learn is imported here only, and late.
+what is made of them is `steps`' alone, in training as in serving.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SettingsInvalid, SourceInvalid, WorkerError
-from shoal_worker.preprocessing import records
+from shoal_worker.preprocessing import estimators, records
 from shoal_worker.preprocessing.compiling import Layout, Numbers, compile_step
 from shoal_worker.preprocessing.preprocessor import Preprocessor
 from shoal_worker.preprocessing.records import LONGEST_TEXT, StepRecord
@@ -85,6 +85,7 @@ class _Fit:
             state.touched |= before
         state.dropped |= dict.fromkeys(gone, self.place)
         state.rows, state.layout = step.apply(state.rows), after
+        self._check_range(after.numbers, np.isinf(state.rows.numbers))
         state.records.append(record)
         state.values.append(made)
 
@@ -118,11 +119,9 @@ class _Fit:
         record = records.ImputeRecord(columns=columns)
         if step.value is not None:
             return record, [np.full(len(columns), step.value)]
-        from sklearn.impute import SimpleImputer
-
         self._check_not_empty(columns)
-        fills = SimpleImputer(strategy=step.strategy).fit(self._part(columns)).statistics_
-        self._check_range(columns, fills)
+        fills = estimators.fit_fills(self._part(columns), step.strategy)
+        self._check_range(columns, ~np.isfinite([fills]))
         return record, [fills]
 
     def _fit_clip(self, step: spec.ClipSpec) -> tuple[StepRecord, list[Floats]]:
@@ -164,13 +163,8 @@ class _Fit:
         return records.OneHotRecord(columns=tuple(found), unknown=step.unknown), values
 
     def _categories(self, name: str, most: int) -> np.ndarray:
-        from sklearn.preprocessing import OneHotEncoder
-
         textual = name in self.state.layout.texts
-        column = self.state.rows.texts[name][:, None] if textual else self._part((name,))
-        found: np.ndarray = OneHotEncoder().fit(column).categories_[0]
-        # A missing value is no category: it is told by none of the new columns.
-        found = found[[text is not None for text in found.tolist()]] if textual else found[~np.isnan(found)]
+        found = estimators.find_categories(self.state.rows.texts[name] if textual else self._part((name,))[:, 0])
         if not len(found):
             raise self._empty(name)
         if len(found) > most:
@@ -189,33 +183,16 @@ class _Fit:
         return found
 
     def _fit_scale(self, step: spec.ScaleSpec) -> tuple[StepRecord, list[Floats]]:
-        from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
-
         columns = self._numeric(step.columns)
         self._check_not_empty(columns)
-        part = self._part(columns)
-        match step.method:
-            case "standard":
-                standard = StandardScaler().fit(part)
-                # Where it finds a column constant, it divides by 1 instead of the deviation.
-                constant = standard.scale_ != np.sqrt(standard.var_)
-                values, what = [standard.mean_, standard.scale_], "is constant"
-            case "robust":
-                robust = RobustScaler().fit(part)
-                low, high = np.nanpercentile(part, (25.0, 75.0), axis=0)
-                constant = (robust.scale_ == 1) & (high - low != 1)
-                values, what = [robust.center_, robust.scale_], "is constant in the middle half of its values"
-            case "minmax":
-                minmax = MinMaxScaler().fit(part)
-                constant = minmax.data_range_ < 10 * np.finfo(np.float64).eps
-                values, what = [minmax.scale_, minmax.min_], "is constant"
-            case _:
-                assert_never(step.method)
-        self._check_range(columns, *values)
+        *values, constant = estimators.fit_scaling(self._part(columns), step.method)
+        self._check_range(columns, ~np.isfinite(values))
         if constant.any():
             name = columns[int(np.flatnonzero(constant)[0])]
             raise SourceInvalid(
-                f"the column {what}, so it cannot be scaled",
+                "the column is constant"
+                + (" in the middle half of its values" if step.method == "robust" else "")
+                + ", so it cannot be scaled",
                 field=f"{self.place}.columns",
                 value=name,
                 remedy="Drop the column by select, or leave it out of the step",
@@ -223,9 +200,6 @@ class _Fit:
         return records.ScaleRecord(columns=columns, method=step.method), values
 
     def _fit_pca(self, step: spec.PcaSpec) -> tuple[StepRecord, list[Floats]]:
-        from sklearn.decomposition import PCA
-        from threadpoolctl import threadpool_limits
-
         columns = self._numeric(None)
         self._check_complete(columns)
         numbers = self.state.rows.numbers
@@ -237,15 +211,13 @@ class _Fit:
                 value=step.components,
                 remedy=f"Lower it to {most} at most",
             )
-        # Exact solvers only; the first needs no copy of the data. One thread, so that every machine sums alike.
-        solver = "covariance_eigh" if len(numbers) >= 10 * len(columns) else "full"
-        with threadpool_limits(1):
-            fitted = PCA(step.components or step.variance_ratio, whiten=step.whiten, svd_solver=solver).fit(numbers)
-        values = [fitted.mean_, fitted.components_]
-        if step.whiten:
-            deviations = np.sqrt(fitted.explained_variance_)
-            values.append(np.maximum(deviations, np.finfo(np.float64).eps))
-        return records.PcaRecord(components=len(fitted.components_), whiten=step.whiten), values
+        wanted = step.components or step.variance_ratio
+        assert wanted is not None, "the specification lets no other through"  # noqa: S101, for the type checker
+        # Variances are made of squares.
+        self._check_range(columns, ~np.isfinite(np.square(numbers).sum(axis=0, keepdims=True)))
+        means, components, deviations = estimators.fit_components(numbers, wanted)
+        values = [means, components, deviations] if step.whiten else [means, components]
+        return records.PcaRecord(components=len(components), whiten=step.whiten), values
 
     def _numeric(self, names: tuple[str, ...] | None) -> tuple[str, ...]:
         """Resolve the columns of a step on numbers."""
@@ -288,14 +260,13 @@ class _Fit:
         if empty.any():
             raise self._empty(columns[int(np.flatnonzero(empty)[0])])
 
-    def _check_range(self, columns: tuple[str, ...], *fitted: Floats) -> None:
-        """Refuse columns of values so large that what is computed of them is no number any more."""
-        finite = np.isfinite(np.stack(fitted)).all(axis=0)
-        if not finite.all():
+    def _check_range(self, columns: tuple[str, ...], lost: np.ndarray) -> None:
+        """Refuse columns of values so large that what is computed of them is lost, in any of the rows."""
+        if lost.any():
             raise SourceInvalid(
                 "the column's values are too large to compute with",
                 field=f"{self.place}.columns",
-                value=columns[int(np.flatnonzero(~finite)[0])],
+                value=columns[int(np.flatnonzero(lost.any(axis=0))[0])],
                 remedy="Clip the column before this step, or store it in another unit",
             )
 
