@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_STATM = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,8 @@ def available_memory(limit: Path = _CGROUP / "memory.max") -> int:
         return min(memory, int(limit.read_text(encoding="ascii")))
     except (OSError, ValueError):
         return memory
+
+
+def resident_bytes() -> int:
+    """Bytes of this process that are in memory now."""
+    return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -27,7 +27,7 @@ from shoal_worker.model import build_model
 from shoal_worker.planning import plan_training
 from shoal_worker.preprocessing.fitting import fit_preprocessor
 from shoal_worker.preprocessing.preprocessor import Preprocessor
-from shoal_worker.resources import Machine
+from shoal_worker.resources import Machine, resident_bytes
 from shoal_worker.spec.algorithm import AlgorithmSpec
 from shoal_worker.spec.training import TrainingSpec
 from shoal_worker.training.baseline import Baseline, BaselineLost
@@ -118,7 +118,7 @@ def train_model(
         algorithm=algorithm,
         refit=Refit(fit_with, package, inf if dear else fit_seconds, planned.threads, planned.fit_bytes // len(points)),
         sample=draw_rows(len(points)),
-        memory=machine.memory,
+        free_bytes=lambda: machine.memory - resident_bytes(),
         estimated_bytes=planned.index_bytes,
         deadline_seconds=spec.deadline_seconds,
     )

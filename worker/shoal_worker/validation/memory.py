@@ -1,14 +1,11 @@
 """memory: what the loaded model takes, and whether predicting makes it grow; called by `run`."""
 
-import os
-from pathlib import Path
-
+from shoal_worker.resources import resident_bytes
 from shoal_worker.spec.validation import MemoryTestSettings
 from shoal_worker.validation.judgement import Judgement
 from shoal_worker.validation.subject import Served
 
 NAME = "memory"
-_STATM = Path("/proc/self/statm")
 _ROUNDS = 5
 _TOLERANCE, _SLACK_BYTES = 2, 4 << 20
 """An estimate knows neither the index's map of cells, of up to half its size, nor what an allocator keeps."""
@@ -36,8 +33,3 @@ def judge_memory(served: Served, settings: MemoryTestSettings) -> Judgement:
         message = f"{measured}; the training estimated {served.estimated_bytes:,}. Set validation.tests.memory.maxBytes"
         return Judgement(NAME, "warn", message, figures)
     return Judgement(NAME, "pass", f"{measured}, within the training's estimate", figures)
-
-
-def resident_bytes() -> int:
-    """Bytes of this process that are in memory."""
-    return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

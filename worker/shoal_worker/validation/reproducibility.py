@@ -65,19 +65,14 @@ def affordable_rows(subject: Subject, threads: int) -> int:
     # A fit of fewer rows is faster than its share; one by fewer threads slower by at most theirs.
     cost = subject.refit.seconds * max(1.0, subject.refit.threads / threads)
     by_time = rows if cost <= seconds else int(rows * seconds / cost / 2)
-    # A fit ends with an index of about the artifact's size.
-    by_memory = (_free_bytes(subject) - subject.files.size) // (2 * max(1, subject.refit.bytes_per_row))
+    # A fit ends with an index of about the artifact's size; half of what is left is kept free.
+    by_memory = (subject.free_bytes() - subject.files.size) // (2 * max(1, subject.refit.bytes_per_row))
     return min(rows, max(_LEAST_ROWS, min(by_time, by_memory)))
 
 
 def may_rebuild(subject: Subject) -> bool:
-    """Whether the memory holds the second fit's index, and the artifact's arrays and bytes once more."""
-    return _free_bytes(subject) >= 3 * subject.files.size
-
-
-def _free_bytes(subject: Subject) -> int:
-    """Memory beside what is held already: raw and preprocessed rows, the first fit's index and the artifact."""
-    return subject.memory - 2 * subject.points.nbytes - 2 * subject.files.size
+    """Whether the memory holds the artifact's arrays and its bytes once more."""
+    return subject.free_bytes() >= 2 * subject.files.size
 
 
 def _fit_again(subject: Subject, threads: int) -> tuple[Fitted, int, int]:

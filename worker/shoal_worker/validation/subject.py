@@ -63,8 +63,8 @@ class Subject:
     refit: Refit
     sample: np.ndarray
     """Some of the rows, in order; see `draw_rows`."""
-    memory: int
-    """Bytes that this process may use."""
+    free_bytes: Callable[[], int]
+    """Memory that this process may still take."""
     estimated_bytes: int
     """What the training planned for the model's index."""
     deadline_seconds: float | None = None

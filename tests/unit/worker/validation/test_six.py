@@ -198,19 +198,19 @@ def test_a_dear_fit_is_repeated_on_a_sample(subject: Subject) -> None:
     assert judged.verdict == "pass"
     assert judged.figures["refittedRows"] == 1000
     assert "a sample of 1000 rows" in judged.message
-    assert affordable_rows(replace(subject, memory=0), 2) == 401, "all of so few"
+    assert affordable_rows(replace(subject, free_bytes=lambda: 0), 2) == 401, "all of so few"
 
 
 def test_an_artifact_that_memory_cannot_hold_twice_is_not_rebuilt(subject: Subject) -> None:
     def package(_: Fitted) -> Any:
         raise MemoryError
 
-    held = 2 * subject.points.nbytes + 2 * subject.files.size
-    narrow = replace(subject, memory=held + 2 * subject.files.size, refit=replace(subject.refit, package=package))
+    size = subject.files.size
+    narrow = replace(subject, free_bytes=lambda: 2 * size - 1, refit=replace(subject.refit, package=package))
     judged = judge_reproducibility(narrow)
     assert judged.verdict == "warn"
     assert judged.figures["rebuiltArtifacts"] == 0
-    assert judge_reproducibility(replace(subject, memory=held + 3 * subject.files.size)).verdict == "pass"
+    assert judge_reproducibility(replace(subject, free_bytes=lambda: 2 * size)).verdict == "pass"
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 64])
