@@ -32,6 +32,7 @@ $ shoal models rebuild --store s3://shoal-store/models --apply
 """,
 }
 
+app.command("list", epilog=_EXAMPLES["list"])(reading.list_versions)
 for _verb in (
     reading.show,
     reading.latest,
@@ -46,4 +47,3 @@ for _verb in (
     changing.rebuild,
 ):
     app.command(_verb.__name__, epilog=_EXAMPLES[_verb.__name__])(_verb)
-app.command("list", epilog=_EXAMPLES["list"])(reading.list_versions)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import UsageError
@@ -160,6 +161,7 @@ def rebuild(
 
     fields = {field.alias or name for name, field in ClusteringModelVersionSpec.model_fields.items()}
     manifests: list[dict[str, Any]] = []
+    passed_over: list[str] = []
     with working("Reading every record"):
         models = open_store(store, credentials_dir)
         for key in models.models():
@@ -169,9 +171,15 @@ def rebuild(
                 moved = f"{uri.rstrip('/')}/artifacts/{directory_name(version.digest)}" if uri else None
                 manifest = build_manifest(key, version, record, moved)
                 known = {name: value for name, value in manifest["spec"].items() if name in fields}
-                # Through the API's own type, so that it is what the operator wrote, to the letter.
-                spec = ClusteringModelVersionSpec.model_validate(known).to_wire()
+                try:
+                    # Through the API's own type, so that it is what the operator wrote, to the letter.
+                    spec = ClusteringModelVersionSpec.model_validate(known).to_wire()
+                except ValidationError as error:
+                    passed_over.append(f"{key} version {version.number}: {error.errors(include_url=False)[0]['msg']}")
+                    continue
                 manifests.append({**manifest, "spec": spec})
+    for problem in passed_over:
+        print(f"passed over, its record is not of this release: {problem}", file=sys.stderr)
     if not apply:
         # As JSON, which leaves nothing to guess: kubectl reads a bare y as true.
         print("\n---\n".join(json.dumps(manifest) for manifest in manifests))

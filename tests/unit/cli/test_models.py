@@ -114,6 +114,16 @@ def test_verify_tells_a_flipped_bit(shoal: Shoal, place: Place, other_files: Art
     assert shoal("verify", "demo/towns", "3") == "1 sound, 0 not as they were.\n"
 
 
+def test_rebuild_passes_over_a_record_that_it_cannot_understand(
+    shoal: Shoal, capsys: pytest.CaptureFixture[str], place: Place
+) -> None:
+    """The versions of this store tell no schema: they are told, and nothing is printed for kubectl."""
+    assert shoal("rebuild") == "\n"
+    options = ["--store", place.uri, "--credentials-dir", str(place.secret_dir)]
+    main(["models", "rebuild", *options])
+    assert "passed over, its record is not of this release: demo/towns version 1" in capsys.readouterr().err
+
+
 def test_rebuild_prints_what_the_cluster_had(place: Place, files: ArtifactFiles, shoal: Shoal) -> None:
     artifact = verify_artifact(files, files.digest)
     judged = judge_imported(artifact, ValidationSpec(), MACHINE)
