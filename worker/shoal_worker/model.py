@@ -13,7 +13,7 @@ import numpy as np
 
 from shoal_engine import Plan, Predictor
 from shoal_worker.artifact.densities import Densities
-from shoal_worker.artifact.files import Artifact, LabelArray
+from shoal_worker.artifact.files import Artifact, IdArray, LabelArray
 from shoal_worker.artifact.manifest import Column, DbscanManifest, Kind
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed, RowsRefused
@@ -38,6 +38,8 @@ class Model:
     clusters: int
     predictor: Predictor
     densities: Densities | None
+    ids_by_label: IdArray
+    """The public id of each label, and behind them -1, where the label -1 of noise finds it."""
     plan: Plan
     """How it is served. Between two batches a call looks whether its answer is still wanted."""
     seconds_per_row: float
@@ -51,6 +53,11 @@ class Model:
     def prepare(self, rows: Frame) -> PointArray:
         """Make of raw rows the points that `predict` takes; RowsRefused where one cannot be taken."""
         return self.preprocessor.apply(rows)
+
+    def public_ids(self, labels: LabelArray) -> IdArray:
+        """The clusters' ids, which stay the same over versions; -1 for noise."""
+        ids: IdArray = self.ids_by_label[labels]
+        return ids
 
     def predict(self, points: PointArray, cancelled: Cancelled) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
@@ -109,6 +116,7 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
         clusters=manifest.metrics.clusters,
         predictor=predictor,
         densities=tensors.densities,
+        ids_by_label=np.append(tensors.cluster_ids, -1),
         plan=plan,
         seconds_per_row=seconds_per_row,
     )

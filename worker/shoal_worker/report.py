@@ -130,6 +130,7 @@ def _drop_test(tests: list[dict[str, Any]]) -> bool:
 _SHORT_MESSAGE = 60
 _SHORTENINGS: tuple[tuple[tuple[str, ...], Callable[[Any], bool]], ...] = (
     (("search", "best"), _drop_last),
+    (("identity", "events"), _drop_last),
     (("validation", "tests"), _drop_figures),
     (("plan", "reasons"), _drop_all),
     (("validation", "tests"), _shorten_messages),

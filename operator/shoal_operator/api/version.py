@@ -124,6 +124,47 @@ class SearchReport(ApiModel):
     )
 
 
+class Portion(ApiModel):
+    """A share of a cluster's rows."""
+
+    cluster: int = Field(ge=-1, description="Public id of a cluster of the other version; -1 is noise.")
+    share: float = Field(ge=0, le=1, description="Share of the event's cluster that lies in it, 0 to 1.")
+
+
+class ClusterEvent(ApiModel):
+    """What became of a cluster."""
+
+    kind: Literal["Born", "Died", "Split", "Merged"] = Field(
+        description="Split and Died are of a cluster of the earlier version, Born and Merged of one of this version."
+    )
+    cluster: int = Field(ge=0, description="Public id of the cluster.")
+    rows: float = Field(ge=0, le=1, description="The cluster's share of all rows, 0 to 1.")
+    portions: list[Portion] = Field(
+        default_factory=list, max_length=8, description="Where its rows are in the other version, the largest first."
+    )
+
+
+class IdentityReport(ApiModel):
+    """How the public ids of clusters continue those of the earlier version; the store has the whole record."""
+
+    baseline: int | None = Field(
+        default=None, ge=1, description="Number of the earlier version; absent for the first one."
+    )
+    kept: int = Field(ge=0, description="Clusters that have the id of an earlier one.")
+    born: int = Field(ge=0, description="Clusters with an id that was never used before.")
+    died: int = Field(ge=0, description="Earlier clusters whose id is not used any more.")
+    split: int = Field(ge=0, description="Earlier clusters of which several clusters are parts.")
+    merged: int = Field(ge=0, description="Clusters that are made of several earlier ones.")
+    next_id: int = Field(ge=0, description="No cluster of this version or an earlier one has this id or a higher one.")
+    rows: int = Field(default=0, ge=0, description="Rows that both versions labelled to compare them.")
+    problem: str = Field(
+        default="", max_length=500, description="Why no id could be continued, though there is an earlier version."
+    )
+    events: list[ClusterEvent] = Field(
+        default_factory=list, max_length=64, description="What changed, the largest cluster first."
+    )
+
+
 class ModelReference(ApiModel):
     """The ClusteringModel that a version belongs to."""
 
@@ -154,6 +195,9 @@ class ClusteringModelVersionSpec(ApiModel):
     validation: ValidationReport = Field(description="Outcome of the validation.")
     search: SearchReport | None = Field(
         default=None, description="How the parameters were found, where spec.algorithm asked for a search."
+    )
+    identity: IdentityReport | None = Field(
+        default=None, description="What became of the clusters of the earlier version; absent for an import."
     )
     plan: TrainingPlan | None = Field(
         default=None, description="How the engine planned the training; `shoal explain version` shows it."

@@ -13,7 +13,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 from shoal_operator.api.algorithm import Algorithm
 from shoal_operator.api.meta import Reason, StatusModel
 from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
-from shoal_operator.api.version import Artifact, Schema, SearchReport, TrainingPlan, ValidationReport, VersionMetrics
+from shoal_operator.api.version import (
+    Artifact,
+    IdentityReport,
+    Schema,
+    SearchReport,
+    TrainingPlan,
+    ValidationReport,
+    VersionMetrics,
+)
 from shoal_operator.core.facts import printable
 from shoal_operator.core.lifecycle import LifeState
 
@@ -59,6 +67,7 @@ class TrainingSuccess(StatusModel):
     algorithm: Algorithm
     """The parameters that were used: those of the spec, or what a search found."""
     search: SearchReport | None = None
+    identity: IdentityReport | None = None
     plan: TrainingPlan | None = None
     framework_versions: Annotated[dict[str, Word], Field(max_length=32)] = Field(default_factory=dict)
 

@@ -109,9 +109,14 @@ def refitted(changed: dict[str, np.ndarray]) -> ArtifactFiles:
         ("peaks", lambda values: values * np.inf),
         ("core_strengths", lambda values: values + 1),
         ("core_strengths", lambda values: values * np.nan),
+        ("cluster_ids", lambda values: values[:-1]),
+        ("cluster_ids", lambda values: values * 0),
+        ("cluster_ids", lambda values: values - 1),
+        ("cluster_ids", lambda values: values + 1),
+        ("cluster_ids", lambda values: values.astype(np.int32)),
     ],
 )
-def test_densities_that_lie_under_right_digests_are_refused(
+def test_numbers_that_lie_under_right_digests_are_refused(
     name: str, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     tensors = {key: array.copy() for key, array in load(FILES.model).items()}
@@ -179,12 +184,16 @@ class TestServing:
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
             await adaptive.stub.ModelInfer(request)
         assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "Ask for 'labels' or 'strengths'" in refusal.value.details()
+        assert "Ask for 'labels' or 'cluster_ids' or 'strengths'" in refusal.value.details()
 
     async def test_metadata_tells_both_outputs(self, adaptive: Running) -> None:
         model = await adaptive.stub.ModelMetadata(pb.ModelMetadataRequest(name="blobs"))
         assert model.platform == "shoal_adaptive_dbscan"
-        assert [(t.name, t.datatype) for t in model.outputs] == [("labels", "INT32"), ("strengths", "FP64")]
+        assert [(t.name, t.datatype) for t in model.outputs] == [
+            ("labels", "INT32"),
+            ("cluster_ids", "INT64"),
+            ("strengths", "FP64"),
+        ]
 
 
 async def test_strengths_of_a_dbscan_model_are_refused_with_the_remedy(running: Running) -> None:

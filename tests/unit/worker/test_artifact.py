@@ -49,6 +49,7 @@ def test_a_sound_artifact_gives_the_trained_numbers() -> None:
     assert artifact.digest == digest_of(FILES.manifest)
     tensors = {**artifact.tensors.index, "probe_points": artifact.tensors.probes.numbers}
     tensors["probe_labels"] = artifact.tensors.probe_labels
+    tensors["cluster_ids"] = artifact.tensors.cluster_ids
     assert tensors.keys() == reference.keys()
     for name, values in reference.items():
         assert np.array_equal(tensors[name], values)

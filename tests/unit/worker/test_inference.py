@@ -47,6 +47,23 @@ async def test_typed_points_get_typed_labels(running: Running, datatype: str) ->
     assert not response.raw_output_contents
 
 
+@pytest.mark.parametrize("make", [raw_request, typed_request])
+async def test_public_ids_are_an_output_of_their_own(running: Running, make: Any) -> None:
+    request = make(POINTS)
+    for name in ("cluster_ids", "labels"):
+        request.outputs.add(name=name)
+    response = await running.stub.ModelInfer(request)
+    assert [(output.name, output.datatype, list(output.shape)) for output in response.outputs] == [
+        ("cluster_ids", "INT64", [3]),
+        ("labels", "INT32", [3]),
+    ]
+    if response.raw_output_contents:
+        ids = np.frombuffer(response.raw_output_contents[0], "<i8").tolist()
+    else:
+        ids = list(response.outputs[0].contents.int64_contents)
+    assert ids == [0, 1, -1], "those of a first version are its labels"
+
+
 async def test_the_training_version_may_be_named(running: Running) -> None:
     response = await running.stub.ModelInfer(raw_request(POINTS, model_version="3"))
     assert response.model_version == "3"
@@ -170,7 +187,10 @@ async def test_metadata_tells_tensors_and_versions(running: Running) -> None:
     assert server.name == "shoal-worker"
     assert (model.name, list(model.versions), model.platform) == ("blobs", ["3"], "shoal_dbscan")
     assert [(t.name, t.datatype, list(t.shape)) for t in model.inputs] == [("points", "FP64", [-1, 2])]
-    assert [(t.name, t.datatype, list(t.shape)) for t in model.outputs] == [("labels", "INT32", [-1])]
+    assert [(t.name, t.datatype, list(t.shape)) for t in model.outputs] == [
+        ("labels", "INT32", [-1]),
+        ("cluster_ids", "INT64", [-1]),
+    ]
 
 
 class TestHostileBytes:

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 
-from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
+from shoal_worker.artifact.files import Artifact, ArtifactFiles, verify_artifact
 from shoal_worker.artifact.manifest import Column
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SettingsInvalid, WorkerError
 from shoal_worker.job import PERMANENT, SUCCESS, TRANSIENT
-from shoal_worker.model import build_model
+from shoal_worker.model import Model, build_model
 from shoal_worker.models.record import ModelKey
 from shoal_worker.models.store import ModelStore
 from shoal_worker.report import REPORT_LIMIT, encode_report, failure_report
@@ -203,6 +203,33 @@ def run_training(tmp_path: Path) -> Callable[..., tuple[int, dict[str, Any]]]:
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
 
+NOTHING: dict[str, Any] = {"rows": 0, "problem": "", "events": []}
+
+
+def load(root: Path, report: dict[str, Any]) -> Artifact:
+    """The stored artifact of a report."""
+    directory = root / "artifacts" / report["artifact"]["digest"].replace(":", "-")
+    files = ArtifactFiles((directory / "manifest.json").read_bytes(), (directory / "model.safetensors").read_bytes())
+    return verify_artifact(files, report["artifact"]["digest"])
+
+
+def ids_at(model: Model, places: np.ndarray) -> list[int]:
+    """Public ids of some points."""
+    ids: list[int] = model.public_ids(model.predict(places, lambda: False)).tolist()
+    return ids
+
+
+def make_wide_model(run_training: Run, root: Path) -> dict[str, str]:
+    """Train a version with one cluster where later there are two; return its uri and digest."""
+    random = np.random.default_rng(4)
+    parts = [random.uniform((-2.0, -0.6), (2.0, 0.6), (400, 2)), random.normal((10.0, 10.0), 0.3, (100, 2))]
+    rows = "\n".join(f"{x},{y}" for x, y in np.concatenate(parts))
+    (root / "blobs.csv").write_text(f"x,y\n{rows}\n")
+    report = run_training(trainingHash="wide")[1]
+    assert (report["version"], report["metrics"]["clusters"]) == (2, 2)
+    return {name: report["artifact"][name] for name in ("uri", "digest")}
+
+
 class TestVerb:
     def test_success_leaves_a_loadable_artifact_and_a_report(self, run_training: Run, tmp_path: Path) -> None:
         code, report = run_training(validation={"minClusters": 2})
@@ -232,7 +259,8 @@ class TestVerb:
 
     def test_the_plan_tells_what_the_user_decided(self, run_training: Run) -> None:
         first = run_training()[1]
-        code, report = run_training(plan={"index": "tree", "threads": 3})
+        baseline = {"version": 1, **{name: first["artifact"][name] for name in ("uri", "digest")}}
+        code, report = run_training(plan={"index": "tree", "threads": 3}, baseline=baseline)
         assert code == SUCCESS
         assert (report["plan"]["index"], report["plan"]["threads"]) == ("tree", 3)
         assert report["plan"]["reasons"]["threads"] == "spec.training.plan.threads"
@@ -251,6 +279,45 @@ class TestVerb:
     def test_a_repetition_writes_the_same_artifact(self, run_training: Run) -> None:
         first, second = run_training()[1], run_training()[1]
         assert first["artifact"] == second["artifact"]
+
+    def test_clusters_keep_their_ids_over_versions(self, run_training: Run, tmp_path: Path) -> None:
+        """The second data have the rows in another order, one cluster in two parts, and one more."""
+        first = run_training()[1]
+        assert first["identity"] == {"kept": 0, "born": 2, "died": 0, "split": 0, "merged": 0, "nextId": 2, **NOTHING}
+        random = np.random.default_rng(3)
+        centres = [(10.0, 10.0), (1.2, 0.0), (-1.2, 0.0), (20.0, 0.0)]
+        sizes = [100, 70, 50, 80]
+        parts = [random.normal(centre, 0.2, (size, 2)) for centre, size in zip(centres, sizes, strict=True)]
+        rows = "\n".join(f"{x},{y}" for x, y in np.concatenate(parts))
+        wide = make_wide_model(run_training, tmp_path)
+        (tmp_path / "blobs.csv").write_text(f"x,y\n{rows}\n")
+        code, report = run_training(trainingHash="third", baseline={"version": 2, **wide})
+        assert code == SUCCESS
+        told = report["identity"]
+        assert (told["kept"], told["born"], told["died"], told["split"]) == (2, 2, 0, 1)
+        (split,) = [event for event in told["events"] if event["kind"] == "Split"]
+        assert [portion["share"] for portion in split["portions"]] == pytest.approx([70 / 120, 50 / 120], abs=0.02)
+        assert split["portions"][0]["cluster"] == split["cluster"]
+        artifact = load(tmp_path, report)
+        model = build_model(artifact, name="m", version="3", machine=MACHINE)
+        earlier = build_model(load(tmp_path, {"artifact": wide}), name="m", version="2", machine=MACHINE)
+        places = np.array(centres)
+        before, after = ids_at(earlier, places), ids_at(model, places)
+        assert before[0] == after[0], "the cluster that stayed where it was"
+        assert before[1] == before[2] == after[1], "the larger part of the one that broke"
+        assert before[3] == -1
+        assert min(after[2], after[3]) >= told["nextId"] - 2 >= 2, "ids that were never used"
+
+    def test_a_lost_version_costs_the_ids_only(self, run_training: Run, tmp_path: Path) -> None:
+        first = run_training()[1]
+        baseline = {"version": 1, "uri": f"file://{tmp_path}/artifacts/none", "digest": "sha256:" + "0" * 64}
+        code, report = run_training(trainingHash="second", baseline=baseline)
+        assert code == SUCCESS
+        assert report["identity"]["baseline"] == 1
+        assert "not in the store" in report["identity"]["problem"]
+        artifact = load(tmp_path, report)
+        assert artifact.tensors.cluster_ids.tolist() == [2, 3], "not those that are in use"
+        assert load(tmp_path, first).tensors.cluster_ids.tolist() == [0, 1]
 
     def test_a_failed_validation_is_a_success_with_a_verdict(self, run_training: Run) -> None:
         code, report = run_training(validation={"minClusters": 9})
@@ -299,7 +366,7 @@ class TestVerb:
         assert not (tmp_path / "artifacts").exists()
 
     def test_a_bug_is_told_and_retried(self, run_training: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise RuntimeError("surprise")
 
         monkeypatch.setattr("shoal_worker.training.outcome.train_model", fail)
@@ -307,7 +374,7 @@ class TestVerb:
         assert (code, report["reason"]) == (TRANSIENT, "TrainingFailed")
 
     def test_exhausted_memory_is_not_retried(self, run_training: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise MemoryError
 
         monkeypatch.setattr("shoal_worker.training.outcome.train_model", fail)

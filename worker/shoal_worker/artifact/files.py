@@ -14,6 +14,7 @@ from safetensors.numpy import save
 
 from shoal_worker.artifact.densities import Densities
 from shoal_worker.artifact.manifest import (
+    CLUSTER_IDS,
     CORE_STRENGTHS,
     MODEL_NAME,
     PEAKS,
@@ -23,6 +24,7 @@ from shoal_worker.artifact.manifest import (
     PROBE_TEXTS,
     RADII,
     AdaptiveManifest,
+    ClusterIds,
     DbscanManifest,
     DbscanParameters,
     FileRecord,
@@ -45,6 +47,7 @@ from shoal_worker.preprocessing.preprocessor import Preprocessor
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 LabelArray = np.ndarray[tuple[int], np.dtype[np.int32]]
+IdArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -53,12 +56,13 @@ class ModelTensors:
     """The numbers of a model.
 
     index: the engine's arrays, ready to be used in place. probes: raw rows with the probe_labels that they must get.
-    densities: what an adaptive model has beyond that; else None.
+    cluster_ids: the public id of each label. densities: what an adaptive model has beyond that; else None.
     """
 
     index: Mapping[str, np.ndarray]
     probes: Frame
     probe_labels: LabelArray
+    cluster_ids: IdArray
     densities: Densities | None = None
 
 
@@ -105,6 +109,7 @@ def build_artifact(
     preprocessor: Preprocessor,
     parameters: Parameters,
     metrics: ModelMetrics,
+    next_id: int,
     framework_versions: dict[str, str],
     search: SearchRecord | None = None,
 ) -> ArtifactFiles:
@@ -116,6 +121,7 @@ def build_artifact(
     if preprocessor.records:
         arrays[PREPROCESSING] = np.ascontiguousarray(preprocessor.values, dtype="<f8")
     arrays[PROBE_LABELS] = np.ascontiguousarray(tensors.probe_labels, dtype="<i4")
+    arrays[CLUSTER_IDS] = np.ascontiguousarray(tensors.cluster_ids, dtype="<i8")
     if tensors.densities is not None:
         arrays |= {
             name: np.ascontiguousarray(values, dtype="<f8") for name, values in tensors.densities.named().items()
@@ -132,6 +138,7 @@ def build_artifact(
         },
         "probe": Probe(count=tensors.probes.rows),
         "metrics": metrics,
+        "identity": ClusterIds(next_id=next_id),
         "search": search,
         "framework_versions": framework_versions,
     }
@@ -153,10 +160,22 @@ def verify_artifact(files: ArtifactFiles, digest: str) -> Artifact:
     codes = views.pop(PROBE_TEXTS) if preprocessor.texts else None
     probes = decode_probes(preprocessor, views.pop(PROBE_POINTS), codes)
     labels = views.pop(PROBE_LABELS)
+    ids = views.pop(CLUSTER_IDS)
+    _check_ids(ids, manifest.identity.next_id)
     densities = None
     if isinstance(manifest, AdaptiveManifest):
         densities = Densities(views.pop(RADII), views.pop(PEAKS), views.pop(CORE_STRENGTHS))
-    return Artifact(digest, manifest, preprocessor, ModelTensors(views, probes, labels, densities))
+    return Artifact(digest, manifest, preprocessor, ModelTensors(views, probes, labels, ids, densities))
+
+
+def _check_ids(ids: IdArray, next_id: int) -> None:
+    if len(np.unique(ids)) == len(ids) and ((ids >= 0) & (ids < next_id)).all():
+        return
+    raise ArtifactInvalid(
+        f"the ids of clusters must differ and lie between 0 and {next_id - 1}",
+        field=f"{MODEL_NAME} {CLUSTER_IDS}",
+        remedy="Train the model again",
+    )
 
 
 def _read_preprocessor(manifest: Manifest, values: np.ndarray) -> Preprocessor:

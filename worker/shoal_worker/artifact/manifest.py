@@ -21,9 +21,12 @@ MANIFEST_LIMIT = 1 << 20
 FORMAT_VERSION: Final = 3
 MAX_DIMENSIONS = MOST_COLUMNS
 MAX_PROBES = 4096
+MAX_ID = (1 << 53) - 1
+"""Of clusters. They are written into JSON, whose readers may take numbers for doubles."""
 PROBE_POINTS, PROBE_TEXTS, PROBE_LABELS = "probe_points", "probe_texts", "probe_labels"
 PREPROCESSING = "preprocessing"
 RADII, PEAKS, CORE_STRENGTHS = "radii", "peaks", "core_strengths"
+CLUSTER_IDS = "cluster_ids"
 """The tensors that are the worker's own; all others are the index, as the engine wrote it."""
 
 Kind = Literal["dbscan", "adaptiveDbscan"]
@@ -116,6 +119,17 @@ class ModelMetrics(_Part):
     dbcv: float | None = Field(default=None, ge=-1, le=1)
 
 
+class ClusterIds(_Part):
+    """The public ids of the clusters, of which a tensor holds one for each label.
+
+    How they continue those of another version belongs to the record of the version, not to the artifact: equal data
+    that are trained once more give an equal artifact.
+    """
+
+    next_id: int = Field(ge=0, le=MAX_ID)
+    """No cluster of this version or an earlier one has this id or a higher one."""
+
+
 class SearchTrial(_Part):
     """Parameters that a search tried, and what came of them."""
 
@@ -147,6 +161,7 @@ class _Manifest(_Part):
     tensors: dict[TensorName, TensorRecord] = Field(max_length=MAX_TENSORS)
     probe: Probe
     metrics: ModelMetrics
+    identity: ClusterIds
     search: SearchRecord | None = None
     framework_versions: dict[str, str]
 
@@ -216,6 +231,7 @@ def _check_shapes(manifest: Manifest) -> None:
     wanted = {
         PROBE_POINTS: TensorRecord(dtype="F64", shape=(count, len(manifest.schema_.columns) - texts)),
         PROBE_LABELS: TensorRecord(dtype="I32", shape=(count,)),
+        CLUSTER_IDS: TensorRecord(dtype="I64", shape=(manifest.metrics.clusters,)),
     }
     if texts:
         wanted[PROBE_TEXTS] = TensorRecord(dtype="I32", shape=(count, texts))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from shoal_worker.artifact.manifest import MAX_ID
 from shoal_worker.errors import VersionRefused
 from shoal_worker.models.record import (
     Change,
@@ -48,6 +49,16 @@ class History:
                 remedy="`shoal models list` tells those there are",
             )
         return found
+
+    def first_free_id(self, besides: tuple[str, str] = ("", "")) -> int:
+        """Return what is above the ids of all clusters that a version ever had that passed its validation.
+
+        besides: training hash and model's uid of a training that is repeated; its own version does not count.
+        """
+        others = (
+            each for each in self.versions.values() if each.passed and (each.training_hash, each.model_uid) != besides
+        )
+        return max((each.next_id for each in others), default=0)
 
     def latest(self) -> StoredVersion | None:
         """Return the newest version that can be served."""
@@ -140,6 +151,8 @@ def _summary(record: VersionRecord, position: int) -> StoredVersion:
         return value if isinstance(value := figures.get(name), int) else None
 
     noise = figures.get("noiseRatio")
+    identity = record.report.get("identity")
+    next_id = identity.get("nextId") if isinstance(identity, dict) else None
     return StoredVersion(
         number=record.number,
         training_hash=record.training_hash,
@@ -155,4 +168,5 @@ def _summary(record: VersionRecord, position: int) -> StoredVersion:
         rows=count("rows"),
         clusters=count("clusters"),
         noise_ratio=noise if isinstance(noise, int | float) else None,
+        next_id=next_id if isinstance(next_id, int) and 0 <= next_id <= MAX_ID else 0,
     )

@@ -117,6 +117,8 @@ class StoredVersion(Stored):
     rows: int | None = None
     clusters: int | None = None
     noise_ratio: float | None = None
+    next_id: int = 0
+    """Above the ids of its clusters, and of those before; see docs/cluster-identity.md."""
 
 
 @dataclass(frozen=True, slots=True)

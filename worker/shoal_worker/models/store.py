@@ -121,6 +121,10 @@ class ModelStore:
             )
         return found
 
+    def first_free_id(self, key: ModelKey, *, besides: tuple[str, str]) -> int:
+        """Return what is above the ids of all clusters that the model ever had; see `History.first_free_id`."""
+        return self._log(key).read().first_free_id(besides)
+
     def find(self, key: ModelKey, number: int) -> StoredVersion:
         """Return one version, deleted ones among them."""
         return self._log(key).read().find(number)

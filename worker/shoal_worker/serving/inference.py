@@ -15,11 +15,12 @@ from shoal_worker.errors import ModelUnknown, RequestInvalid
 from shoal_worker.model import Model, PointArray
 from shoal_worker.serving.tensors import Tensor, read_values
 
-POINTS, LABELS, STRENGTHS = "points", "labels", "strengths"
+POINTS, LABELS, STRENGTHS, CLUSTER_IDS = "points", "labels", "strengths", "cluster_ids"
 _FLOATS = ("FP64", "FP32")
 _ID_LIMIT = 1024
-_OUTPUT_TYPES = {LABELS: "INT32", STRENGTHS: "FP64"}
-_WIRE = {LABELS: "<i4", STRENGTHS: "<f8"}
+_OUTPUT_TYPES = {LABELS: "INT32", CLUSTER_IDS: "INT64", STRENGTHS: "FP64"}
+_WIRE = {LABELS: "<i4", CLUSTER_IDS: "<i8", STRENGTHS: "<f8"}
+_CONTENTS = {LABELS: "int_contents", CLUSTER_IDS: "int64_contents", STRENGTHS: "fp64_contents"}
 _PLATFORMS: dict[Kind, str] = {"dbscan": "shoal_dbscan", "adaptiveDbscan": "shoal_adaptive_dbscan"}
 
 
@@ -101,10 +102,8 @@ def build_response(
         output = response.outputs.add(name=name, datatype=_OUTPUT_TYPES[name], shape=[len(values)])
         if request.raw_input_contents:
             response.raw_output_contents.append(values.astype(_WIRE[name], copy=False).tobytes())
-        elif name == LABELS:
-            output.contents.int_contents.extend(values.tolist())
         else:
-            output.contents.fp64_contents.extend(values.tolist())
+            getattr(output.contents, _CONTENTS[name]).extend(values.tolist())
     return response
 
 
@@ -122,7 +121,9 @@ def build_metadata(model: Model) -> pb.ModelMetadataResponse:
 
 
 def _output_types(model: Model) -> dict[str, str]:
-    return _OUTPUT_TYPES if model.kind == "adaptiveDbscan" else {LABELS: _OUTPUT_TYPES[LABELS]}
+    return {
+        name: datatype for name, datatype in _OUTPUT_TYPES.items() if name != STRENGTHS or model.densities is not None
+    }
 
 
 def _only_input(request: pb.ModelInferRequest) -> Tensor:

@@ -26,6 +26,7 @@ from shoal_worker.model import Model
 from shoal_worker.serving.columns import prepare, read_rows
 from shoal_worker.serving.dispatch import Cancelled, Dispatcher
 from shoal_worker.serving.inference import (
+    CLUSTER_IDS,
     LABELS,
     STRENGTHS,
     build_metadata,
@@ -181,6 +182,8 @@ def _answer(
         told[LABELS], told[STRENGTHS] = model.predict_with_strengths(points, cancelled)
     else:
         told[LABELS] = model.predict(points, cancelled)
+    if CLUSTER_IDS in outputs:
+        told[CLUSTER_IDS] = model.public_ids(told[LABELS])
     response = build_response(model, request, {name: told[name] for name in outputs})
     return response, len(points), int(np.count_nonzero(told[LABELS] == -1))
 

@@ -75,10 +75,12 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
     machine = this_machine()
     baseline = load_baseline(spec.baseline, spec.name, settings, machine)
     _log.info("training", rows=frame.rows, columns=len(frame.columns), cpus=machine.cpus, memory=machine.memory)
-    trained = train_model(frame, spec, machine, baseline, ProgressLog())
+    models = ModelStore(target, base, limit=settings.max_artifact_bytes)
+    training_hash = spec.training_hash or hashlib.sha256(settings.training_spec.encode()).hexdigest()[:8]
+    first_free_id = models.first_free_id(key, besides=(training_hash, spec.model_uid))
+    trained = train_model(frame, spec, machine, baseline, ProgressLog(), first_free_id=first_free_id)
     if shortage := trained.plan.reasons.get("memory"):
         _log.warning("memory is short", estimate=shortage)
-    models = ModelStore(target, base, limit=settings.max_artifact_bytes)
     report: dict[str, Any] = {
         "outcome": "Succeeded",
         "artifact": {
@@ -92,6 +94,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         "algorithm": trained.algorithm.model_dump(by_alias=True, exclude_none=True),
         "validation": trained.validation.as_record(),
         **({"search": trained.search.model_dump(by_alias=True, exclude_none=True)} if trained.search else {}),
+        "identity": trained.identity.record.model_dump(by_alias=True, exclude_none=True, mode="json"),
         "plan": as_record(trained.plan),
         "frameworkVersions": trained.framework_versions,
     }
@@ -101,7 +104,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         _log.info("nothing changed", version=spec.baseline.version)
         return {**report, "version": spec.baseline.version}
     draft = Draft(
-        training_hash=spec.training_hash or hashlib.sha256(settings.training_spec.encode()).hexdigest()[:8],
+        training_hash=training_hash,
         digest=trained.files.digest,
         report=report,
         model_uid=spec.model_uid,

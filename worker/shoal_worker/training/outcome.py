@@ -23,6 +23,8 @@ from shoal_worker.artifact.files import (
 from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Metric, ModelMetrics, SearchRecord
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SettingsInvalid
+from shoal_worker.identity.continuity import Identity
+from shoal_worker.identity.naming import name_clusters
 from shoal_worker.model import build_model
 from shoal_worker.planning import plan_training
 from shoal_worker.preprocessing.fitting import fit_preprocessor
@@ -54,6 +56,7 @@ class Trained:
     algorithm: AlgorithmSpec
     """The parameters that were used."""
     search: SearchRecord | None
+    identity: Identity
     validation: Judgements
     framework_versions: dict[str, str]
 
@@ -66,10 +69,12 @@ def train_model(
     progress: Progress,
     *,
     fitted: Fitted | None = None,
+    first_free_id: int = 0,
 ) -> Trained:
     """Preprocess and fit the rows, package the result and test the very bytes of it.
 
-    fitted: a fit of these rows that was made elsewhere, to be packaged and tested as it is.
+    fitted: a fit of these rows that was made elsewhere, to be packaged and tested as it is. first_free_id: above the
+    ids of all clusters that the model ever had.
     """
     preprocessor = fit_preprocessor(frame, spec.preprocessing)
     points = preprocessor.apply(frame)
@@ -88,6 +93,7 @@ def train_model(
     fitted = fitted or fit_with(points, planned.threads)
     fit_seconds = time.perf_counter() - started
     metrics = measure(points, fitted, metric)
+    identity = name_clusters(frame, fitted.labels, metrics.clusters, baseline, first_free_id)
     frameworks = {name: version(name) for name in _FRAMEWORKS}
 
     def package(fitted: Fitted) -> ArtifactFiles:
@@ -97,11 +103,13 @@ def train_model(
                 fitted.predictor.to_arrays(),
                 frame.select(probes),
                 fitted.predictor.predict(points[probes]),
+                identity.ids,
                 fitted.densities,
             ),
             preprocessor=preprocessor,
             parameters=fitted.parameters,
             metrics=metrics,
+            next_id=identity.next_id,
             search=searched,
             framework_versions=frameworks,
         )
@@ -123,7 +131,9 @@ def train_model(
         deadline_seconds=spec.deadline_seconds,
     )
     judged = validate(subject, spec.validation, baseline)
-    return Trained(files, preprocessor, planned, metrics, fit_seconds, algorithm, searched, judged, frameworks)
+    return Trained(
+        files, preprocessor, planned, metrics, fit_seconds, algorithm, searched, identity, judged, frameworks
+    )
 
 
 def check_points(points: FloatArray, features: tuple[str, ...], metric: Metric, *, preprocessed: bool) -> None:

@@ -30,6 +30,7 @@ def build_version(model: RawObject, spec: ClusteringModelSpec, training_hash: st
         metrics=report.metrics,
         validation=report.validation,
         search=report.search,
+        identity=report.identity,
         plan=report.plan,
         framework_versions=report.framework_versions,
     )
