@@ -83,9 +83,10 @@ engine-pictures: setup ## the pictures of docs/engine.md
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml
 
+TESTS ?= tests/e2e
 .PHONY: e2e
-e2e: cluster-up images ## tests on the real cluster, which is started if it is not up
-	.venv/bin/pytest -q tests/e2e
+e2e: cluster-up images ## tests on the real cluster, which is started if it is not up (TESTS=tests/e2e/test_chart.py)
+	.venv/bin/pytest -q $(TESTS)
 
 .PHONY: demo
 demo: cluster-up images ## the whole story: train, serve, canary under load, promote, roll back
