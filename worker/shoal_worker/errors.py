@@ -11,6 +11,7 @@
     ├── TrainingFailed          the fit or its self-check failed
     ├── VersionRefused          a version cannot be changed as asked
     ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
+    ├── ResultInvalid           a run's results are damaged, hostile, incomplete or not there
     └── RequestRefused          one gRPC request cannot be answered
         ├── RequestInvalid      the request is wrong
         ├── ModelUnknown        not the model or version that this worker serves
@@ -124,6 +125,12 @@ class ArtifactInvalid(WorkerError):
     """A model artifact is corrupt, hostile, or of a format that this worker does not know."""
 
     reason = "ArtifactInvalid"
+
+
+class ResultInvalid(WorkerError):
+    """Results of a run are damaged, hostile, incomplete, or not there."""
+
+    reason = "ResultInvalid"
 
 
 class VersionRefused(WorkerError):

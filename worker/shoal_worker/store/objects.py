@@ -34,6 +34,7 @@ CREDENTIAL_KEYS = (
 _PLATFORM_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 _CREDENTIAL_BYTES = 16 << 10
 _CHUNK_BYTES = 16 << 20
+_UPLOAD_BYTES = 8 << 20
 _CONNECT_TIMEOUT = timedelta(seconds=1)
 _METADATA_TIMEOUT = timedelta(seconds=2)
 _CONTENT_TIMEOUT = timedelta(seconds=30)
@@ -148,6 +149,13 @@ class Store:
         """Write an object, replacing one of the same name."""
         try:
             obstore.put(self._content, self._key(location), content)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, location) from None
+
+    def upload(self, location: Location, file: Path) -> None:
+        """Write a local file as an object, in parts, so that its size costs no memory and meets no timeout."""
+        try:
+            obstore.put(self._content, self._key(location), file, chunk_size=_UPLOAD_BYTES, max_concurrency=2)
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
 
