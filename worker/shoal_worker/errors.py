@@ -4,6 +4,7 @@
     ├── SettingsInvalid         the environment or the training spec is wrong
     ├── StoreError              the object store did not do what was asked
     │   ├── StoreUnavailable    unreachable, slow, failing, or its bucket is missing
+    │   │   └── ObjectChanged   it was written anew while it was read
     │   ├── CredentialsRejected 401 or 403, or a signature refused
     │   └── ObjectMissing       no such object
     ├── SourceInvalid           the training data cannot be clustered as asked
@@ -90,6 +91,10 @@ class StoreUnavailable(StoreError):
     """The store is unreachable, slow or failing, or its bucket is missing."""
 
     transient = True
+
+
+class ObjectChanged(StoreUnavailable):
+    """An object was written anew while it was read: a new start helps, another try of the same read does not."""
 
 
 class CredentialsRejected(StoreError):
