@@ -20,6 +20,7 @@ from shoal_worker.results.record import (
     MANIFEST_LIMIT,
     PLAN_LIMIT,
     RECORD_LIMIT,
+    ManifestPart,
     PartRecord,
     RunManifest,
     RunPlan,
@@ -133,7 +134,7 @@ class ResultRun:
         _check_owned(found, self.key, place)
         return found
 
-    def read_rows(self, part: PartRecord) -> Iterator[memoryview]:
+    def read_rows(self, part: PartRecord | ManifestPart) -> Iterator[memoryview]:
         """Read the Parquet bytes of a part in chunks; raise ResultInvalid at their end if they are not its own."""
         place = self._folder.child(part.file)
         digest, size = hashlib.sha256(), 0
