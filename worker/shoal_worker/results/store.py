@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 from shoal_worker.errors import ObjectMissing, ResultInvalid, SettingsInvalid
 from shoal_worker.results.layout import (
@@ -26,6 +27,7 @@ from shoal_worker.results.record import RunManifest, RunPlan, told
 from shoal_worker.results.retention import Retention, choose_expired
 from shoal_worker.results.run import Clock, ResultRun
 from shoal_worker.store.objects import Location, Store
+from shoal_worker.store.opening import open_place
 
 _WORKERS = 16
 
@@ -104,8 +106,13 @@ class ResultStore:
 
     def verify(self, key: RunKey) -> int:
         """Read all rows of a complete run and return their bytes, or raise ResultInvalid saying what is wrong."""
-        manifest = self.run(key).manifest()
-        if manifest is None:
+        run = self.run(key)
+        return sum(len(chunk) for part in self.manifest(key).parts for chunk in run.read_rows(part))
+
+    def manifest(self, key: RunKey) -> RunManifest:
+        """Return the manifest of a complete run."""
+        found = self.run(key).manifest()
+        if found is None:
             raise ResultInvalid(
                 "the run is not complete",
                 reason="ResultMissing",
@@ -113,8 +120,7 @@ class ResultStore:
                 value=key,
                 remedy="Let the batch finish; `shoal results ls` tells how far it is",
             )
-        run = self.run(key)
-        return sum(len(chunk) for part in manifest.parts for chunk in run.read_rows(part))
+        return found
 
     def prune(
         self, batch: BatchKey, retention: Retention, *, protected: Collection[str] = (), dry_run: bool = False
@@ -173,6 +179,11 @@ class ResultStore:
         for each in self._store.list_objects(folder):
             if each.location.path.startswith(prefix):
                 yield each.location.path.removeprefix(prefix), FileFacts(each.size, each.modified)
+
+
+def open_results(uri: str, credentials_dir: Path | None = None) -> ResultStore:
+    """Open the results at `uri`; credentials are AWS_* variables and the like, or files in a directory."""
+    return ResultStore(*open_place(uri, credentials_dir))
 
 
 def _as_key(namespace: str, name: str) -> BatchKey | None:
