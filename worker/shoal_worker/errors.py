@@ -10,6 +10,7 @@
     ├── SourceInvalid           the training data cannot be clustered as asked
     ├── RowsRefused             rows that a model's preprocessing cannot take
     ├── TrainingFailed          the fit or its self-check failed
+    ├── SinkFailed              a database did not take the results
     ├── VersionRefused          a version cannot be changed as asked
     ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
     ├── ResultInvalid           a run's results are damaged, hostile, incomplete or not there
@@ -136,6 +137,12 @@ class ResultInvalid(WorkerError):
     """Results of a run are damaged, hostile, incomplete, or not there."""
 
     reason = "ResultInvalid"
+
+
+class SinkFailed(WorkerError):
+    """A database did not take the results; they are in the result store all the same."""
+
+    reason = "SinkFailed"
 
 
 class VersionRefused(WorkerError):

@@ -62,7 +62,9 @@ def sql(
             complete = [each for each in results.runs(read_batch(batch, namespace)) if each.state == "Complete"]
             # A view costs a look into a file, so only runs that the statement speaks of get one.
             views = {each.key.run: each for each in complete if each.key.run in statement} | {"results": chosen}
-            opened = {name: results.run(each.key).rows(results.manifest(each.key)) for name, each in views.items()}
+            opened = {
+                name: results.run(each.key).rows(results.manifest(each.key).parts) for name, each in views.items()
+            }
         with _telling(list(opened.values())), _connect(limit, scratch) as database:
             database.register("runs", _runs_table(complete))
             for name, rows in opened.items():

@@ -1,28 +1,32 @@
-"""The rows of a complete run as an Arrow dataset that reads of the store only what is asked for; called by `run`.
+"""The rows of a run as an Arrow dataset that reads of the store only what is asked for; called by `run`.
 
-Invariant: only files that the manifest names are read, and no byte beyond the sizes in it. Every page that is read is
+Invariant: only files that the run's records name are read, and no byte beyond their sizes. Every page that is read is
 held against its checksum. What the store refused while Arrow read is kept in `failure`, since Arrow tells it as text.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from shoal_worker.errors import ResultInvalid, WorkerError, shorten
-from shoal_worker.results.record import RunManifest
+from shoal_worker.results.record import ManifestPart, PartRecord
 from shoal_worker.store.objects import Location, ObjectInfo, Store
+
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
+"""Reading does not look at it."""
+_BATCH_ROWS = 65_536
 
 
 class RunRows:
-    """A run's rows; `dataset` may be scanned again and again, by several threads."""
+    """Rows of some parts of a run; `dataset` may be scanned again and again, by several threads."""
 
-    def __init__(self, store: Store, folder: Location, manifest: RunManifest) -> None:
+    def __init__(self, store: Store, folder: Location, parts: Sequence[PartRecord | ManifestPart]) -> None:
         self.failure: WorkerError | None = None
         self._store = store
-        finished = datetime.fromisoformat(manifest.finished)
-        infos = [ObjectInfo(folder.child(part.file), part.bytes, "", finished) for part in manifest.parts]
+        infos = [ObjectInfo(folder.child(part.file), part.bytes, "", _ANY_TIME) for part in parts]
         options = ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=True)
         parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
         try:
@@ -36,6 +40,13 @@ class RunRows:
             ) from None
         fragments = [parquet.make_fragment(self._open(info)) for info in infos]  # type: ignore[arg-type]  # stubs
         self.dataset = ds.FileSystemDataset(fragments, _widened(schema), parquet)
+
+    def stream(self) -> pa.RecordBatchReader:
+        """Read all rows once, in order, with no more than a row group in memory."""
+        scanner = ds.Scanner.from_dataset(
+            self.dataset, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1, use_threads=False
+        )
+        return scanner.to_reader()
 
     def _open(self, info: ObjectInfo) -> pa.PythonFile:
         return pa.PythonFile(_RangeReader(self, info), mode="r")  # type: ignore[arg-type]  # stubs

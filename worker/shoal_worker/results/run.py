@@ -7,7 +7,7 @@ write: what it began is complete or counts as absent, and doing it again finishe
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -149,9 +149,9 @@ class ResultRun:
         if (size, digest.hexdigest()) != (part.bytes, part.sha256):
             raise _damaged(place, f"the file has not the sha256 {part.sha256} of its record")
 
-    def rows(self, manifest: RunManifest) -> RunRows:
-        """Open the rows of the complete run; nothing is read but what a scan asks for."""
-        return RunRows(self._store, self._folder, manifest)
+    def rows(self, parts: Sequence[PartRecord | ManifestPart]) -> RunRows:
+        """Open the rows of complete parts; nothing is read but what a scan asks for."""
+        return RunRows(self._store, self._folder, parts)
 
     def _record(self, number: int, file: RowsFile, seconds: float) -> PartRecord:
         """Upload a part's file, then create its record; where another attempt was faster, its record counts."""
