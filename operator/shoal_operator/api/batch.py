@@ -167,7 +167,7 @@ class BatchResult(StatusModel):
     bytes: int = Field(ge=0, description="Size of the results, in bytes.")
     clusters: int = Field(ge=0, description="Clusters that at least one row belongs to.")
     noise_ratio: float = Field(ge=0, le=1, description="Share of rows that are noise, 0 to 1.")
-    processing_seconds: float = Field(ge=0, description="Time that the pods worked, added up, in seconds.")
+    processing_seconds: float = Field(ge=0, description="Seconds from the plan to the manifest.")
 
 
 class ClusteringBatchStatus(StatusModel):

@@ -110,7 +110,7 @@ class _StoreCollector(Collector):
         eta = GaugeMetricFamily("shoal_batch_eta_seconds", "Seconds that the rest will take.", labels=owner)
         noise = GaugeMetricFamily("shoal_batch_noise_ratio", "Share of noise in its result.", labels=owner)
         seconds = GaugeMetricFamily(
-            "shoal_batch_processing_seconds", "Time that its pods worked, added up, of its result.", labels=owner
+            "shoal_batch_processing_seconds", "Seconds from its plan to its result.", labels=owner
         )
         shards = GaugeMetricFamily("shoal_batch_shards", "Its shards by state.", labels=(*owner, "state"))
         for raw in self._store.of_kind("ClusteringBatch"):

@@ -122,6 +122,10 @@ class Dataset:
         with reading(self._uri(file), self.plan.format):
             yield
 
+    def uri_of(self, file: int) -> str:
+        """URI of the file at this position of the plan."""
+        return self._uri(self.plan.files[file])
+
     def _uri(self, file: DataFile) -> str:
         return Location(self._location.scheme, self._location.bucket, file.path).uri
 
