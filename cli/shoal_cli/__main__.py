@@ -13,6 +13,7 @@ from shoal_cli import __version__
 from shoal_cli.errors import ShoalError
 from shoal_cli.explain import EXAMPLES, explain
 from shoal_cli.models.app import app as models
+from shoal_cli.results.app import app as results
 
 app = typer.Typer(
     name="shoal",
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(explain)
 app.add_typer(models, name="models")
+app.add_typer(results, name="results")
 
 
 @app.callback(invoke_without_command=True)

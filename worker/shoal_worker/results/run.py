@@ -15,11 +15,13 @@ import pyarrow as pa
 
 from shoal_worker.errors import ObjectMissing, ResultInvalid
 from shoal_worker.results import layout
+from shoal_worker.results.dataset import RunRows
 from shoal_worker.results.layout import MANIFEST_NAME, PLAN_NAME, RunKey, record_name, rows_name, run_folder
 from shoal_worker.results.record import (
     MANIFEST_LIMIT,
     PLAN_LIMIT,
     RECORD_LIMIT,
+    ManifestPart,
     PartRecord,
     RunManifest,
     RunPlan,
@@ -133,7 +135,7 @@ class ResultRun:
         _check_owned(found, self.key, place)
         return found
 
-    def read_rows(self, part: PartRecord) -> Iterator[memoryview]:
+    def read_rows(self, part: PartRecord | ManifestPart) -> Iterator[memoryview]:
         """Read the Parquet bytes of a part in chunks; raise ResultInvalid at their end if they are not its own."""
         place = self._folder.child(part.file)
         digest, size = hashlib.sha256(), 0
@@ -146,6 +148,10 @@ class ResultRun:
             raise _damaged(place, "the file of the part is gone") from None
         if (size, digest.hexdigest()) != (part.bytes, part.sha256):
             raise _damaged(place, f"the file has not the sha256 {part.sha256} of its record")
+
+    def rows(self, manifest: RunManifest) -> RunRows:
+        """Open the rows of the complete run; nothing is read but what a scan asks for."""
+        return RunRows(self._store, self._folder, manifest)
 
     def _record(self, number: int, file: RowsFile, seconds: float) -> PartRecord:
         """Upload a part's file, then create its record; where another attempt was faster, its record counts."""

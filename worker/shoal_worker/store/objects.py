@@ -5,10 +5,11 @@ that is unreachable or hangs is told within three seconds, since each use begins
 URI out of its bucket or, for files, out of the configured root; never puts a credential into an error.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,6 +83,7 @@ class ObjectInfo:
     location: Location
     size: int
     etag: str
+    modified: datetime
 
 
 class Store:
@@ -113,7 +115,7 @@ class Store:
             found = obstore.head(self._metadata, self._key(location))
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
-        return ObjectInfo(location, found["size"], found["e_tag"] or "")
+        return ObjectInfo(location, found["size"], found["e_tag"] or "", found["last_modified"])
 
     def read_range(self, info: ObjectInfo, start: int, end: int) -> memoryview:
         """Read the bytes of [start, end), or raise ObjectChanged where the object is no more the one described."""
@@ -211,7 +213,7 @@ class Store:
             for page in obstore.list(self._content, prefix=self._key(folder) or None):
                 for each in page:
                     location = Location(folder.scheme, folder.bucket, each["path"])
-                    yield ObjectInfo(location, each["size"], each["e_tag"] or "")
+                    yield ObjectInfo(location, each["size"], each["e_tag"] or "", each["last_modified"])
         except (BaseError, OSError, ValueError) as error:
             raise self._listing_failure(error, folder) from None
 
@@ -248,6 +250,13 @@ class Store:
             return
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
+
+    def remove_empty(self, folder: Location) -> None:
+        """Remove a folder of files that is empty; object stores have no folders."""
+        if folder.scheme == "file":
+            self._check_below_root(folder)
+            with contextlib.suppress(OSError):
+                Path("/" + folder.path).rmdir()
 
     def _scan(self, folder: Location) -> Iterator[tuple[str, bool]]:
         """Entries of a folder of files; the library would fail on a name that it cannot read, instead of passing it."""
