@@ -127,6 +127,18 @@ class Reason(StrEnum):
     PAUSED_BY_STEP = "PausedByStep"
     PAUSED_BY_FAILURE = "PausedByFailure"
     AWAITING_PROMOTION = "AwaitingPromotion"
+    # Batch
+    PINNED = "Pinned"
+    PLANNING = "Planning"
+    LABELLING = "Labelling"
+    FINISHING = "Finishing"
+    COMPLETED = "Completed"
+    SUSPENDED = "Suspended"
+    DEPLOYMENT_NOT_FOUND = "DeploymentNotFound"
+    SOURCE_CHANGED = "SourceChanged"
+    RESULT_INVALID = "ResultInvalid"
+    SHARDS_FAILED = "ShardsFailed"
+    BATCH_FAILED = "BatchFailed"
     # Pods
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CRASH_LOOP = "CrashLoop"

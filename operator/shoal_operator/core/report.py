@@ -41,6 +41,9 @@ _FAILURES = frozenset(
         Reason.OUT_OF_MEMORY,
         Reason.TRAINING_FAILED,
         Reason.ARTIFACT_REFUSED,
+        Reason.SOURCE_CHANGED,
+        Reason.RESULT_INVALID,
+        Reason.BATCH_FAILED,
     }
 )
 
@@ -119,7 +122,7 @@ def read_success(message: str, store_uri: str) -> TrainingSuccess | None:
     The artifact must lie where this operator told the training to put it: a report cannot make a deployment load
     files from somewhere else.
     """
-    report = _read(_SUCCESS, message)
+    report = read_report(_SUCCESS, message)
     if report is None or not report.artifact.uri.startswith(f"{store_uri.rstrip('/')}/artifacts/"):
         return None
     return report
@@ -127,15 +130,16 @@ def read_success(message: str, store_uri: str) -> TrainingSuccess | None:
 
 def read_maintenance(message: str) -> MaintenanceSuccess | None:
     """Read the report of a maintenance that ended well; None where it is not one."""
-    return _read(_MAINTENANCE, message)
+    return read_report(_MAINTENANCE, message)
 
 
 def read_failure(message: str) -> ContainerFailure | None:
     """Read the report of a container that failed; None where it is not one."""
-    return _read(_FAILURE, message)
+    return read_report(_FAILURE, message)
 
 
-def _read(adapter: TypeAdapter[Report], message: str) -> Report | None:
+def read_report(adapter: TypeAdapter[Report], message: str) -> Report | None:
+    """Read a report of one type; None where the message is none, or longer than one can be."""
     if len(message.encode()) > _LIMIT_BYTES:
         return None
     try:

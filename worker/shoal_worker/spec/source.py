@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shoal_worker.spec.part import Part
 
-SourceFormat = Literal["parquet", "csv"]
+SourceFormat = Literal["parquet", "csv", "arrow", "npy"]
 
 
 class SourceSpec(Part):
