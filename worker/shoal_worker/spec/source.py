@@ -23,14 +23,19 @@ class SampleSpec(Part):
         return self
 
 
+class SqlSpec(Part):
+    """What is asked of a database."""
+
+    query: str = Field(min_length=1, max_length=16_384)
+    timeout_seconds: int = Field(default=300, ge=1, le=86_400)
+
+
 class SourceSpec(Part):
     """Where the training data lies."""
 
     uri: str = Field(min_length=1, max_length=2048)
     format: SourceFormat | None = None
-    query: str | None = Field(default=None, min_length=1, max_length=16_384)
-    timeout_seconds: int = Field(default=300, ge=1, le=86_400)
-    """Longest time of the query."""
+    sql: SqlSpec | None = None
     columns: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] | None = Field(
         default=None, min_length=1, max_length=256
     )

@@ -126,7 +126,7 @@ def _schema(preprocessor: Preprocessor) -> dict[str, Any]:
 
 def _check_source(settings: TrainSettings, source: SourceSpec) -> None:
     """Ask a store one small question, before the libraries that read data are loaded."""
-    if source.query is not None:
+    if source.sql is not None:
         return
     try:
         store, _ = open_store(
