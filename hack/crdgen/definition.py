@@ -96,6 +96,7 @@ KINDS = (
             Column("Noise", ".spec.metrics.noiseRatio", "number", "Share of rows that are noise."),
             Column("Silhouette", ".spec.metrics.silhouette", "number", "Sampled silhouette, noise excluded."),
             Column("Verdict", ".spec.validation.verdict", description="Outcome of the validation."),
+            Column("Read", ".spec.data.rowsRead", "integer", "Rows of the source, before a sample.", wide=True),
             Column("Digest", ".spec.artifact.digest", description="Digest of the artifact.", wide=True),
             Column("Message", ".status.message", description="Why it is in this state.", wide=True),
             _AGE,

@@ -108,10 +108,10 @@ class TrainSettings(JobSettings):
     """Directory with one file per source credential; it may be absent."""
 
     max_source_bytes: Bytes = 4 << 30
-    """Largest source object that is read."""
+    """Most bytes of rows that are held, eight for each value; a third of the memory where that is less."""
 
     max_rows: int = Field(default=100_000_000, ge=1, le=(1 << 31) - 1)
-    """Most rows that are read."""
+    """Most rows that are held."""
 
 
 class ImportSettings(JobSettings):

@@ -91,6 +91,7 @@ class Reason(StrEnum):
     COLUMN_MISSING = "ColumnMissing"
     COLUMN_NOT_NUMERIC = "ColumnNotNumeric"
     DATA_INVALID = "DataInvalid"
+    QUERY_FAILED = "QueryFailed"
     PARAMETERS_INVALID = "ParametersInvalid"
     STORE_UNAVAILABLE = "StoreUnavailable"
     CREDENTIALS_REJECTED = "CredentialsRejected"

@@ -15,6 +15,7 @@ from shoal_operator.api.meta import Reason, StatusModel
 from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
 from shoal_operator.api.version import (
     Artifact,
+    DataReport,
     IdentityReport,
     Schema,
     SearchReport,
@@ -35,6 +36,7 @@ _FAILURES = frozenset(
         Reason.COLUMN_MISSING,
         Reason.COLUMN_NOT_NUMERIC,
         Reason.DATA_INVALID,
+        Reason.QUERY_FAILED,
         Reason.PARAMETERS_INVALID,
         Reason.STORE_UNAVAILABLE,
         Reason.CREDENTIALS_REJECTED,
@@ -65,6 +67,7 @@ class TrainingSuccess(StatusModel):
     artifact: Artifact
     preprocessing: list[PreprocessingStep] = Field(default_factory=list, max_length=MOST_STEPS)
     schema_: Schema = Field(alias="schema")
+    data: DataReport | None = None
     metrics: VersionMetrics
     validation: ValidationReport
     algorithm: Algorithm

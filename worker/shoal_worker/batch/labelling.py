@@ -109,7 +109,7 @@ def _described(
         results.LABEL: pa.array(found.labels),
         results.CLUSTER_ID: pa.array(found.ids),
         # Noise has no core near it.
-        results.DISTANCE: pa.array(found.distances, mask=found.labels == results.NOISE),
+        results.DISTANCE: pa.array(found.distances.astype(np.float32), mask=found.labels == results.NOISE),
     }
     if found.strengths is not None:
         made[results.STRENGTH] = pa.array(found.strengths.astype(np.float32))

@@ -30,7 +30,7 @@ def build_work(spec: BatchSpec, dataset: Dataset, model: Model) -> BatchWork:
     columns = _find_columns(dataset, model)
     carried = [_carried_field(dataset, name) for name in spec.output.columns]
     dataset.check(tuple(dict.fromkeys([*(column.name for column in columns), *spec.output.columns])))
-    schema = result_schema(carried=carried, strength=model.densities is not None)
+    schema = result_schema(carried=carried, strength=model.densities is not None, distance=pa.float32())
     return BatchWork(
         data=dataset.plan,
         bounds=cut(dataset.plan, spec.shards, spec.rows_per_shard),

@@ -180,7 +180,10 @@ def reading(uri: str, file_format: str) -> Iterator[None]:
 
 def _open_file(store: Store, location: Location, file_format: SourceFormat, file: DataFile) -> OpenFile:
     place = Location(location.scheme, location.bucket, file.path)
-    return _OPENERS[file_format](RangeFile(store, ObjectInfo(place, file.size, file.etag)))
+    opened = _OPENERS[file_format](RangeFile(store, ObjectInfo(place, file.size, file.etag)))
+    # Names are decoded when they are asked for; those that cannot be fail here, where it is told.
+    list(opened.schema.names)
+    return opened
 
 
 def _repeated(text: str, dtype: pa.DataType, rows: int) -> "pa.Array[Any]":

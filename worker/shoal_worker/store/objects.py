@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ _CHUNK_BYTES = 16 << 20
 _UPLOAD_BYTES = 8 << 20
 _METADATA_TIMEOUT = timedelta(seconds=2)
 _CONTENT_TIMEOUT = timedelta(seconds=30)
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class ObjectInfo:
     location: Location
     size: int
     etag: str
-    modified: datetime
+    modified: datetime = _UNKNOWN
+    """When it was last written; the least of all times where it is not known, as of an object of an older record."""
 
 
 class Store:

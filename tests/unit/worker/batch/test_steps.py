@@ -58,7 +58,7 @@ def test_every_row_gets_the_label_that_predict_gives(step: Step, data: Path, mod
     assert table["day"].to_pylist() == [day for day in range(3) for _ in range(300)]
     distances = np.array([np.nan if each is None else each for each in table["distance"].to_pylist()])
     np.testing.assert_array_equal(np.isnan(distances), labels == -1)
-    assert np.nanmax(distances) <= 0.8
+    assert np.nanmax(distances) <= np.float32(0.8)
     assert (result["rows"], result["clusters"]) == (900, 2)
     assert result["noiseRatio"] == pytest.approx(np.mean(labels == -1))
 
