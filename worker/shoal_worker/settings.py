@@ -143,6 +143,9 @@ class BatchSettings(JobSettings):
     output_secret_dir: Path = Path("/var/run/shoal/output")
     """Directory with one file per credential of the result store; it may be absent."""
 
+    sink_secret_dir: Path = Path("/var/run/shoal/sink")
+    """Directory with one file per credential of the PostgreSQL table (PGUSER, PGPASSWORD); it may be absent."""
+
     metrics_port: Port = 8002
     """Port of /metrics, which tells the rows that are labelled; 0 picks a free one."""
 

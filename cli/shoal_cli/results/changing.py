@@ -34,7 +34,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete old runs, and what is left of runs that were cut off more than a day ago."""
-    from shoal_worker.results.retention import Retention
+    from shoal_worker.spec.output import Retention
 
     retention = Retention(keep_runs=keep, max_age_days=older_than)
     with working("Reading the store"):

@@ -41,6 +41,36 @@ class BatchDeploymentReference(ApiModel):
     name: str = Field(min_length=1, max_length=253, description="Name of a ClusteringDeployment in the same namespace.")
 
 
+class BatchRetention(ApiModel):
+    """How many runs of the batch stay in the result store, and how long; all of them when both are absent."""
+
+    keep_runs: int | None = Field(default=None, ge=1, le=10_000, description="So many complete runs stay, the newest.")
+    max_age_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="Runs that ended so many days ago go; never the newest complete one."
+    )
+
+
+class PostgresOutput(ApiModel):
+    """A PostgreSQL table that gets the results too."""
+
+    uri: str = Field(
+        pattern=r"^postgresql://[^@?#/\s]+/[^@?#/\s]+$",
+        max_length=1024,
+        description="The database: postgresql://host:5432/database. User and password belong into the Secret of "
+        "secretRef, as PGUSER and PGPASSWORD.",
+    )
+    table: str = Field(
+        pattern=r"^([a-z_][a-z0-9_]{0,62}[.])?[a-z_][a-z0-9_]{0,62}$",
+        max_length=127,
+        description="Table, or schema.table; it is created when it is not there. Each row has run_id and part beside "
+        "the columns of the results.",
+    )
+    secret_ref: SecretReference | None = Field(
+        default=None,
+        description="Secret with PGUSER and PGPASSWORD; also PGSSLMODE and ca.crt, if the server wants it.",
+    )
+
+
 class BatchOutput(ApiModel):
     """Where the results go, and what they hold beside the labels."""
 
@@ -58,6 +88,14 @@ class BatchOutput(ApiModel):
         max_length=256,
         description="Columns of the source that are carried into the results, such as an id; beside them every row has "
         "its number.",
+    )
+    retention: BatchRetention = Field(
+        default_factory=BatchRetention,
+        description="Which runs of the batch are deleted when one is complete; remains of runs that were cut off are "
+        "in any case, after a day.",
+    )
+    postgres: PostgresOutput | None = Field(
+        default=None, description="A table that gets each row of the results, beside the result store."
     )
 
 

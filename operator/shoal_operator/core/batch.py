@@ -53,6 +53,8 @@ _SOON_SECONDS = 0.1
 _LOOK_SECONDS = 10.0
 _JOB_LOOK_SECONDS = 30.0
 _MOST_RERUNS = 3
+_SECRETS = (("source",), ("output",), ("output", "postgres"))
+"""Parts of the spec that may have a secretRef."""
 
 Report = TypeVar("Report")
 
@@ -92,7 +94,7 @@ def plan_batch(snapshot: BatchSnapshot, now: datetime) -> Plan:
 
 def required_secrets(batch: RawObject, defaults: Defaults) -> frozenset[str]:
     """Return the names of the Secrets that this batch needs."""
-    own = (facts.text_at(batch, "spec", part, "secretRef", "name") for part in ("source", "output"))
+    own = (facts.text_at(batch, "spec", *part, "secretRef", "name") for part in _SECRETS)
     return frozenset(name for name in (*own, defaults.store_secret_name) if name)
 
 
@@ -109,7 +111,7 @@ def hash_batch(batch: RawObject, spec: ClusteringBatchSpec) -> str:
             "model_ref": True,
             "deployment_ref": True,
             "source": True,
-            "output": {"uri", "columns"},
+            "output": {"uri": True, "columns": True, "postgres": {"uri", "table"}},
             "shards": True,
             "rows_per_shard": True,
         },
@@ -259,12 +261,14 @@ class _Pass:
         if not missing:
             return None
         name = min(missing)
-        source, output = self.spec.source.secret_ref, self.spec.output.secret_ref
-        whose = "the operator's store"
-        if output is not None and output.name == name:
-            whose = "spec.output.secretRef"
-        if source is not None and source.name == name:
-            whose = "spec.source.secretRef"
+        whose = next(
+            (
+                ".".join(("spec", *part, "secretRef"))
+                for part in _SECRETS
+                if facts.text_at(self.snapshot.batch, "spec", *part, "secretRef", "name") == name
+            ),
+            "the operator's store",
+        )
         return Problem(
             Reason.SECRET_MISSING,
             f"Secret {name} of {whose} does not exist in namespace {facts.namespace_of(self.snapshot.batch)}. "

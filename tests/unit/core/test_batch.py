@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal_operator.api.batch import ClusteringBatchSpec
 from shoal_operator.core import names
-from shoal_operator.core.batch import plan_batch, required_secrets
+from shoal_operator.core.batch import hash_batch, plan_batch, required_secrets
 from shoal_operator.core.batch_progress import count_indexes, has_index
 from shoal_operator.core.plan import Adjust, Create, Delete, Emit, Plan
 from shoal_operator.core.snapshot import BatchSnapshot
 from tests.unit.core.objects import DEFAULTS, NAMESPACE, NOW, Raw, deployment, failure_report, metadata, model, version
 
 OUTPUT = "s3://results/all"
+POSTGRES = {"uri": "postgresql://db:5432/labels", "table": "towns", "secretRef": {"name": "loader"}}
 RESULT = {
     "uri": f"{OUTPUT}/{NAMESPACE}/nightly/run1",
     "digest": f"sha256:{'c' * 64}",
@@ -225,6 +227,12 @@ def test_a_result_elsewhere_than_in_the_output_is_not_believed() -> None:
         ({"modelRef": None, "deploymentRef": {"name": "cities"}}, {"deployment": deployment()}, "VersionNotReady",
          "no stable version yet"),
         ({}, {"missing_secrets": frozenset({"writer"})}, "SecretMissing", "spec.output.secretRef"),
+        ({"output": {"uri": OUTPUT, "postgres": POSTGRES}}, {"missing_secrets": frozenset({"loader"})}, "SecretMissing",
+         "spec.output.postgres.secretRef"),
+        ({"output": {"uri": OUTPUT, "postgres": {**POSTGRES, "uri": "postgresql://me:secret@db/labels"}}}, {},
+         "InvalidSpec", "uri"),
+        ({"output": {"uri": OUTPUT, "postgres": {**POSTGRES, "table": "a; DROP"}}}, {}, "InvalidSpec", "table"),
+        ({"output": {"uri": OUTPUT, "retention": {"keepRuns": 0}}}, {}, "InvalidSpec", "keepRuns"),
         ({"shards": 3, "rowsPerShard": 5000}, {}, "InvalidSpec", "keep one of them"),
     ],
 )  # fmt: skip
@@ -370,6 +378,35 @@ def test_a_lost_report_is_asked_for_again_within_bounds() -> None:
 
 def test_what_it_needs_of_secrets() -> None:
     assert required_secrets(batch(), DEFAULTS) == {"reader", "writer", "store"}
+    with_table = batch({"output": {"uri": OUTPUT, "postgres": POSTGRES}})
+    assert required_secrets(with_table, DEFAULTS) == {"reader", "loader", "store"}
+
+
+def test_a_table_is_told_without_its_secret_which_is_mounted() -> None:
+    output = {"uri": OUTPUT, "columns": ["id"], "postgres": POSTGRES, "retention": {"keepRuns": 3}}
+    cluster = Cluster(batch({"output": output}))
+    cluster.settle()
+    assert cluster.told("plan")["output"] == {
+        "uri": OUTPUT,
+        "columns": ["id"],
+        "postgres": {"uri": POSTGRES["uri"], "table": "towns"},
+        "retention": {"keepRuns": 3},
+    }
+    pod = cluster.job("plan")["spec"]["template"]["spec"]
+    assert {"name": "SHOAL_SINK_SECRET_DIR", "value": "/var/run/shoal/sink"} in pod["containers"][0]["env"]
+    assert [each["secret"]["secretName"] for each in pod["volumes"] if each["name"] == "sink-secret"] == ["loader"]
+
+
+def test_another_table_makes_another_batch_and_another_retention_does_not() -> None:
+    def identity(output: Raw) -> str:
+        raw = batch({"output": {"uri": OUTPUT, **output}})
+        return hash_batch(raw, ClusteringBatchSpec.model_validate(raw["spec"]))
+
+    plain = identity({})
+    assert identity({"retention": {"keepRuns": 3}}) == plain
+    assert identity({"postgres": POSTGRES}) != plain
+    assert identity({"postgres": POSTGRES}) == identity({"postgres": {**POSTGRES, "secretRef": {"name": "other"}}})
+    assert identity({"postgres": POSTGRES}) != identity({"postgres": {**POSTGRES, "table": "other"}})
 
 
 def test_a_long_name_leaves_room_for_the_index() -> None:

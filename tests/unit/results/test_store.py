@@ -14,9 +14,10 @@ from shoal_worker.errors import ResultInvalid
 from shoal_worker.results.layout import MANIFEST_NAME, PLAN_NAME, BatchKey, RunKey
 from shoal_worker.results.listing import CUT_AFTER, RunSummary
 from shoal_worker.results.record import RunModel, told
-from shoal_worker.results.retention import Retention, choose_expired
+from shoal_worker.results.retention import choose_expired
 from shoal_worker.results.run import ResultRun
 from shoal_worker.results.store import ResultStore
+from shoal_worker.spec.output import Retention
 from tests.unit.models.conftest import Place
 from tests.unit.results.conftest import DIGEST, START, fill, key, plan_of, write
 
@@ -200,7 +201,7 @@ RUNS = st.lists(
     ),
     max_size=12,
 ).map(lambda runs: [replace(run, key=RunKey(BATCH, f"r{place}")) for place, run in enumerate(runs)])
-RETENTION = st.builds(Retention, keep_runs=st.none() | st.integers(1, 5), max_age_days=st.none() | st.floats(0.5, 40))
+RETENTION = st.builds(Retention, keep_runs=st.none() | st.integers(1, 5), max_age_days=st.none() | st.integers(1, 40))
 
 
 @given(RUNS, RETENTION, st.sets(st.sampled_from([f"r{place}" for place in range(12)])))

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from shoal_worker.batch.plan import build_plan, build_work
+from shoal_worker.batch.plan import build_plan, build_work, read_schema
 from shoal_worker.batch.progress import told_progress
 from shoal_worker.batch.shard import do_shard
 from shoal_worker.batch.work import BatchWork
@@ -23,9 +23,11 @@ from shoal_worker.job import run_job
 from shoal_worker.loading import load_version
 from shoal_worker.model import Model
 from shoal_worker.resources import this_machine
-from shoal_worker.results.layout import MANIFEST_NAME, run_folder, run_key
-from shoal_worker.results.record import MANIFEST_LIMIT, RunManifest, RunPlan
+from shoal_worker.results.layout import MANIFEST_NAME, RunKey, run_folder, run_key
+from shoal_worker.results.record import MANIFEST_LIMIT, PartRecord, RunManifest, RunPlan
 from shoal_worker.results.run import ResultRun
+from shoal_worker.results.sink import PostgresSink
+from shoal_worker.results.store import ResultStore
 from shoal_worker.settings import BatchSettings
 from shoal_worker.spec.batch import BatchSpec, parse_batch
 from shoal_worker.store.objects import Location, Store, open_store
@@ -55,17 +57,26 @@ class _Step:
     settings: BatchSettings
     spec: BatchSpec
 
+    @property
+    def sink(self) -> PostgresSink | None:
+        """The table that gets the results too."""
+        asked = self.spec.output.postgres
+        return None if asked is None else PostgresSink(asked, self.settings.sink_secret_dir)
+
     def plan(self) -> Mapping[str, Any]:
         """Plan the run; where it has one shard only, do that too."""
         model = self._load_model()
         dataset = self._open_source(None)
         work = build_work(self.spec, dataset, model)
+        if (sink := self.sink) is not None:
+            sink.prepare(read_schema(work))
         drafted = build_plan(self.spec, work)
         run = self.open_run(drafted.run)
         plan = run.begin(drafted)
         report = {"outcome": "Succeeded", "run": plan.run, "shards": plan.parts, "rows": plan.input.rows}
         _log.info("planned", run=plan.run, shards=plan.parts, files=len(work.data.files), rows=plan.input.rows)
-        if run.manifest() is not None:
+        # A table that was named after the run was complete still needs all of its parts.
+        if run.manifest() is not None and sink is None:
             return {**report, "result": self.finish(run)}
         if plan.parts > 1:
             return report
@@ -81,13 +92,14 @@ class _Step:
             rows = self._label(run, plan, number, self._load_model())
         else:
             _log.info("the shard's results are there", shard=number, rows=there.rows)
-            rows = there.rows
+            rows = self._load_into_sink(run, there).rows
         return {"outcome": "Succeeded", "shard": number, "rows": rows, "resumed": there is not None}
 
     def finish(self, run: ResultRun) -> Mapping[str, Any]:
         """Write the run's manifest, or find it; the digest is that of its bytes as they lie."""
         manifest = run.finish()
         store, base = self._open_output()
+        self._prune(ResultStore(store, base), run.key)
         content = store.read(run_folder(base, run.key).child(MANIFEST_NAME), MANIFEST_LIMIT)
         return _result(run, manifest, content)
 
@@ -98,12 +110,29 @@ class _Step:
 
     def _label(self, run: ResultRun, plan: RunPlan, shard: int, model: Model) -> int:
         if (there := run.part(shard)) is not None:
-            return there.rows
+            return self._load_into_sink(run, there).rows
         work = BatchWork.model_validate(plan.work)
         dataset = self._open_source(work)
         with told_progress(self.settings.metrics_port) as progress:
             record = do_shard(run, work, shard, dataset, model, progress, batch_rows=self.spec.batch_rows)
-        return record.rows
+            return self._load_into_sink(run, record).rows
+
+    def _load_into_sink(self, run: ResultRun, part: PartRecord) -> PartRecord:
+        """Give a stored part to the table, if one is wanted, also where an earlier attempt may have done so."""
+        if (sink := self.sink) is not None:
+            _log.info("loaded into the table", part=part.part, rows=sink.load(run, part))
+        return part
+
+    def _prune(self, results: ResultStore, key: RunKey) -> None:
+        """Delete what retention lets go; the run is complete whether that works or not."""
+        sink = self.sink
+        try:
+            for run in results.prune(key.batch, self.spec.output.retention, protected={key.run}):
+                _log.info("run deleted", run=str(run.key), state=run.state)
+                if sink is not None:
+                    sink.forget(run.key)
+        except WorkerError as error:
+            _log.warning("runs not deleted", message=str(error))
 
     def _load_model(self) -> Model:
         asked = self.spec.model

@@ -5,7 +5,6 @@ held against its checksum. What the store refused while Arrow read is kept in `f
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -15,8 +14,6 @@ from shoal_worker.errors import ResultInvalid, WorkerError, shorten
 from shoal_worker.results.record import ManifestPart, PartRecord
 from shoal_worker.store.objects import Location, ObjectInfo, Store
 
-_ANY_TIME = datetime.min.replace(tzinfo=UTC)
-"""Reading does not look at it."""
 _BATCH_ROWS = 65_536
 
 
@@ -26,7 +23,7 @@ class RunRows:
     def __init__(self, store: Store, folder: Location, parts: Sequence[PartRecord | ManifestPart]) -> None:
         self.failure: WorkerError | None = None
         self._store = store
-        infos = [ObjectInfo(folder.child(part.file), part.bytes, "", _ANY_TIME) for part in parts]
+        infos = [ObjectInfo(folder.child(part.file), part.bytes, "") for part in parts]
         options = ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=True)
         parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
         try:

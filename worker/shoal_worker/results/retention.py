@@ -6,20 +6,9 @@ Invariant: the newest complete run stays, and so does what is written to.
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from pydantic import Field
-
 from shoal_worker.results.layout import MANIFEST_NAME
 from shoal_worker.results.listing import CUT_AFTER, RunSummary
-from shoal_worker.spec.part import Part
-
-
-class Retention(Part):
-    """How many runs of a batch stay, and how long; remains of runs that were cut off go after a day in any case."""
-
-    keep_runs: int | None = Field(default=None, ge=1, le=10_000)
-    """The newest ones that stay."""
-    max_age_days: float | None = Field(default=None, gt=0, le=36_500)
-    """Older ones go."""
+from shoal_worker.spec.output import Retention
 
 
 def choose_expired(

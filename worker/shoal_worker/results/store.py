@@ -24,8 +24,9 @@ from shoal_worker.results.layout import (
 )
 from shoal_worker.results.listing import FileFacts, RunState, RunSummary, is_of_layout, summarize
 from shoal_worker.results.record import RunManifest, RunPlan, told
-from shoal_worker.results.retention import Retention, choose_expired
+from shoal_worker.results.retention import choose_expired
 from shoal_worker.results.run import Clock, ResultRun
+from shoal_worker.spec.output import Retention
 from shoal_worker.store.objects import Location, Store
 from shoal_worker.store.opening import open_place
 

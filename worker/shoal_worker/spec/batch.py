@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from shoal_worker.errors import SettingsInvalid
+from shoal_worker.spec.output import PostgresSpec, Retention
 from shoal_worker.spec.part import Part
 from shoal_worker.spec.source import SourceSpec
 
@@ -28,6 +29,8 @@ class OutputSpec(Part):
 
     uri: str = Field(min_length=1, max_length=1024)
     columns: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(default=(), max_length=256)
+    retention: Retention = Retention()
+    postgres: PostgresSpec | None = None
 
 
 class BatchSpec(Part):

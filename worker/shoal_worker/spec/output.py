@@ -1,4 +1,4 @@
-"""Where a run's labels go beside the result store, as the user wrote it in spec.output."""
+"""What becomes of a run's results beside being stored, as the user wrote it in spec.output."""
 
 from typing import Any
 
@@ -7,6 +7,15 @@ from pydantic import Field
 from shoal_worker.spec.part import Part
 
 _NAME = r"[a-z_][a-z0-9_]{0,62}"
+
+
+class Retention(Part):
+    """How many runs of a batch stay, and how long; remains of runs that were cut off go after a day in any case."""
+
+    keep_runs: int | None = Field(default=None, ge=1, le=10_000)
+    """The newest ones that stay."""
+    max_age_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Older ones go."""
 
 
 class PostgresSpec(Part):

@@ -29,13 +29,20 @@ def build_batch_job(
 ) -> Manifest:
     """Build the Job; only the step `shard` has more than one pod."""
     source_secret, output_secret = spec.source.secret_ref, spec.output.secret_ref
+    postgres = spec.output.postgres
+    sink_secret = postgres.secret_ref if postgres is not None else None
     told = {
         "name": name_of(batch),
         "namespace": namespace_of(batch),
         "step": step,
         "model": {"name": pinned.model, "version": pinned.version, "digest": pinned.digest, "uri": pinned.uri},
         "source": spec.source.model_copy(update={"secret_ref": None}).to_wire(),
-        "output": {"uri": spec.output.uri, "columns": spec.output.columns},
+        "output": {
+            "uri": spec.output.uri,
+            "columns": spec.output.columns,
+            "retention": spec.output.retention.to_wire(),
+            **({"postgres": {"uri": postgres.uri, "table": postgres.table}} if postgres is not None else {}),
+        },
         "shards": spec.shards,
         "rowsPerShard": spec.rows_per_shard,
         "batchRows": spec.batch_rows,
@@ -53,6 +60,7 @@ def build_batch_job(
         resources=spec.resources,
         source_secret_name=source_secret.name if source_secret is not None else None,
         output_secret_name=output_secret.name if output_secret is not None else None,
+        sink_secret_name=sink_secret.name if sink_secret is not None else None,
         indexes=indexes,
     )
     return build_store_job(batch, job, defaults, "ClusteringBatch")

@@ -47,6 +47,7 @@ class StoreJob:
     resources: ResourceRequirements
     source_secret_name: str | None = None
     output_secret_name: str | None = None
+    sink_secret_name: str | None = None
     indexes: Indexes | None = None
 
 
@@ -105,6 +106,9 @@ def _pod(job: StoreJob, defaults: Defaults) -> Manifest:
     if job.output_secret_name:
         mounted.append(metadata.secret("output-secret", metadata.OUTPUT_SECRET_MOUNT, job.output_secret_name))
         variables["SHOAL_OUTPUT_SECRET_DIR"] = metadata.OUTPUT_SECRET_MOUNT
+    if job.sink_secret_name:
+        mounted.append(metadata.secret("sink-secret", metadata.SINK_SECRET_MOUNT, job.sink_secret_name))
+        variables["SHOAL_SINK_SECRET_DIR"] = metadata.SINK_SECRET_MOUNT
     if defaults.store_claim_name:
         mounted.append(metadata.claim(defaults.store_claim_name, read_only=False))
     return {

@@ -69,6 +69,7 @@ def step(stored: Path, files: ArtifactFiles, data: Path, tmp_path: Path) -> Step
             store_secret_dir=tmp_path / "none",
             source_secret_dir=tmp_path / "none",
             output_secret_dir=tmp_path / "none",
+            sink_secret_dir=tmp_path / "sink",
             report_path=tmp_path / "report.json",
         )
         assert run_step(settings) == code, (tmp_path / "report.json").read_text()
