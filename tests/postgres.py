@@ -28,6 +28,7 @@ class PostgresServer:
 
     port: int
     password: str
+    address: str = "127.0.0.1"
 
     @property
     def user(self) -> str:
@@ -37,7 +38,7 @@ class PostgresServer:
     @property
     def place(self) -> str:
         """Where a client connects, without saying who it is."""
-        return f"postgresql://127.0.0.1:{self.port}/postgres"
+        return f"postgresql://{self.address}:{self.port}/postgres"
 
     def ask(self, statement: str) -> list[tuple[object, ...]]:
         """Run one statement and return its rows, if it has any."""
@@ -58,8 +59,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def run_postgres() -> Iterator[PostgresServer]:
-    """Run a server until the end of the context."""
+def run_postgres(address: str = "127.0.0.1") -> Iterator[PostgresServer]:
+    """Run a server at an address of this machine until the end of the context."""
     programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="shoal-postgres-"))
     password = secrets.token_hex(8)
@@ -72,7 +73,7 @@ def run_postgres() -> Iterator[PostgresServer]:
         for path in (folder, folder / "password"):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port = probe.getsockname()[1]
     data = folder / "data"
     process = None
@@ -86,7 +87,9 @@ def run_postgres() -> Iterator[PostgresServer]:
             env={"PATH": os.environ["PATH"]},
             **as_user,  # type: ignore[call-overload]
         )
-        options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        # Whoever reaches this address must know the password, as pods do that call by another one.
+        (data / "pg_hba.conf").write_text("host all all all scram-sha-256\n")
+        options = {"listen_addresses": address, "port": port, "unix_socket_directories": "", "fsync": "off"}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [
@@ -101,7 +104,7 @@ def run_postgres() -> Iterator[PostgresServer]:
                 env={"PATH": os.environ["PATH"]},
                 **as_user,  # type: ignore[call-overload]
             )
-        server = PostgresServer(port, password)
+        server = PostgresServer(port, password, address)
         _await_answer(server, process)
         yield server
     finally:

@@ -48,48 +48,51 @@ def read_training_data(
 
     texts: columns of texts to read beside all numeric ones, where the source names none; None: there must be no texts.
     """
+    if source.sql is not None:
+        return _read_query(source, access, bounds, texts)
     dataset = open_dataset(source, access)
     columns = choose_columns(dataset.schema, source.columns, texts, unasked=dataset.partition_columns)
     names = tuple(column.name for column in columns)
     dataset.check(names, all_numeric=source.columns is None)
-    limit = min(bounds.rows, bounds.bytes // (8 * len(columns)))
-    known = dataset.plan.rows
-    if known is not None:
-        _check_rows(_least_kept(known, source.sample), limit, columns)
-    rows = _Rows(columns, limit, source.sample, room=known if source.sample is None else None)
+    rows = _Rows(columns, bounds, source, dataset.plan.rows)
     for batch in dataset.batches(None, names, batch_rows=_BATCH_ROWS):
         rows.add(batch)
-    frame = rows.frame()
-    if not frame.rows:
-        raise SourceInvalid("there are no rows", field=URI_FIELD, value=source.uri, remedy="Point to data with rows")
-    profile = DataProfile(
-        format=dataset.plan.format,
-        files=len(dataset.plan.files),
-        bytes=dataset.plan.size,
-        rows_read=rows.read,
-        rows=frame.rows,
-        digest=digest_files(dataset.plan.files),
-        columns=profile_columns(frame),
-    )
-    return TrainingData(frame, profile)
+    plan = dataset.plan
+    return rows.told(plan.format, files=len(plan.files), size=plan.size, digest=digest_files(plan.files))
+
+
+def _read_query(source: SourceSpec, access: Access, bounds: Bounds, texts: frozenset[str] | None) -> TrainingData:
+    # Imported late: few trainings ask a database.
+    from shoal_worker.data.sql import open_query
+
+    with open_query(source, access) as query:
+        columns = choose_columns(query.schema, source.columns, texts)
+        rows = _Rows(columns, bounds, source, None)
+        for batch in query.batches(tuple(column.name for column in columns), batch_rows=_BATCH_ROWS):
+            rows.add(batch)
+    return rows.told("sql", files=0, size=0, digest="")
 
 
 class _Rows:
     """Rows that grow batch by batch, up to a limit, and shrink again where a sample gives some up."""
 
-    def __init__(self, columns: tuple[Column, ...], limit: int, sample: SampleSpec | None, room: int | None) -> None:
-        self.read = 0
+    def __init__(self, columns: tuple[Column, ...], bounds: Bounds, source: SourceSpec, known: int | None) -> None:
         self._columns = columns
-        self._limit = limit
-        self._sample = start_sample(sample)
-        self._most = sample.rows if sample else None
+        self._limit = min(bounds.rows, bounds.bytes // (8 * len(columns)))
+        if known is not None:
+            _check_rows(_least_kept(known, source.sample), self._limit, columns)
+        room = known if source.sample is None else None
+        self._uri = source.uri
+        self._sample = start_sample(source.sample)
+        self._most = source.sample.rows if source.sample else None
+        self._read = 0
         self._filled = 0
         self._numbers = np.empty((room or 0, sum(column.dtype != TEXT for column in columns)))
         self._texts: dict[str, list[np.ndarray[Any, Any]]] = {c.name: [] for c in columns if c.dtype == TEXT}
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the rows of a batch, or those that the sample draws of it."""
-        self.read += batch.num_rows
+        self._read += batch.num_rows
         drawn = self._sample.draw(batch.num_rows)
         if not len(drawn):
             return
@@ -107,8 +110,23 @@ class _Rows:
         if self._most is not None and self._filled >= self._most + max(self._most // 4, _BATCH_ROWS):
             self._give_up()
 
-    def frame(self) -> Frame:
-        """All rows that are kept."""
+    def told(self, file_format: str, *, files: int, size: int, digest: str) -> TrainingData:
+        """All rows that are kept, and what is recorded of them."""
+        frame = self._frame()
+        if not frame.rows:
+            raise SourceInvalid("there are no rows", field=URI_FIELD, value=self._uri, remedy="Point to data with rows")
+        profile = DataProfile(
+            format=file_format,
+            files=files,
+            bytes=size,
+            rows_read=self._read,
+            rows=frame.rows,
+            digest=digest,
+            columns=profile_columns(frame),
+        )
+        return TrainingData(frame, profile)
+
+    def _frame(self) -> Frame:
         self._give_up()
         self._numbers.resize((self._filled, self._numbers.shape[1]), refcheck=False)
         return Frame(self._columns, self._numbers, {name: _joined(read) for name, read in self._texts.items()})
