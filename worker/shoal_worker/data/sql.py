@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 import adbc_driver_manager
 import pyarrow as pa
@@ -26,21 +26,10 @@ from shoal_worker.errors import (
     shorten,
 )
 from shoal_worker.spec.source import SourceSpec, SqlSpec
+from shoal_worker.store.postgres import connection_uri
 
 _QUERY_FIELD = "spec.source.sql.query"
 _BATCH_BYTES = 8 << 20
-_SECRET_BYTES = 4 << 10
-_KEYS = {"PGUSER": "user", "PGPASSWORD": "password", "PGSSLMODE": "sslmode"}
-_AUTHORITY = "ca.crt"
-# Connecting fails fast, and a peer that is gone is noticed within a minute.
-_CONNECTION = {
-    "connect_timeout": "5",
-    "keepalives_idle": "20",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
-    "application_name": "shoal",
-}
 _REFUSED = re.compile(r"password|authentication|pg_hba\.conf|role \"|permission denied for database", re.IGNORECASE)
 _NO_DATABASE = re.compile(r'database ".*" does not exist')
 _MESSAGE = re.compile(r"(?:ERROR|FATAL): +(.*)")
@@ -108,18 +97,11 @@ def _connection_uri(source: SourceSpec, sql: SqlSpec, secret_dir: Path) -> str:
             value=source.uri.rpartition("@")[2],
             remedy="Put user and password into the Secret of spec.source.secretRef, as PGUSER and PGPASSWORD",
         )
-    options = {**_CONNECTION}
-    for key, option in _KEYS.items():
-        if (path := secret_dir / key).is_file():
-            with path.open(encoding="utf-8", errors="replace") as stream:
-                options[option] = stream.read(_SECRET_BYTES).strip()
-    if (authority := secret_dir / _AUTHORITY).is_file():
-        options = {"sslmode": "verify-full", **options, "sslrootcert": str(authority)}
-    options["options"] = (
+    settings = (
         "-c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read "
         f"-c statement_timeout={sql.timeout_seconds}s"
     )
-    return f"postgresql://{parts.netloc}/{quote(database)}?{urlencode(options, quote_via=quote)}"
+    return connection_uri(f"postgresql://{parts.netloc}/{quote(database)}", secret_dir, {"options": settings})
 
 
 def _connection_failure(uri: str, text: str) -> StoreError:

@@ -1,15 +1,14 @@
 """Results as rows of a PostgreSQL table, beside the store; called by the batch's verbs.
 
 Invariant: of each part of a run the table has all rows once or none, however often and by how many at once it is
-loaded: what is there of it is deleted and all of it inserted in one transaction, one attempt after the other. The user
-and the password of the Secret are in no message.
+loaded: what is there of it is deleted and all of it inserted in one transaction, one attempt after the other. The
+password of the Secret is in no message.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as postgresql
@@ -21,21 +20,10 @@ from shoal_worker.results.record import PartRecord
 from shoal_worker.results.run import ResultRun
 from shoal_worker.results.tabular import PART, RUN_ID, as_table_rows, table_columns, table_schema
 from shoal_worker.spec.output import PostgresSpec
+from shoal_worker.store.postgres import connection_uri, read_credentials
 
 _FIELD = "spec.output.postgres"
 _LOCK_SECONDS = 60
-# A server that is gone without a word is noticed within half a minute.
-_OPTIONS = {
-    "application_name": "shoal",
-    "connect_timeout": "5",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "30000",
-}
-_SECRET_BYTES = 16 << 10
-_CREDENTIALS = {"PGUSER": "user", "PGPASSWORD": "password", "PGSSLMODE": "sslmode"}
-_AUTHORITY = "ca.crt"
 # Connections (08), rollbacks (40), resources (53), operators (57) and locks (55P03); see "PostgreSQL Error Codes".
 _PASSING = re.compile(r"08...|40...|53...|57...|55P03")
 _REFUSED = re.compile(r"authentication failed|no password supplied|role .* does not exist|no pg_hba.conf entry")
@@ -49,11 +37,8 @@ class PostgresSink:
         self._spec = spec
         self._schema, _, self._table = spec.table.rpartition(".")
         self._name = ".".join(f'"{part}"' for part in spec.table.split("."))
-        self._secrets = {key: _read(secret_dir / key) for key in _CREDENTIALS if (secret_dir / key).is_file()}
-        options = {_CREDENTIALS[key]: value for key, value in self._secrets.items()}
-        if (secret_dir / _AUTHORITY).is_file():
-            options["sslrootcert"] = str(secret_dir / _AUTHORITY)
-        self._uri = f"{spec.uri}?{urlencode(options | _OPTIONS, quote_via=quote)}"
+        self._password = read_credentials(secret_dir).get("password", "")
+        self._uri = connection_uri(spec.uri, secret_dir)
 
     def prepare(self, schema: pa.Schema) -> None:
         """Create the table unless it is there, and check that it takes the columns of results of this schema."""
@@ -125,7 +110,7 @@ class PostgresSink:
 
     def _explain(self, error: adbc_driver_manager.Error) -> WorkerError:
         text = " ".join(str(error).split())
-        for secret in (self._uri, *self._secrets.values()):
+        for secret in (self._uri, self._password):
             text = text.replace(secret, "***") if secret else text
         text, state = shorten(text, 400), error.sqlstate or ""
         if _REFUSED.search(text) or state.startswith("28"):
@@ -165,8 +150,3 @@ class PostgresSink:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _read(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        return stream.read(_SECRET_BYTES).strip()
