@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shoal_cli import __version__
+from shoal_cli.batch.app import app as batch
 from shoal_cli.errors import ShoalError
 from shoal_cli.explain import EXAMPLES, explain
 from shoal_cli.models.app import app as models
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command(epilog=EXAMPLES)(explain)
 app.add_typer(models, name="models")
 app.add_typer(results, name="results")
+app.add_typer(batch, name="batch")
 
 
 @app.callback(invoke_without_command=True)

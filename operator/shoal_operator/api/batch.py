@@ -75,10 +75,10 @@ class BatchOutput(ApiModel):
     """Where the results go, and what they hold beside the labels."""
 
     uri: str = Field(
-        pattern=r"^(s3|file)://.+",
+        pattern=r"^(s3|gs|az|file)://.+",
         max_length=1024,
-        description="Folder of the result store: s3://bucket/path or file:///path in a mounted volume. The run's files "
-        "lie below it in namespace/name/run.",
+        description="Folder of the result store: s3://bucket/path, gs://bucket/path, az://container/path or "
+        "file:///path in a mounted volume. The run's files lie below it in namespace/name/run.",
     )
     secret_ref: SecretReference | None = Field(
         default=None, description="Secret with the credentials of the result store (AWS_ACCESS_KEY_ID and others)."
@@ -115,6 +115,15 @@ class ClusteringBatchSpec(ApiModel):
         CelRule(
             rule="!has(self.shards) || !has(self.rowsPerShard)",
             message="shards and rowsPerShard say the same thing twice; keep one of them",
+        ),
+        CelRule(
+            rule="!has(self.source.sample)",
+            message="source.sample has no effect in a batch, which labels every row; leave it out",
+        ),
+        CelRule(
+            rule="!has(self.source.sql)",
+            message="a batch labels files, whose bytes can be told from others; write the rows of source.sql into "
+            "Parquet files",
         ),
     )
 
@@ -175,6 +184,10 @@ class ClusteringBatchSpec(ApiModel):
             raise ValueError(self.cel_rules[1].message)
         if self.shards is not None and self.rows_per_shard is not None:
             raise ValueError(self.cel_rules[2].message)
+        if self.source.sample is not None:
+            raise ValueError(self.cel_rules[3].message)
+        if self.source.sql is not None:
+            raise ValueError(self.cel_rules[4].message)
         return self
 
 
