@@ -19,6 +19,7 @@ from rich.text import Text
 from shoal_cli.models.options import make_console
 
 MOST_SHOWN = 100
+_AS_IT_IS = frozenset({int, str, float, bool, type(None)})
 Row = Sequence[Any]
 
 
@@ -28,7 +29,8 @@ def print_rows(headings: Sequence[str], rows: Iterable[Row], output: Literal["ta
         case "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(headings)
-            writer.writerows([_plain(value) for value in row] for row in rows)
+            # Most values are of these types, and a look at each costs more than writing it.
+            writer.writerows([each if type(each) in _AS_IT_IS else _plain(each) for each in row] for row in rows)
         case "json":
             _print_json(headings, rows)
         case "table":
