@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -249,6 +253,39 @@ class TestRefusals:
             sink.load(run, record(run, 0))
         assert not told.value.transient
         assert postgres_server.ask(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+@pytest.fixture
+def authority(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Path]:
+    """The certificate of the server, which speaks TLS for as long."""
+    ((data,),) = postgres_server.ask("SELECT current_setting('data_directory')")
+    folder = Path(str(data))
+    key, certificate = folder / "tls.key", folder / "tls.crt"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=postgres"]
+    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*request, *files], check=True, capture_output=True)
+    for path in (key, certificate):
+        os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
+    for name, value in {"ssl_key_file": key, "ssl_cert_file": certificate, "ssl": "on"}.items():
+        postgres_server.ask(f"ALTER SYSTEM SET {name} = '{value}'")
+    postgres_server.ask("SELECT pg_reload_conf()")
+    yield certificate
+    postgres_server.ask("ALTER SYSTEM RESET ALL")
+    postgres_server.ask("SELECT pg_reload_conf()")
+
+
+def test_a_server_must_prove_its_name_where_the_secret_has_an_authority(
+    run: ResultRun, postgres_server: PostgresServer, authority: Path, table: str, tmp_path: Path
+) -> None:
+    fill(run, 1)
+    sink_of(postgres_server, table, tmp_path)
+    shutil.copy(authority, tmp_path / "postgres" / "ca.crt")
+    sink = sink_of(postgres_server, table, tmp_path)
+    sink.prepare(SCHEMA)
+    assert sink.load(run, record(run, 0)) == 10
+    by_name = sink_of(postgres_server, table, tmp_path, uri=postgres_server.place.replace("127.0.0.1", "localhost"))
+    with pytest.raises(SinkFailed, match="does not match host name"):
+        by_name.prepare(SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class PostgresSink:
         wanted = table_columns(schema)
         with self._transaction() as cursor:
             # Two that create one table at once would fail at the catalog's unique index.
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (f"shoal {self._spec.table}",))
+            _lock(cursor, f"shoal {self._spec.table}", 0)
             cursor.execute("SELECT to_regclass($1)::text", (self._name,))
             if cursor.fetchone() == (None,):
                 columns = ", ".join(f"{_quoted(name)} {dtype}" for name, dtype in wanted.items())
@@ -80,7 +80,7 @@ class PostgresSink:
 
     def _load(self, run_id: str, part: int, rows: pa.RecordBatchReader) -> int:
         with self._transaction() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, $2))", (run_id, part))
+            _lock(cursor, run_id, part)
             cursor.execute(f"DELETE FROM {self._name} WHERE {RUN_ID} = $1 AND {PART} = $2", (run_id, part))  # noqa: S608
             loaded: int = cursor.adbc_ingest(
                 self._table,
@@ -146,6 +146,12 @@ class PostgresSink:
             remedy=remedy,
             transient=bool(_PASSING.fullmatch(state)),
         )
+
+
+def _lock(cursor: postgresql.Cursor, name: str, number: int) -> None:
+    """Wait until no other transaction holds this lock, and hold it to the end of this one."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, $2))::text", (name, number))
+    cursor.fetchall()
 
 
 def _quoted(name: str) -> str:
