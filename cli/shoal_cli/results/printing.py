@@ -37,6 +37,11 @@ def print_rows(headings: Sequence[str], rows: Iterable[Row], output: Literal["ta
             _print_table(headings, rows)
 
 
+def as_text(value: str) -> Text:
+    """A foreign text as a terminal may show it: no markup, and nothing that moves its cursor or changes its colours."""
+    return Text("".join(each if each.isprintable() else "?" for each in value), overflow="fold")
+
+
 def _print_json(headings: Sequence[str], rows: Iterable[Row]) -> None:
     separator = "["
     for row in rows:
@@ -52,9 +57,9 @@ def _print_table(headings: Sequence[str], rows: Iterable[Row]) -> None:
     table = Table(box=SIMPLE, pad_edge=False)
     for place, heading in enumerate(headings):
         numeric = any(isinstance(row[place], int | float) for row in shown)
-        table.add_column(Text(heading), justify="right" if numeric else "left")
+        table.add_column(as_text(heading), justify="right" if numeric else "left")
     for row in shown:
-        table.add_row(*(Text(_shown(value)) for value in row))
+        table.add_row(*(as_text(_shown(value)) for value in row))
     console = make_console()
     console.print(table)
     if next(remaining, None) is not None:

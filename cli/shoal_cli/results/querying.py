@@ -26,6 +26,7 @@ from shoal_cli.results.options import (
     open_store,
     read_batch,
 )
+from shoal_cli.results.printing import print_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,8 +50,6 @@ def sql(
     output: OutputOption = "table",
 ) -> None:
     """Ask the rows of a batch's runs by SQL. Views: results (one run), each complete run by its name, and runs."""
-    from shoal_cli.results.printing import print_rows
-
     if statement == "-":
         statement = typer.get_text_stream("stdin").read()
     limit = read_bytes(memory, "--memory") or 0

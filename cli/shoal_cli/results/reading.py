@@ -10,10 +10,10 @@ import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from shoal_cli.errors import UsageError
 from shoal_cli.models.options import make_console, read_time, working
+from shoal_cli.quantities import show_bytes
 from shoal_cli.results.options import (
     LATEST,
     BatchArgument,
@@ -27,6 +27,7 @@ from shoal_cli.results.options import (
     find_run,
     open_store,
 )
+from shoal_cli.results.printing import as_text, print_rows
 
 if TYPE_CHECKING:
     from shoal_worker.results.listing import RunSummary
@@ -65,7 +66,6 @@ def ls(
     output: OutputOption = "table",
 ) -> None:
     """List runs, the newest first."""
-    from shoal_cli.results.printing import print_rows
     from shoal_worker.results.listing import STATES
 
     if wrong := set(state or ()) - set(STATES):
@@ -96,8 +96,6 @@ def show(
     output: OutputOption = "table",
 ) -> None:
     """Show a run: model, metrics, columns, clusters. -o json prints the manifest, -o csv the rows of each cluster."""
-    from shoal_cli.results.printing import print_rows
-
     with working("Reading the store"):
         results = open_store(store, credentials_dir)
         found = find_run(results, batch, namespace, run)
@@ -139,7 +137,7 @@ def verify(
                 sound += 1
             except ResultInvalid as error:
                 failed += 1
-                console.print(Text(f"{each.key}: {error}", style="red"))
+                console.print(as_text(f"{each.key}: {error}"), style="red")
     print(f"{sound} sound, {failed} not as they were.")
     if failed:
         raise typer.Exit(1)
@@ -166,7 +164,6 @@ def _told(run: "RunSummary") -> tuple[Any, ...]:
 
 def print_runs(runs: "list[RunSummary]") -> None:
     """Print runs as a table, and on standard error what is wrong with them."""
-    from shoal_cli.quantities import show_bytes
 
     console = make_console()
     if not runs:
@@ -183,7 +180,7 @@ def print_runs(runs: "list[RunSummary]") -> None:
             run.key.run,
             run.state,
             run.created[:16].replace("T", " "),
-            f"{run.model.name} v{run.model.version}" if run.model else "",
+            as_text(f"{run.model.name} v{run.model.version}" if run.model else ""),
             str(run.parts) if run.state == "Complete" else f"{run.parts_done}/{run.parts or '?'}",
             "" if run.rows is None else f"{run.rows:,}",
             "" if run.clusters is None else f"{run.clusters:,}",
@@ -195,7 +192,7 @@ def print_runs(runs: "list[RunSummary]") -> None:
     errors = Console(stderr=True, soft_wrap=True)
     for run in runs:
         if run.message:
-            errors.print(Text(f"{run.key}: {run.message}", style="yellow"))
+            errors.print(as_text(f"{run.key}: {run.message}"), style="yellow")
 
 
 def _print_manifest(run: "RunSummary", manifest: "RunManifest", uri: str) -> None:
@@ -211,7 +208,7 @@ def _print_manifest(run: "RunSummary", manifest: "RunManifest", uri: str) -> Non
         ("files", f"{len(manifest.parts):,}, written in {sum(part.seconds for part in manifest.parts):,.1f} s of work"),
         ("columns", ", ".join(f"{column.name} {column.type}" for column in manifest.columns)),
     ):
-        facts.add_row(name, Text(value, overflow="fold"))
+        facts.add_row(name, as_text(value))
     console.print(facts)
     table = Table(box=SIMPLE, pad_edge=False)
     for heading in ("Cluster", "Rows", "Share"):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from shoal_cli.__main__ import main
-from shoal_worker.results.record import RunModel, told
+from shoal_worker.results.record import RunInput, RunModel, told
 from shoal_worker.results.run import ResultRun
 from shoal_worker.results.schema import columns_of, result_schema
 from tests.unit.models.conftest import Place, place, s3_server
@@ -146,7 +146,21 @@ def test_values_of_every_kind_are_printed(shoal: Shoal) -> None:
     assert shoal("sql", "demo/nightly", statement, "-o", "csv").splitlines()[1] == (
         '2026-05-01,nan,ff,"[1, null]","{""x"": null}",1.50,'
     )
-    assert "[red]" in shoal("sql", "demo/nightly", "SELECT '[red]' AS \"[bold]\"")
+    table = shoal("sql", "demo/nightly", "SELECT '[red]' || chr(27) || '[2J' AS \"[bold]\"")
+    assert "[red]?[2J" in table
+    assert "[bold]" in table
+
+
+def test_what_a_hostile_manifest_says_is_shown_harmless(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ResultRun(*place.open(), key())
+    model = RunModel(name="[red]\x1b[2J", version=1, digest=DIGEST)
+    fill(run, 1, model=model, input=RunInput(uri="[link=http://x]\x1b]8;;http://y\x07"))
+    run.finish()
+    shoal = Shoal(place, capsys)
+    for words in (("ls",), ("show", "demo/nightly")):
+        table = shoal(*words)
+        assert "[red]?[2J" in table
+        assert "\x1b" not in table
 
 
 FORBIDDEN = [
