@@ -22,6 +22,11 @@ want make make
 want openssl openssl
 want /usr/include/stdlib.h libc6-dev
 want /etc/ssl/certs/ca-certificates.crt ca-certificates
+# The tests run a server of their own from it; Debian would start one for the whole machine, which nobody asked for.
+if [ ! -e /usr/lib/postgresql ] && ! has postgres; then
+  packages+=(postgresql)
+  own_postgres=1
+fi
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 # The local node and its images; where kind is there and Docker answers, these two do it instead.
 case ${CLUSTER:-auto} in
@@ -54,6 +59,10 @@ if [ ${#packages[@]} -gt 0 ]; then
   [ "$(id -u)" = 0 ] || missing "not installed: ${packages[*]}; run as root, or: sudo apt-get install ${packages[*]}"
   echo "installing ${packages[*]}" >&2
   export DEBIAN_FRONTEND=noninteractive
+  if [ "${own_postgres:-0}" = 1 ] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  fi
   # Old lists may be absent or stale; they are fetched only when the first try fails.
   install() { apt-get install --yes --no-install-recommends "${packages[@]}" >"$cache/apt.log" 2>&1; }
   mkdir -p "$cache"

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from shoal_cli import __version__
+from shoal_cli.batch.app import app as batch
 from shoal_cli.errors import ShoalError
 from shoal_cli.explain import EXAMPLES, explain
 from shoal_cli.models.app import app as models
+from shoal_cli.results.app import app as results
 
 app = typer.Typer(
     name="shoal",
@@ -24,6 +26,8 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(explain)
 app.add_typer(models, name="models")
+app.add_typer(results, name="results")
+app.add_typer(batch, name="batch")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,15 +1,16 @@
-"""Models and versions as the cluster's records tell of them; called by `explain` and `models`.
+"""Models, versions and batches as the cluster's records tell of them; called by `explain`, `models` and `batch`.
 
 Invariant: a verb changes what it is named for and nothing else, by the user's own kubeconfig and rights; each failure
 names what was asked for and the remedy.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from shoal_cli.errors import ShoalError
+from shoal_cli.errors import ShoalError, UsageError
 from shoal_operator.api.meta import GROUP, VERSION
 
 _TIMEOUT_SECONDS = 10
@@ -96,7 +97,7 @@ class Cluster:
         from kubernetes.client.exceptions import ApiException
 
         try:
-            with _told(f"clusteringmodelversions/{metadata['name']}", metadata["namespace"], passed=409):
+            with _told(f"clusteringmodelversions/{metadata['name']}", metadata["namespace"], passed=(409,)):
                 self._objects.create_namespaced_custom_object(
                     GROUP,
                     VERSION,
@@ -108,6 +109,43 @@ class Cluster:
         except ApiException:
             return False
         return True
+
+    def batches(self, namespace: str | None) -> list[dict[str, Any]]:
+        """Return the ClusteringBatches of a namespace."""
+        where = namespace or self._default
+        with _told("clusteringbatches", where):
+            found = self._objects.list_namespaced_custom_object(
+                GROUP, VERSION, where, "clusteringbatches", _request_timeout=_TIMEOUT_SECONDS
+            )
+        items: list[dict[str, Any]] = dict(found)["items"]  # type: ignore[call-overload]
+        return items
+
+    def batch(self, name: str, namespace: str | None) -> Found:
+        """Return a ClusteringBatch."""
+        return self._get("clusteringbatches", name, namespace)
+
+    def create_batch(self, manifest: dict[str, Any], namespace: str | None) -> str:
+        """Create a ClusteringBatch, and return its namespace."""
+        from kubernetes.client.exceptions import ApiException
+
+        where, name = namespace or self._default, manifest["metadata"]["name"]
+        try:
+            with _told(f"clusteringbatches/{name}", where, passed=(409, 422)):
+                self._objects.create_namespaced_custom_object(
+                    GROUP, VERSION, where, "clusteringbatches", manifest, _request_timeout=_TIMEOUT_SECONDS
+                )
+        except ApiException as error:
+            if error.status == 409:
+                raise ShoalError(
+                    f"it is there already in namespace {where}",
+                    field=f"clusteringbatches/{name}",
+                    remedy=f"Choose another name, or look at it: shoal batch show {name}",
+                ) from None
+            text = str(json.loads(error.body or "{}").get("message", error.reason))[:500]
+            raise UsageError(
+                text.rstrip(". "), field=f"clusteringbatches/{name}", remedy="Correct what the message names"
+            ) from None
+        return where
 
     def _find_model(self, name: str, namespace: str) -> list[dict[str, Any]]:
         with _told("clusteringmodels", namespace):
@@ -132,15 +170,15 @@ class Cluster:
 
 
 @contextmanager
-def _told(asked: str, namespace: str, passed: int | None = None) -> Iterator[None]:
-    """Translate the cluster's refusals, but for a status that is passed on."""
+def _told(asked: str, namespace: str, passed: tuple[int, ...] = ()) -> Iterator[None]:
+    """Translate the cluster's refusals, but for statuses that are passed on."""
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
     try:
         yield
     except ApiException as error:
-        if error.status == passed:
+        if error.status in passed:
             raise
         raise _explained(error.status, asked, namespace) from None
     except HTTPError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hack.crdgen.schema import structural_schema
+from shoal_operator.api.batch import ClusteringBatchSpec, ClusteringBatchStatus
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
 from shoal_operator.api.meta import GROUP, VERSION, ApiModel, CelRule
 from shoal_operator.api.model import ClusteringModelSpec, ClusteringModelStatus
@@ -45,7 +46,8 @@ class Kind:
     @property
     def plural(self) -> str:
         """Name of the resource in URLs and roles."""
-        return f"{self.kind.lower()}s"
+        name = self.kind.lower()
+        return f"{name}es" if name.endswith("ch") else f"{name}s"
 
     @property
     def file_name(self) -> str:
@@ -94,6 +96,7 @@ KINDS = (
             Column("Noise", ".spec.metrics.noiseRatio", "number", "Share of rows that are noise."),
             Column("Silhouette", ".spec.metrics.silhouette", "number", "Sampled silhouette, noise excluded."),
             Column("Verdict", ".spec.validation.verdict", description="Outcome of the validation."),
+            Column("Read", ".spec.data.rowsRead", "integer", "Rows of the source, before a sample.", wide=True),
             Column("Digest", ".spec.artifact.digest", description="Digest of the artifact.", wide=True),
             Column("Message", ".status.message", description="Why it is in this state.", wide=True),
             _AGE,
@@ -130,6 +133,27 @@ KINDS = (
             ("specReplicasPath", ".spec.worker.replicas"),
             ("statusReplicasPath", ".status.replicas"),
             ("labelSelectorPath", ".status.selector"),
+        ),
+    ),
+    Kind(
+        kind="ClusteringBatch",
+        short="cbatch",
+        description="Labels a whole data set with one version of a ClusteringModel, in shards, into a result store.",
+        spec=ClusteringBatchSpec,
+        status=ClusteringBatchStatus,
+        columns=(
+            Column("Phase", ".status.phase", description="Summary of the conditions."),
+            Column("Version", ".status.pinned.version", "integer", "Version that labels."),
+            Column("Shards", ".status.shards.total", "integer", "Shards of the run."),
+            Column("Done", ".status.shards.done", "integer", "Shards whose results are stored."),
+            Column("Failed", ".status.shards.failed", "integer", "Shards that failed for good."),
+            Column("Rows", ".status.rows", "integer", "Rows that are labelled so far."),
+            Column("ETA", ".status.etaSeconds", "integer", "Seconds that the rest will take, estimated."),
+            Column("Model", ".status.pinned.model", description="The ClusteringModel.", wide=True),
+            Column("Rows/s", ".status.rowsPerSecond", "integer", "Rows labelled in a second.", wide=True),
+            Column("Result", ".status.result.uri", description="Folder of the results.", wide=True),
+            Column("Message", ".status.message", description="The summary in a sentence.", wide=True),
+            _AGE,
         ),
     ),
 )

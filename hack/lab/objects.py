@@ -53,6 +53,22 @@ def build_deployment(name: str, model: str, *, strategy: Object, version: str = 
     }
 
 
+def build_batch(name: str, *, source: str, output: str, **spec: Any) -> Object:
+    """Return a ClusteringBatch that reads and writes with the Secret store-credentials; keywords are of its spec."""
+    secret = {"secretRef": {"name": "store-credentials"}}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ClusteringBatch",
+        "metadata": {"name": name},
+        "spec": {
+            "source": {"uri": source, **secret},
+            "output": {"uri": output, **secret, "columns": spec.pop("columns", [])},
+            "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
+            **spec,
+        },
+    }
+
+
 def build_gateway(name: str, gateway_class: str = "eg") -> Object:
     """Return a Gateway with one plain HTTP/2 listener for gRPC."""
     return {

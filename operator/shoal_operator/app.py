@@ -18,9 +18,10 @@ import structlog
 
 from shoal_operator import __version__
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core import gates, rollout, training, versions
+from shoal_operator.core import batch, gates, rollout, training, versions
 from shoal_operator.errors import LeaseLost
 from shoal_operator.handlers import Informer, Sink
+from shoal_operator.runtime.batch_progress import BatchProgress
 from shoal_operator.runtime.controller import Controller
 from shoal_operator.runtime.endpoints import Endpoints, age_of, younger_than
 from shoal_operator.runtime.gateway import AioGateway
@@ -44,6 +45,8 @@ DECISIONS = Decisions(
     version=versions.plan_version,
     deployment=rollout.plan_deployment,
     deployment_secrets=rollout.required_secrets,
+    batch=batch.plan_batch,
+    batch_secrets=batch.required_secrets,
 )
 
 
@@ -59,8 +62,9 @@ class Operator:
         self.sink = Sink(self.store, self.queue)
         self.informer = Informer(self.sink, lambda: load_connection(settings.kubeconfig), settings.watch_namespaces)
         self.sampler = Sampler(self.store, gates.analysis_window, self._scrape, self.queue.add, _now)
+        self.progress = BatchProgress(self.store, self._scrape, self.queue.add)
         gateway = AioGateway(transport, self.store, lease.fence)
-        observer = Observer(self.store, gateway, self.sampler, DECISIONS, settings.defaults)
+        observer = Observer(self.store, gateway, self.sampler, self.progress, DECISIONS, settings.defaults)
         self.controller = Controller(self.queue, self.store, observer, gateway, DECISIONS, metrics, _now)
         self.resync = Resync(
             transport,
@@ -99,6 +103,7 @@ class Operator:
             group.create_task(self.informer.run(), name="informer")
             group.create_task(self.resync.run(), name="resync")
             group.create_task(self.sampler.run(), name="sampler")
+            group.create_task(self.progress.run(), name="batch-progress")
             for number in range(self._settings.concurrency):
                 group.create_task(self.controller.work(), name=f"worker-{number}")
 

@@ -97,8 +97,8 @@ def scene(kube: Kube, request: pytest.FixtureRequest) -> Iterator[Scene]:
 def print_state(kube: Kube, namespace: str) -> None:
     """Print what a person would look at first."""
     looks = (
-        ("get", "cmodel,cmv,cdep,deploy,svc,pods,jobs", "-o", "wide", "-n", namespace),
-        ("get", "cmodel,cdep", "-o", "yaml", "-n", namespace),
+        ("get", "cmodel,cmv,cdep,cbatch,deploy,svc,pods,jobs", "-o", "wide", "-n", namespace),
+        ("get", "cmodel,cdep,cbatch", "-o", "yaml", "-n", namespace),
         ("get", "grpcroutes", "-o", "yaml", "-n", namespace),
         ("get", "events", "--sort-by=.lastTimestamp", "-n", namespace),
         ("logs", "-l", "app.kubernetes.io/name=shoal-worker", "--tail=40", "--prefix", "-n", namespace),

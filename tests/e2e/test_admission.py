@@ -113,6 +113,16 @@ def version(**more: Any) -> Object:
     return build("ClusteringModelVersion", spec, "towns-v1")
 
 
+def batch(source: Object | None = None, **more: Any) -> Object:
+    spec = {
+        "modelRef": {"name": "towns"},
+        "source": {"uri": "s3://data/new/", **(source or {})},
+        "output": {"uri": "s3://results/all"},
+        **more,
+    }
+    return build("ClusteringBatch", {name: value for name, value in spec.items() if value is not None})
+
+
 def canary(*steps: Object) -> Object:
     return deployment(strategy={"canary": {"steps": list(steps)}})
 
@@ -121,6 +131,20 @@ ACCEPTED = {
     "least model": model(),
     "haversine with two columns": model(columns=["lat", "lon"], dbscan={"metric": "haversine", "eps": 0.006}),
     "haversine without columns": model(dbscan={"metric": "haversine", "eps": 0.006}),
+    "least batch": batch(),
+    "whole batch": batch(
+        modelRef=None,
+        deploymentRef={"name": "towns"},
+        output={"uri": "gs://results/all", "secretRef": {"name": "store"}, "columns": ["id"]},
+        rowsPerShard=5000,
+        parallelism=4,
+        batchRows=1024,
+        retries=0,
+        onFailure="Stop",
+        ttlSecondsAfterFinished=0,
+        resources={"limits": {"memory": "512Mi"}},
+        suspend=True,
+    ),
     "least adaptive model": adaptive(),
     "whole adaptive model": adaptive(["lat", "lon"], minSamples=5, minClusterSize=20, metric="haversine"),
     "a plan overridden": model(training={"plan": {"index": "tree", "threads": 2}}),
@@ -315,6 +339,19 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         deployment(worker={"resources": {"requests": {"memory": "1 GiB"}}}),
         ("spec.worker.resources.requests.memory", "1 GiB"),
     ),
+    "batch without a version": (batch(modelRef=None), ("exactly one of modelRef and deploymentRef",)),
+    "batch with two versions": (
+        batch(deploymentRef={"name": "towns"}),
+        ("exactly one of modelRef and deploymentRef", "keep the one"),
+    ),
+    "columns of a batch": (batch({"columns": ["x"]}), ("source.columns has no effect in a batch", "output.columns")),
+    "sample of a batch": (batch({"sample": {"rows": 5}}), ("source.sample has no effect in a batch",)),
+    "query of a batch": (
+        batch({"uri": "postgresql://db:5432/towns", "sql": {"query": "select 1"}}),
+        ("a batch labels files",),
+    ),
+    "shards twice": (batch(shards=2, rowsPerShard=5000), ("shards and rowsPerShard", "keep one of them")),
+    "too many shards": (batch(shards=2001), ("spec.shards", "2000")),
     "name too long for its versions": (model(name="a" * 64), ("metadata.name", "63 characters", "shorten it")),
 }
 

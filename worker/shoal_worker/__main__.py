@@ -1,4 +1,4 @@
-"""Command line of the worker image: `shoal-worker serve`, `train`, `import` and `maintain`.
+"""Command line of the worker image: `shoal-worker serve`, `train`, `import`, `maintain` and `batch`.
 
 Configured by the environment only; the verbs take no options. Nothing is decided here.
 """
@@ -13,10 +13,12 @@ from shoal_worker.errors import SettingsInvalid
 from shoal_worker.log import configure_logging
 from shoal_worker.report import failure_report, write_report
 from shoal_worker.settings import (
+    BatchSettings,
     ImportSettings,
     MaintainSettings,
     ServeSettings,
     TrainSettings,
+    load_batch_settings,
     load_import_settings,
     load_maintain_settings,
     load_serve_settings,
@@ -51,6 +53,9 @@ environment of import:
 
 environment of maintain:
 {maintain}
+
+environment of batch:
+{batch}
 """
 
 
@@ -95,6 +100,16 @@ def _maintain() -> int:
     return maintain(settings)
 
 
+def _batch() -> int:
+    from shoal_worker.batch.job import run_step
+    from shoal_worker.job import stop_on_sigterm
+
+    stop_on_sigterm()
+    settings = load_batch_settings()
+    configure_logging(settings.log_level, verb="batch")
+    return run_step(settings)
+
+
 def _serve() -> int:
     from shoal_worker.serving.server import serve
 
@@ -103,13 +118,14 @@ def _serve() -> int:
     return asyncio.run(serve(settings))
 
 
-_VERBS = {"serve": _serve, "train": _train, "import": _import, "maintain": _maintain}
+_VERBS = {"serve": _serve, "train": _train, "import": _import, "maintain": _maintain, "batch": _batch}
 
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="shoal-worker",
-        description="Train, import or serve (Open Inference Protocol v2) a clustering model, or keep their store.",
+        description="Train, import or serve (Open Inference Protocol v2) a clustering model, label batches with "
+        "one, or keep their store.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_epilog(),
     )
@@ -118,6 +134,7 @@ def _build_parser() -> argparse.ArgumentParser:
     verbs.add_parser("train", help="fit a model, write its artifact and a report, exit 0, 1 (permanent) or 2 (retry)")
     verbs.add_parser("import", help="fetch an artifact, test it and store it as a version, exit as train")
     verbs.add_parser("maintain", help="retire, archive, bring back or delete versions in the store, exit as train")
+    verbs.add_parser("batch", help="label a data set: plan it, do one shard, or finish it, exit as train")
     return parser
 
 
@@ -133,6 +150,7 @@ _ENVIRONMENTS: dict[str, type[BaseSettings]] = {
     "train": TrainSettings,
     "import": ImportSettings,
     "maintain": MaintainSettings,
+    "batch": BatchSettings,
 }
 
 

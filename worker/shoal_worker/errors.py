@@ -4,13 +4,16 @@
     ├── SettingsInvalid         the environment or the training spec is wrong
     ├── StoreError              the object store did not do what was asked
     │   ├── StoreUnavailable    unreachable, slow, failing, or its bucket is missing
+    │   │   └── ObjectChanged   it was written anew while it was read
     │   ├── CredentialsRejected 401 or 403, or a signature refused
     │   └── ObjectMissing       no such object
     ├── SourceInvalid           the training data cannot be clustered as asked
     ├── RowsRefused             rows that a model's preprocessing cannot take
     ├── TrainingFailed          the fit or its self-check failed
+    ├── SinkFailed              a database did not take the results
     ├── VersionRefused          a version cannot be changed as asked
     ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
+    ├── ResultInvalid           a run's results are damaged, hostile, incomplete or not there
     └── RequestRefused          one gRPC request cannot be answered
         ├── RequestInvalid      the request is wrong
         ├── ModelUnknown        not the model or version that this worker serves
@@ -91,6 +94,10 @@ class StoreUnavailable(StoreError):
     transient = True
 
 
+class ObjectChanged(StoreUnavailable):
+    """An object was written anew while it was read: a new start helps, another try of the same read does not."""
+
+
 class CredentialsRejected(StoreError):
     """The store refused who asked. Transient: a corrected Secret heals it without a change of the spec."""
 
@@ -124,6 +131,18 @@ class ArtifactInvalid(WorkerError):
     """A model artifact is corrupt, hostile, or of a format that this worker does not know."""
 
     reason = "ArtifactInvalid"
+
+
+class ResultInvalid(WorkerError):
+    """Results of a run are damaged, hostile, incomplete, or not there."""
+
+    reason = "ResultInvalid"
+
+
+class SinkFailed(WorkerError):
+    """A database did not take the results; they are in the result store all the same."""
+
+    reason = "SinkFailed"
 
 
 class VersionRefused(WorkerError):

@@ -20,8 +20,16 @@ SUCCESS, PERMANENT, TRANSIENT = 0, 1, 2
 _log = structlog.get_logger(__name__)
 
 
-def run_job(work_name: str, settings: JobSettings, work: Callable[[], Mapping[str, Any]]) -> int:
-    """Do the work, write its report or that of its failure, and return the exit code."""
+def run_job(
+    work_name: str,
+    settings: JobSettings,
+    work: Callable[[], Mapping[str, Any]],
+    resources: str = "spec.training.resources",
+) -> int:
+    """Do the work, write its report or that of its failure, and return the exit code.
+
+    resources: the field in which the user gives the pod its memory.
+    """
     try:
         report = work()
     except WorkerError as error:
@@ -30,9 +38,7 @@ def run_job(work_name: str, settings: JobSettings, work: Callable[[], Mapping[st
         return TRANSIENT if error.transient else PERMANENT
     except MemoryError:
         _log.exception("out of memory")
-        exhausted = TrainingFailed(
-            "the memory is exhausted", field="spec.training.resources", remedy="Give more memory, or fewer rows"
-        )
+        exhausted = TrainingFailed("the memory is exhausted", field=resources, remedy="Give more memory, or fewer rows")
         write_report(settings.report_path, failure_report(exhausted))
         return PERMANENT
     except Exception as error:

@@ -27,6 +27,16 @@ Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Located:
+    """All that a model tells of rows; label and id are -1 and the distance to the nearest core infinite for noise."""
+
+    labels: LabelArray
+    ids: IdArray
+    distances: StrengthArray
+    strengths: StrengthArray | None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model that passed its self-test."""
 
@@ -50,9 +60,12 @@ class Model:
         """The raw columns that a request carries."""
         return self.preprocessor.columns
 
-    def prepare(self, rows: Frame) -> PointArray:
-        """Make of raw rows the points that `predict` takes; RowsRefused where one cannot be taken."""
-        return self.preprocessor.apply(rows)
+    def prepare(self, rows: Frame, first_row: int = 0) -> PointArray:
+        """Make of raw rows the points that `predict` takes; RowsRefused where one cannot be taken.
+
+        first_row: number of the first of them, for the refusal.
+        """
+        return self.preprocessor.apply(rows, first_row)
 
     def public_ids(self, labels: LabelArray) -> IdArray:
         """The clusters' ids, which stay the same over versions; -1 for noise."""
@@ -78,6 +91,12 @@ class Model:
             nearest = self.predictor.nearest(points[batch])
             labels[batch], strengths[batch] = nearest[0], self.densities.strengths(*nearest)
         return labels, strengths
+
+    def locate(self, points: PointArray) -> Located:
+        """Label each point as `predict` does, and tell how near it lies, and how firmly where there are densities."""
+        labels, distances, cores = self.predictor.nearest(points)
+        strengths = self.densities.strengths(labels, distances, cores) if self.densities is not None else None
+        return Located(labels, self.public_ids(labels), distances, strengths)
 
 
 def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine) -> Model:

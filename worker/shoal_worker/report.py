@@ -135,6 +135,7 @@ _SHORTENINGS: tuple[tuple[tuple[str, ...], Callable[[Any], bool]], ...] = (
     (("plan", "reasons"), _drop_all),
     (("validation", "tests"), _shorten_messages),
     (("validation", "warnings"), _drop_last),
+    (("data", "columns"), _drop_last),
     (("schema", "features"), _drop_last),
     (("preprocessing",), _drop_last),
     (("schema",), _drop_last_column),

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shoal_worker.errors import SettingsInvalid
@@ -108,10 +108,10 @@ class TrainSettings(JobSettings):
     """Directory with one file per source credential; it may be absent."""
 
     max_source_bytes: Bytes = 4 << 30
-    """Largest source object that is read."""
+    """Most bytes of rows that are held, eight for each value; a third of the memory where that is less."""
 
     max_rows: int = Field(default=100_000_000, ge=1, le=(1 << 31) - 1)
-    """Most rows that are read."""
+    """Most rows that are held."""
 
 
 class ImportSettings(JobSettings):
@@ -129,6 +129,36 @@ class MaintainSettings(JobSettings):
 
     maintenance_spec: str = Field(min_length=2, max_length=1 << 20)
     """The changes as JSON: name, namespace, changes (version, digest, to), inUse, storeUri."""
+
+
+class BatchSettings(JobSettings):
+    """Environment of `shoal-worker batch`."""
+
+    batch_spec: str = Field(min_length=2, max_length=1 << 20)
+    """The step as JSON: name, namespace, step (plan, shard or finish), run, model, source, output, batchRows."""
+
+    source_secret_dir: Path = Path("/var/run/shoal/source")
+    """Directory with one file per source credential; it may be absent."""
+
+    output_secret_dir: Path = Path("/var/run/shoal/output")
+    """Directory with one file per credential of the result store; it may be absent."""
+
+    sink_secret_dir: Path = Path("/var/run/shoal/sink")
+    """Directory with one file per credential of the PostgreSQL table (PGUSER, PGPASSWORD); it may be absent."""
+
+    metrics_port: Port = 8002
+    """Port of /metrics, which tells the rows that are labelled; 0 picks a free one."""
+
+    shard: int = Field(default=0, ge=0, validation_alias=AliasChoices("SHOAL_SHARD", "JOB_COMPLETION_INDEX"))
+    """Number of the shard, for the step shard; in an indexed Job its JOB_COMPLETION_INDEX."""
+
+
+def load_batch_settings() -> BatchSettings:
+    """Read the environment of `batch`, or raise SettingsInvalid naming the wrong variables."""
+    try:
+        return BatchSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
 
 
 def load_import_settings() -> ImportSettings:

@@ -7,7 +7,14 @@
   resources: [clusteringmodelversions]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [shoal.dev]
-  resources: [clusteringmodels/status, clusteringmodelversions/status, clusteringdeployments/status]
+  resources: [clusteringbatches]
+  verbs: [get, list, watch, delete]
+- apiGroups: [shoal.dev]
+  resources:
+    - clusteringmodels/status
+    - clusteringmodelversions/status
+    - clusteringdeployments/status
+    - clusteringbatches/status
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments]

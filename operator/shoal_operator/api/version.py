@@ -44,6 +44,37 @@ class Schema(ApiModel):
     )
 
 
+class ColumnFigures(ApiModel):
+    """What one raw column held in the rows that were trained on."""
+
+    name: str = Field(max_length=256, description="Name of the column.")
+    dtype: str = Field(max_length=64, description="Type of the column in the data.")
+    nulls: int = Field(ge=0, description="Rows without a value.")
+    min: float | None = Field(default=None, description="Smallest value; absent for texts and without any value.")
+    max: float | None = Field(default=None, description="Largest value.")
+    mean: float | None = Field(default=None, description="Mean of the values.")
+    distinct: int | None = Field(default=None, ge=0, description="Different values, of a column of texts.")
+
+
+class DataReport(ApiModel):
+    """The data that a version was trained on."""
+
+    format: str = Field(max_length=32, description="parquet, csv, arrow, npy or sql.")
+    files: int = Field(ge=0, description="Files that were read; 0 for a query.")
+    bytes: int = Field(ge=0, description="Size of the files, in bytes.")
+    rows_read: int = Field(ge=0, description="Rows of the source.")
+    rows: int = Field(ge=0, description="Rows that were trained on: all of them, or the sample.")
+    digest: str = Field(
+        default="",
+        max_length=71,
+        description="sha256 over path, size and ETag of every file: equal where the same files were read. Empty for a "
+        "query.",
+    )
+    columns: list[ColumnFigures] = Field(
+        default_factory=list, max_length=256, description="Nulls and ranges by column; the first ones where it is long."
+    )
+
+
 class VersionMetrics(ApiModel):
     """What the training measured."""
 
@@ -191,6 +222,7 @@ class ClusteringModelVersionSpec(ApiModel):
     )
     algorithm: Algorithm = Field(description="The algorithm and the parameters used.")
     schema_: Schema = Field(alias="schema", description="What a request must look like.")
+    data: DataReport | None = Field(default=None, description="The data that it was trained on; absent for an import.")
     metrics: VersionMetrics = Field(description="What the training measured.")
     validation: ValidationReport = Field(description="Outcome of the validation.")
     search: SearchReport | None = Field(

@@ -19,9 +19,13 @@ VERSION = f"{GROUP}/version"
 ROUTED = f"{GROUP}/routed"
 TRAINING_HASH = f"{GROUP}/training-hash"
 MAINTENANCE = f"{GROUP}/maintenance"
+BATCH = f"{GROUP}/batch"
+BATCH_HASH = f"{GROUP}/batch-hash"
+BATCH_STEP = f"{GROUP}/batch-step"
 
 STABLE_RECORD = f"{GROUP}/stable"
 RETRAIN = f"{GROUP}/retrain"
+RERUN = f"{GROUP}/rerun"
 SCHEDULED = f"{GROUP}/scheduled"
 STATE = f"{GROUP}/state"
 LIFECYCLE = f"{GROUP}/lifecycle"
@@ -31,6 +35,7 @@ GRPC_PORT = 8001
 METRICS_PORT = 8002
 
 _LONGEST_LABEL = 63
+_LONGEST_INDEX = len("-1999")
 
 
 def command_annotation(command: str) -> str:
@@ -38,17 +43,17 @@ def command_annotation(command: str) -> str:
     return f"{GROUP}/{command}"
 
 
-def bounded(name: str, suffix: str) -> str:
+def bounded(name: str, suffix: str, limit: int = _LONGEST_LABEL) -> str:
     """Join an owner's name and a suffix; too long a name is cut and told apart by a hash.
 
     >>> bounded("cities", "1a2b3c4d")
     'cities-1a2b3c4d'
     """
     whole = f"{name}-{suffix}"
-    if len(whole) <= _LONGEST_LABEL:
+    if len(whole) <= limit:
         return whole
     tag = hashlib.sha256(name.encode()).hexdigest()[:6]
-    return f"{name[: _LONGEST_LABEL - len(suffix) - 8].rstrip('-.')}-{tag}-{suffix}"
+    return f"{name[: limit - len(suffix) - 8].rstrip('-.')}-{tag}-{suffix}"
 
 
 def label_value(name: str) -> str:
@@ -67,6 +72,11 @@ def training_job(model: str, training_hash: str) -> str:
 def maintenance_job(model: str, changes_hash: str) -> str:
     """Name of the Job that makes these changes to a model's versions in the store."""
     return bounded(model, f"maintain-{changes_hash}")
+
+
+def batch_job(batch: str, step: str, batch_hash: str) -> str:
+    """Name of the Job of one step of a batch; an indexed one appends its pods' index, for which there must be room."""
+    return bounded(batch, f"{step}-{batch_hash}", _LONGEST_LABEL - _LONGEST_INDEX)
 
 
 def model_version(model: str, version: int) -> str:

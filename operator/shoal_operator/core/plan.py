@@ -1,7 +1,7 @@
 """What a reconcile pass intends: an ordered tuple of actions, a status, and when to look again.
 
-Built by core.training and core.rollout, executed in order by runtime.controller, which may be cut off after any
-action: the next pass observes what came of it and plans the rest. Invariant: an action is idempotent.
+Built by core.training, core.rollout and core.batch, executed in order by runtime.controller, which may be cut off
+after any action: the next pass observes what came of it and plans the rest. Invariant: an action is idempotent.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjust:
+    """Merge fields into the spec of an object that otherwise stays as it was created. Fails softly if it is gone."""
+
+    key: ObjectKey
+    uid: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """A Kubernetes Event on the reconciled object."""
 
@@ -56,7 +65,7 @@ class Emit:
     message: str
 
 
-Action = Apply | Create | Delete | Label | Emit
+Action = Apply | Create | Delete | Label | Adjust | Emit
 
 
 @dataclass(frozen=True, slots=True)

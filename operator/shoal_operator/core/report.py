@@ -15,6 +15,7 @@ from shoal_operator.api.meta import Reason, StatusModel
 from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
 from shoal_operator.api.version import (
     Artifact,
+    DataReport,
     IdentityReport,
     Schema,
     SearchReport,
@@ -35,12 +36,16 @@ _FAILURES = frozenset(
         Reason.COLUMN_MISSING,
         Reason.COLUMN_NOT_NUMERIC,
         Reason.DATA_INVALID,
+        Reason.QUERY_FAILED,
         Reason.PARAMETERS_INVALID,
         Reason.STORE_UNAVAILABLE,
         Reason.CREDENTIALS_REJECTED,
         Reason.OUT_OF_MEMORY,
         Reason.TRAINING_FAILED,
         Reason.ARTIFACT_REFUSED,
+        Reason.SOURCE_CHANGED,
+        Reason.RESULT_INVALID,
+        Reason.BATCH_FAILED,
     }
 )
 
@@ -62,6 +67,7 @@ class TrainingSuccess(StatusModel):
     artifact: Artifact
     preprocessing: list[PreprocessingStep] = Field(default_factory=list, max_length=MOST_STEPS)
     schema_: Schema = Field(alias="schema")
+    data: DataReport | None = None
     metrics: VersionMetrics
     validation: ValidationReport
     algorithm: Algorithm
@@ -119,7 +125,7 @@ def read_success(message: str, store_uri: str) -> TrainingSuccess | None:
     The artifact must lie where this operator told the training to put it: a report cannot make a deployment load
     files from somewhere else.
     """
-    report = _read(_SUCCESS, message)
+    report = read_report(_SUCCESS, message)
     if report is None or not report.artifact.uri.startswith(f"{store_uri.rstrip('/')}/artifacts/"):
         return None
     return report
@@ -127,15 +133,16 @@ def read_success(message: str, store_uri: str) -> TrainingSuccess | None:
 
 def read_maintenance(message: str) -> MaintenanceSuccess | None:
     """Read the report of a maintenance that ended well; None where it is not one."""
-    return _read(_MAINTENANCE, message)
+    return read_report(_MAINTENANCE, message)
 
 
 def read_failure(message: str) -> ContainerFailure | None:
     """Read the report of a container that failed; None where it is not one."""
-    return _read(_FAILURE, message)
+    return read_report(_FAILURE, message)
 
 
-def _read(adapter: TypeAdapter[Report], message: str) -> Report | None:
+def read_report(adapter: TypeAdapter[Report], message: str) -> Report | None:
+    """Read a report of one type; None where the message is none, or longer than one can be."""
     if len(message.encode()) > _LIMIT_BYTES:
         return None
     try:

@@ -11,12 +11,12 @@ import json
 from dataclasses import dataclass
 
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision, WorkerSettings
-from shoal_operator.api.meta import Reason
+from shoal_operator.core.choosing import choose_version
 from shoal_operator.core.conditions import Problem
-from shoal_operator.core.facts import namespace_of, printable, text_at
+from shoal_operator.core.facts import namespace_of
 from shoal_operator.core.progress import Progress
 from shoal_operator.core.snapshot import DeploymentSnapshot
-from shoal_operator.core.versions import KnownVersion, activate_command, known_versions
+from shoal_operator.core.versions import KnownVersion, known_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +34,16 @@ def select_revision(spec: ClusteringDeploymentSpec, snapshot: DeploymentSnapshot
     A version that was retired is offered to no new rollout, but whoever serves or tries it already goes on.
     """
     known = known_versions(snapshot.versions)
-    if not known:
-        return Selection(_no_version(spec, snapshot))
     mine = {(item.version, item.digest) for item in (progress.stable, progress.candidate) if item}
     eligible = [item for item in known if item.servable or (item.held and (item.number, item.digest) in mine)]
-    if spec.model_ref.version == "latest":
-        if spec.model_ref.policy == "Manual" and progress.stable is not None:
-            return _select_approved(spec, snapshot, eligible, progress, progress.stable)
-        return Selection(_select_latest(spec, snapshot, known, eligible))
-    return Selection(_select_pinned(spec, snapshot, known, eligible))
-
-
-def _select_latest(
-    spec: ClusteringDeploymentSpec,
-    snapshot: DeploymentSnapshot,
-    known: tuple[KnownVersion, ...],
-    eligible: list[KnownVersion],
-) -> Revision | Problem:
-    if eligible:
-        return build_revision(spec, eligible[-1], snapshot.defaults.worker_image)
-    newest = known[-1]
-    return Problem(
-        Reason.VERSION_NOT_READY,
-        f"no version of ClusteringModel {spec.model_ref.name} can be served; the newest, {newest.number}, is "
-        f"{newest.state}{f': {newest.refusal}' if newest.refusal else ''}. Change the model's parameters or limits, "
-        "or bring a retired version back.",
-    )
+    reference = spec.model_ref
+    if known and reference.version == "latest" and reference.policy == "Manual" and progress.stable is not None:
+        return _select_approved(spec, snapshot, eligible, progress, progress.stable)
+    namespace = namespace_of(snapshot.deployment)
+    found = choose_version(reference.name, reference.version, known, eligible, snapshot.model, namespace)
+    if isinstance(found, Problem):
+        return Selection(found)
+    return Selection(build_revision(spec, found, snapshot.defaults.worker_image))
 
 
 def _select_approved(
@@ -80,38 +64,6 @@ def _select_approved(
     # What serves may have no record any more; it is served on as it is.
     wanted = held if version is None else build_revision(spec, version, snapshot.defaults.worker_image)
     return Selection(wanted, pending)
-
-
-def _select_pinned(
-    spec: ClusteringDeploymentSpec,
-    snapshot: DeploymentSnapshot,
-    known: tuple[KnownVersion, ...],
-    eligible: list[KnownVersion],
-) -> Revision | Problem:
-    name, pin = spec.model_ref.name, spec.model_ref.version
-
-    def is_meant(version: KnownVersion) -> bool:
-        return version.digest == pin if pin.startswith("sha256:") else version.number == int(pin)
-
-    chosen = next(filter(is_meant, reversed(eligible)), None)
-    if chosen is not None:
-        return build_revision(spec, chosen, snapshot.defaults.worker_image)
-    found = next(filter(is_meant, reversed(known)), None)
-    if found is None:
-        return Problem(
-            Reason.VERSION_NOT_FOUND,
-            f"spec.modelRef.version: ClusteringModel {name} has no version {pin}. {_choice(known)}",
-        )
-    told = f"spec.modelRef.version: version {found.number} of ClusteringModel {name} is {found.state}"
-    if found.passed:
-        archived = found.state == "Archived"
-        command = activate_command(found.name, namespace_of(snapshot.deployment))
-        return Problem(
-            Reason.VERSION_ARCHIVED if archived else Reason.VERSION_RETIRED,
-            f"{told}, so it is not offered. Run `{command}` to bring it back.",
-        )
-    why = f": {found.refusal}" if found.refusal else ""
-    return Problem(Reason.VERSION_REJECTED, f"{told}{why}. {_choice(known)}")
 
 
 def build_revision(spec: ClusteringDeploymentSpec, version: KnownVersion, default_image: str) -> Revision:
@@ -135,31 +87,3 @@ def build_revision(spec: ClusteringDeploymentSpec, version: KnownVersion, defaul
         image=image,
         settings=settings,
     )
-
-
-def _no_version(spec: ClusteringDeploymentSpec, snapshot: DeploymentSnapshot) -> Problem:
-    name = spec.model_ref.name
-    if snapshot.model is None:
-        return Problem(
-            Reason.MODEL_NOT_FOUND,
-            f"spec.modelRef.name: ClusteringModel {name} does not exist in namespace "
-            f"{namespace_of(snapshot.deployment)}. Create it, or correct the name.",
-        )
-    told = printable(text_at(snapshot.model, "status", "message"), 400) or "its training has not begun"
-    if spec.model_ref.version == "latest":
-        return Problem(
-            Reason.VERSION_NOT_READY,
-            f"ClusteringModel {name} has no version yet: {told} Serving begins by itself once it has one.",
-        )
-    return Problem(
-        Reason.VERSION_NOT_FOUND,
-        f"spec.modelRef.version: ClusteringModel {name} has no version {spec.model_ref.version}, nor any other yet: "
-        f"{told}",
-    )
-
-
-def _choice(known: tuple[KnownVersion, ...]) -> str:
-    servable = [str(version.number) for version in known if version.servable][-10:]
-    if not servable:
-        return "No version can be served yet."
-    return f"Set it to latest or to one of: {', '.join(servable)}."

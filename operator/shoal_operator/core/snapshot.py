@@ -1,8 +1,8 @@
 """All facts of one reconcile pass, read once, frozen, with the questions that decisions ask of them.
 
-Built by runtime.store from the watch indices (and runtime.samples), read by core.training and core.rollout.
-Never contains a client, a clock or anything that changes during the pass. Raw objects stay plain mappings, because
-they are untrusted; what a decision needs of them is extracted here.
+Built by runtime.store from the watch indices (and runtime.samples), read by core.training, core.rollout and core.batch.
+Never contains a client, a clock or anything that changes during the pass. Raw objects stay plain mappings, because they
+are untrusted; what a decision needs of them is extracted here.
 """
 
 from __future__ import annotations
@@ -70,6 +70,27 @@ class ModelSnapshot:
     """The ClusteringDeployments that refer to it: what they use stays."""
     batches: tuple[RawObject, ...] = ()
     """The ClusteringBatches that label data with one of its versions."""
+    missing_secrets: frozenset[str] = frozenset()
+    """Names among the Secrets that it needs which do not exist in its namespace."""
+    defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSnapshot:
+    """Facts about one ClusteringBatch."""
+
+    batch: RawObject
+    model: RawObject | None = None
+    """The ClusteringModel that spec.modelRef names."""
+    versions: tuple[RawObject, ...] = ()
+    """All versions of that model."""
+    deployment: RawObject | None = None
+    """The ClusteringDeployment that spec.deploymentRef names."""
+    jobs: tuple[RawObject, ...] = ()
+    job_pods: tuple[RawObject, ...] = ()
+    """Pods of these Jobs, raw; their reports are the containers' termination messages."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Pod's uid -> rows that it has labelled, as it told last."""
     missing_secrets: frozenset[str] = frozenset()
     """Names among the Secrets that it needs which do not exist in its namespace."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

@@ -15,7 +15,7 @@ from typing import assert_never
 import structlog
 
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, StatusWrite
+from shoal_operator.core.plan import Action, Adjust, Apply, Create, Delete, Emit, Label, Plan, StatusWrite
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import ApiError, BoundaryViolation, Conflict, LeaseLost, NamespaceGoing
 from shoal_operator.runtime import failures
@@ -139,6 +139,8 @@ class Controller:
                 return self._decide.version(raw, self._now())
             case "ClusteringDeployment":
                 return self._decide.deployment(await self._observer.deployment(raw), self._now())
+            case "ClusteringBatch":
+                return self._decide.batch(await self._observer.batch(raw), self._now())
             case _:
                 raise BoundaryViolation(f"{key.kind} is no kind that is reconciled")
 
@@ -154,6 +156,8 @@ class Controller:
                     await self._gateway.delete(key, uid)
                 case Label():
                     await self._label(run, action)
+                case Adjust():
+                    await self._gateway.adjust(action)
                 case Emit(_, reason, message):
                     _log.info(message, object=_text(run.key), reason=reason)
                     await self._emit(run, action)
@@ -230,7 +234,7 @@ def _check_boundary(key: ObjectKey, action: Action) -> None:
             target = key_of(manifest)
         case Delete(target, _):
             pass
-        case Label():
+        case Label() | Adjust():
             target = action.key
         case _:
             return

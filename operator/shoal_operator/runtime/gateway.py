@@ -19,7 +19,7 @@ import structlog
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
-from shoal_operator.core.plan import Emit, Label, Manifest
+from shoal_operator.core.plan import Adjust, Emit, Label, Manifest
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import NAME_TAKEN, ApiError, Conflict, NotFound
 from shoal_operator.runtime.events import EventWriter
@@ -47,6 +47,9 @@ class KubeGateway(Protocol):
 
     async def label(self, action: Label, resource_version: str | None = None) -> str | None:
         """Merge labels and annotations; return the new resourceVersion, or None if nothing was written."""
+
+    async def adjust(self, action: Adjust) -> None:
+        """Merge fields into an object's spec."""
 
     async def write_status(self, key: ObjectKey, status: Mapping[str, Any], uid: str, resource_version: str) -> str:
         """Replace an object's status if it is still at this resourceVersion, and return the new one."""
@@ -143,7 +146,6 @@ class AioGateway:
 
     async def label(self, action: Label, resource_version: str | None = None) -> str | None:
         """Merge labels and annotations of an object that still has its uid (and, if given, its resourceVersion)."""
-        resource = BY_KIND[action.key.kind]
         live = self._store.get(action.key)
         if live is not None and uid_of(live) == action.uid and _has(live, action):
             return None
@@ -154,12 +156,21 @@ class AioGateway:
             metadata["labels"] = dict(action.labels)
         if action.annotations:
             metadata["annotations"] = dict(action.annotations)
+        return await self._merge(action.key, {"metadata": metadata})
+
+    async def adjust(self, action: Adjust) -> None:
+        """Merge fields into the spec of an object that still has its uid."""
+        await self._merge(action.key, {"metadata": {"uid": action.uid}, "spec": dict(action.spec)})
+
+    async def _merge(self, key: ObjectKey, body: Mapping[str, Any]) -> str | None:
+        """Merge a patch; return the resourceVersion after it, or None where the object is gone."""
+        resource = BY_KIND[key.kind]
         try:
             answer = await self._write(
                 "PATCH",
-                resource.path(action.key.namespace, action.key.name),
+                resource.path(key.namespace, key.name),
                 query={"fieldManager": FIELD_MANAGER},
-                body={"metadata": metadata},
+                body=body,
                 content_type=MERGE_PATCH,
             )
         except NotFound:

@@ -100,7 +100,32 @@ class _StoreCollector(Collector):
             if status.get("latestVersion") is not None:
                 latest.add_metric(labels, _number(status["latestVersion"]))
             phase.add_metric(["ClusteringModel", *labels, str(status.get("phase") or "Pending")], 1)
-        yield from (weight, actual, ready, serving, latest, phase)
+        yield from (weight, actual, ready, serving, latest, *self._batches(phase), phase)
+
+    def _batches(self, phase: GaugeMetricFamily) -> Iterator[Metric]:
+        owner = ("namespace", "name")
+        rows = GaugeMetricFamily("shoal_batch_rows", "Rows that the batch has labelled.", labels=owner)
+        total = GaugeMetricFamily("shoal_batch_rows_expected", "Rows of its source, where it is known.", labels=owner)
+        rate = GaugeMetricFamily("shoal_batch_rows_per_second", "Rows it labels in a second.", labels=owner)
+        eta = GaugeMetricFamily("shoal_batch_eta_seconds", "Seconds that the rest will take.", labels=owner)
+        noise = GaugeMetricFamily("shoal_batch_noise_ratio", "Share of noise in its result.", labels=owner)
+        seconds = GaugeMetricFamily(
+            "shoal_batch_processing_seconds", "Seconds from its plan to its result.", labels=owner
+        )
+        shards = GaugeMetricFamily("shoal_batch_shards", "Its shards by state.", labels=(*owner, "state"))
+        for raw in self._store.of_kind("ClusteringBatch"):
+            status, labels = raw.get("status") or {}, _owner_labels(raw)
+            rows.add_metric(labels, _number(status.get("rows")))
+            for family, field in ((total, "rowsTotal"), (rate, "rowsPerSecond"), (eta, "etaSeconds")):
+                if status.get(field) is not None:
+                    family.add_metric(labels, _number(status[field]))
+            if result := status.get("result"):
+                noise.add_metric(labels, _number(result.get("noiseRatio")))
+                seconds.add_metric(labels, _number(result.get("processingSeconds")))
+            for state in ("total", "done", "failed", "active"):
+                shards.add_metric([*labels, state], _number((status.get("shards") or {}).get(state)))
+            phase.add_metric(["ClusteringBatch", *labels, str(status.get("phase") or "Pending")], 1)
+        yield from (rows, total, rate, eta, noise, seconds, shards)
 
 
 def _owner_labels(raw: RawObject) -> list[str]:

@@ -15,6 +15,7 @@ from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.snapshot import (
+    BatchSnapshot,
     Defaults,
     DeploymentSnapshot,
     ModelSnapshot,
@@ -36,6 +37,8 @@ class Decisions:
     version: Callable[[RawObject, datetime], Plan]
     deployment: Callable[[DeploymentSnapshot, datetime], Plan]
     deployment_secrets: RequiredSecrets
+    batch: Callable[[BatchSnapshot, datetime], Plan]
+    batch_secrets: RequiredSecrets
 
 
 class Secrets(Protocol):
@@ -52,13 +55,29 @@ class Figures(Protocol):
         """Return revision -> figures; empty before the first look."""
 
 
+class Progress(Protocol):
+    """Holds what the pods of running batches told last."""
+
+    def rows(self, batch: RawObject) -> Mapping[str, int]:
+        """Return pod's uid -> rows that it has labelled."""
+
+
 class Observer:
     """Reads the store, and asks for the existence of Secrets."""
 
-    def __init__(self, store: Store, secrets: Secrets, figures: Figures, decide: Decisions, defaults: Defaults) -> None:
+    def __init__(
+        self,
+        store: Store,
+        secrets: Secrets,
+        figures: Figures,
+        progress: Progress,
+        decide: Decisions,
+        defaults: Defaults,
+    ) -> None:
         self._store = store
         self._secrets = secrets
         self._figures = figures
+        self._progress = progress
         self._decide = decide
         self._defaults = defaults
 
@@ -67,12 +86,10 @@ class Observer:
         namespace = raw["metadata"]["namespace"]
         owned = Link("owned-by-model", namespace, names.label_value(raw["metadata"]["name"]))
         jobs = self._children("Job", owned, raw)
-        uids = {uid_of(job) for job in jobs}
-        pods = self._store.linked("Pod", owned)
         return ModelSnapshot(
             model=raw,
             jobs=jobs,
-            job_pods=tuple(pod for pod in pods if uids & set(_owner_uids(pod))),
+            job_pods=self._job_pods(owned, jobs),
             versions=self._versions(raw),
             deployments=self._store.linked("ClusteringDeployment", owned._replace(relation="model")),
             batches=self._batches(namespace, raw["metadata"]["name"]),
@@ -103,6 +120,24 @@ class Observer:
             defaults=self._defaults,
         )
 
+    async def batch(self, raw: RawObject) -> BatchSnapshot:
+        """Return all facts about a ClusteringBatch."""
+        namespace, spec = raw["metadata"]["namespace"], raw.get("spec") or {}
+        owned = Link("owned-by-batch", namespace, names.label_value(raw["metadata"]["name"]))
+        model = self._named("ClusteringModel", namespace, spec.get("modelRef"))
+        jobs = self._children("Job", owned, raw)
+        return BatchSnapshot(
+            batch=raw,
+            model=model,
+            versions=self._versions(model) if model is not None else (),
+            deployment=self._named("ClusteringDeployment", namespace, spec.get("deploymentRef")),
+            jobs=jobs,
+            job_pods=self._job_pods(owned, jobs),
+            rows=self._progress.rows(raw),
+            missing_secrets=await self._missing(namespace, self._decide.batch_secrets(raw, self._defaults)),
+            defaults=self._defaults,
+        )
+
     def pods(self, deployment: RawObject) -> tuple[PodFacts, ...]:
         """Return the serving pods of a ClusteringDeployment."""
         return serving_pods(self._store, deployment)
@@ -110,6 +145,10 @@ class Observer:
     def _children(self, kind: str, owned: Link, owner: RawObject) -> tuple[RawObject, ...]:
         uid = uid_of(owner)
         return tuple(child for child in self._store.linked(kind, owned) if uid in _owner_uids(child))
+
+    def _job_pods(self, owned: Link, jobs: tuple[RawObject, ...]) -> tuple[RawObject, ...]:
+        uids = {uid_of(job) for job in jobs}
+        return tuple(pod for pod in self._store.linked("Pod", owned) if uids & set(_owner_uids(pod)))
 
     def _versions(self, model: RawObject) -> tuple[RawObject, ...]:
         """Return a model's versions; one without an owner, as after a restore, counts too."""

@@ -20,6 +20,8 @@ SERVED = MappingProxyType(
         (GROUP, "clusteringmodelversions/status"): ("update",),
         (GROUP, "clusteringdeployments"): (*_READ, "patch"),
         (GROUP, "clusteringdeployments/status"): ("update",),
+        (GROUP, "clusteringbatches"): (*_READ, "delete"),
+        (GROUP, "clusteringbatches/status"): ("update",),
         ("apps", "deployments"): (*_READ, "create", "delete", "patch"),
         ("", "services"): (*_READ, "create", "delete", "patch"),
         ("", "pods"): (*_READ, "patch"),

@@ -45,6 +45,7 @@ class Resource:
 MODEL = Resource(GROUP, VERSION, "clusteringmodels", "ClusteringModel")
 MODEL_VERSION = Resource(GROUP, VERSION, "clusteringmodelversions", "ClusteringModelVersion")
 CLUSTERING_DEPLOYMENT = Resource(GROUP, VERSION, "clusteringdeployments", "ClusteringDeployment")
+BATCH = Resource(GROUP, VERSION, "clusteringbatches", "ClusteringBatch")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 SERVICE = Resource("", "v1", "services", "Service")
 POD = Resource("", "v1", "pods", "Pod")
@@ -56,7 +57,7 @@ SECRET = Resource("", "v1", "secrets", "Secret")
 EVENT = Resource("", "v1", "events", "Event")
 LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
-OWNERS = (MODEL, MODEL_VERSION, CLUSTERING_DEPLOYMENT)
+OWNERS = (MODEL, MODEL_VERSION, CLUSTERING_DEPLOYMENT, BATCH)
 """Kinds that are reconciled."""
 CHILDREN = (DEPLOYMENT, SERVICE, POD, JOB, BUDGET, ROUTE)
 """Kinds that Shoal creates, recognised by their labels."""

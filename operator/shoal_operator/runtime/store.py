@@ -115,9 +115,9 @@ class Store:
     def owners_of(self, raw: RawObject) -> Iterator[ObjectKey]:
         """Yield the keys to reconcile when this object appears, changes or goes.
 
-        A child leads to its owner, a version to its model and to the deployments that serve it, a model and a Gateway
-        to the deployments that refer to them, a deployment to its model; an object that is reconciled itself leads to
-        itself first.
+        A child leads to its owner, a version to its model and to the deployments and batches that refer to that, a
+        model, a deployment and a Gateway to those that refer to them, a deployment and a batch to the model that they
+        use; an object that is reconciled itself leads to itself first.
         """
         key = key_of(raw)
         if resources.BY_KIND[key.kind] in resources.OWNERS:
@@ -127,17 +127,25 @@ class Store:
                 case "ClusteringModelVersion", "model":
                     yield from self._linked.get(("ClusteringModel", Link("self", link.namespace, link.value)), ())
                     yield from self._linked.get(("ClusteringDeployment", link), ())
+                    yield from self._linked.get(("ClusteringBatch", link), ())
                 case "ClusteringModel", "self":
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="model")), ())
+                    yield from self._linked.get(("ClusteringBatch", link._replace(relation="model")), ())
+                case "ClusteringDeployment", "self":
+                    yield from self._linked.get(("ClusteringBatch", link._replace(relation="deployment")), ())
                 case "Gateway", "self":
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="gateway")), ())
                 case "ClusteringDeployment", "model":
                     # What a deployment uses, its model's versions, is neither archived nor deleted.
                     yield from self._linked.get(("ClusteringModel", link._replace(relation="self")), ())
-                case "ClusteringDeployment", _:
+                case "ClusteringBatch", "pins":
+                    yield from self._linked.get(("ClusteringModel", link._replace(relation="self")), ())
+                case (("ClusteringDeployment" | "ClusteringBatch"), _):
                     pass
                 case _, "owned-by-deployment":
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="self")), ())
+                case _, "owned-by-batch":
+                    yield from self._linked.get(("ClusteringBatch", link._replace(relation="self")), ())
                 case _, "owned-by-model":
                     yield from self._linked.get(("ClusteringModel", link._replace(relation="self")), ())
 
@@ -169,11 +177,21 @@ def links(raw: RawObject) -> tuple[Link, ...]:
                 *_reference("model", key.namespace, spec.get("modelRef")),
                 *_reference("gateway", key.namespace, gateway),
             )
+        case "ClusteringBatch":
+            pinned = (raw.get("status") or {}).get("pinned") or {}
+            return (
+                own,
+                *_reference("model", key.namespace, spec.get("modelRef")),
+                *_reference("deployment", key.namespace, spec.get("deploymentRef")),
+                *_reference("pins", key.namespace, {"name": pinned.get("model")}),
+            )
         case _:
             labels = raw["metadata"].get("labels") or {}
             # Serving pods carry the model's label too; the deployment is the one that owns them.
             if names.DEPLOYMENT in labels:
                 return (Link("owned-by-deployment", key.namespace, labels[names.DEPLOYMENT]),)
+            if names.BATCH in labels:
+                return (Link("owned-by-batch", key.namespace, labels[names.BATCH]),)
             if names.MODEL in labels:
                 return (Link("owned-by-model", key.namespace, labels[names.MODEL]),)
             return ()

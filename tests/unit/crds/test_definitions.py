@@ -42,7 +42,7 @@ def test_the_committed_files_are_what_the_types_say() -> None:
 
 def test_there_is_one_file_for_each_kind() -> None:
     kinds = {yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]["names"]["kind"] for file in FILES}
-    assert kinds == {"ClusteringModel", "ClusteringModelVersion", "ClusteringDeployment"}
+    assert kinds == {"ClusteringModel", "ClusteringModelVersion", "ClusteringDeployment", "ClusteringBatch"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -10,7 +10,7 @@ from typing import Any
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
-from shoal_operator.core.plan import Emit, Label, Manifest, Plan
+from shoal_operator.core.plan import Adjust, Emit, Label, Manifest, Plan
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import Conflict, NotFound
 from shoal_operator.runtime.observer import Decisions
@@ -43,7 +43,7 @@ def raw(kind: str, name: str = "one", namespace: str = "ns", uid: str | None = N
 def owned(kind: str, name: str, owner: RawObject, **parts: Any) -> dict[str, Any]:
     """Return a child of an owner, labelled and referenced as the core's builders do."""
     metadata = owner["metadata"]
-    label = names.MODEL if owner["kind"] == "ClusteringModel" else names.DEPLOYMENT
+    label = {"ClusteringModel": names.MODEL, "ClusteringBatch": names.BATCH}.get(owner["kind"], names.DEPLOYMENT)
     child = raw(kind, name, metadata["namespace"], **parts)
     child["metadata"]["labels"] = {
         names.MANAGED_BY: names.MANAGER,
@@ -179,6 +179,10 @@ class FakeGateway:
         self._note("label", action.key.name, resource_version)
         return "labelled"
 
+    async def adjust(self, action: Adjust) -> None:
+        """Record."""
+        self._note("adjust", action.key.name, dict(action.spec))
+
     async def write_status(self, key: ObjectKey, status: Mapping[str, Any], uid: str, resource_version: str) -> str:
         """Record."""
         self._note("status", dict(status), resource_version)
@@ -208,4 +212,4 @@ def decisions(plan: Plan | Exception) -> Decisions:
     def no_secrets(*_: Any) -> frozenset[str]:
         return frozenset()
 
-    return Decisions(decide, no_secrets, decide, decide, no_secrets)
+    return Decisions(decide, no_secrets, decide, decide, no_secrets, decide, no_secrets)

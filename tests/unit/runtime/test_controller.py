@@ -19,6 +19,11 @@ KEY = ObjectKey("ClusteringDeployment", "ns", "one")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
+class NoProgress:
+    def rows(self, batch: Any) -> dict[str, int]:
+        return {}
+
+
 class NoFigures:
     def windows(self, deployment: Any) -> dict[str, Any]:
         return {}
@@ -34,7 +39,7 @@ class Bench:
         self.gateway = FakeGateway()
         self.metrics = Metrics()
         decide = decisions(plan)
-        observer = Observer(self.store, self.gateway, NoFigures(), decide, Defaults("image", "s3://b"))
+        observer = Observer(self.store, self.gateway, NoFigures(), NoProgress(), decide, Defaults("image", "s3://b"))
         self.controller = Controller(self.queue, self.store, observer, self.gateway, decide, self.metrics, lambda: NOW)
         self.put(raw("ClusteringDeployment", **parts))
 

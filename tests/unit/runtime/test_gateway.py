@@ -4,8 +4,8 @@ import pytest
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
-from shoal_operator.core.plan import Emit, Label
-from shoal_operator.errors import ApiError, LeaseLost
+from shoal_operator.core.plan import Adjust, Emit, Label
+from shoal_operator.errors import ApiError, Conflict, LeaseLost
 from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.resources import SERVICE
 from shoal_operator.runtime.store import Store
@@ -149,3 +149,14 @@ async def test_a_missing_secret_is_asked_for_again_soon_and_a_found_one_late(
     clock.seconds += 20
     assert await gateway.secret_exists("ns", "s")
     assert len(api.requests) == 2
+
+
+async def test_fields_of_a_spec_are_merged_and_the_rest_stays(gateway: AioGateway, api: FakeApi) -> None:
+    await gateway.create(manifest(a=1, b=2))
+    uid = api.objects[PATH]["metadata"]["uid"]
+    await gateway.adjust(Adjust(KEY, uid, {"b": 3}))
+    assert api.objects[PATH]["spec"] == {"a": 1, "b": 3}
+    with pytest.raises(Conflict):
+        await gateway.adjust(Adjust(KEY, "another", {"b": 4}))
+    await gateway.delete(KEY, uid)
+    await gateway.adjust(Adjust(KEY, uid, {"b": 4}))

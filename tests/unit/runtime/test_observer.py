@@ -24,6 +24,11 @@ class NoFigures:
         return {}
 
 
+class NoProgress:
+    def rows(self, batch: Any) -> dict[str, int]:
+        return {}
+
+
 def observer(*objects: dict[str, Any]) -> Observer:
     store = Store()
     for item in objects:
@@ -36,7 +41,8 @@ def observer(*objects: dict[str, Any]) -> Observer:
     def plan(*_: Any) -> Plan:
         return Plan()
 
-    return Observer(store, gateway, NoFigures(), Decisions(plan, secrets, plan, plan, secrets), DEFAULTS)
+    decide = Decisions(plan, secrets, plan, plan, secrets, plan, secrets)
+    return Observer(store, gateway, NoFigures(), NoProgress(), decide, DEFAULTS)
 
 
 def namesake(item: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ def fill(*objects: dict[str, Any]) -> Store:
 
 MODEL = raw("ClusteringModel", "cities")
 SERVING = raw("ClusteringDeployment", "serve", spec={"modelRef": {"name": "cities"}})
+WAITING = raw("ClusteringBatch", "nightly", spec={"modelRef": {"name": "cities"}})
+LIVE = raw("ClusteringBatch", "live", spec={"deploymentRef": {"name": "serve"}}, status={"pinned": {"model": "cities"}})
 
 
 def test_a_record_never_goes_back_to_an_older_version() -> None:
@@ -73,13 +75,16 @@ def test_a_link_follows_the_object() -> None:
         (owned("Pod", "serve-1-x", SERVING, metadata={"labels": {names.MODEL: "cities"}}), ["serve"]),
         (owned("Job", "cities-train-1", MODEL), ["cities"]),
         (owned("Pod", "cities-train-1-x", MODEL), ["cities"]),
-        (MODEL, ["cities", "serve"]),
+        (MODEL, ["cities", "serve", "nightly"]),
         (
             raw("ClusteringModelVersion", "cities-v1", spec={"modelRef": {"name": "cities"}}),
-            ["cities-v1", "cities", "serve"],
+            ["cities-v1", "cities", "serve", "nightly"],
         ),
         (raw("Gateway", "public"), ["routed"]),
-        (SERVING, ["serve", "cities"]),
+        (SERVING, ["serve", "live", "cities"]),
+        (owned("Pod", "nightly-shard-x", WAITING), ["nightly"]),
+        (WAITING, ["nightly"]),
+        (LIVE, ["live", "cities"]),
         (raw("Pod", "stranger"), []),
         (owned("Pod", "elsewhere", raw("ClusteringDeployment", "serve", "other")), []),
     ],
@@ -87,7 +92,7 @@ def test_a_link_follows_the_object() -> None:
 )
 def test_a_change_concerns_its_owner_and_whoever_refers_to_it(changed: dict[str, Any], concerned: list[str]) -> None:
     routed = raw("ClusteringDeployment", "routed", spec={"traffic": {"gateway": {"name": "public"}}})
-    store = fill(MODEL, SERVING, routed)
+    store = fill(MODEL, SERVING, routed, WAITING, LIVE)
     assert [key.name for key in store.owners_of(changed)] == concerned
 
 

@@ -15,7 +15,8 @@ from shoal_worker.errors import (
     StoreError,
     StoreUnavailable,
 )
-from shoal_worker.store.objects import Location, Store, open_store, parse_uri, read_credentials
+from shoal_worker.store.clients import read_credentials
+from shoal_worker.store.objects import Location, Store, open_store, parse_uri
 
 
 def open_file_store(root: Path, uri: str) -> tuple[Store, Location]:
@@ -29,6 +30,8 @@ class TestUris:
             ("s3://bucket/a/b.csv", Location("s3", "bucket", "a/b.csv")),
             ("s3://bucket", Location("s3", "bucket", "")),
             ("s3://bucket/a/", Location("s3", "bucket", "a")),
+            ("gs://bucket/a", Location("gs", "bucket", "a")),
+            ("az://container/a", Location("az", "container", "a")),
             ("file:///a/b", Location("file", "", "a/b")),
         ],
     )
@@ -42,7 +45,8 @@ class TestUris:
             "data.csv",
             "/etc/passwd",
             "http://169.254.169.254/latest",
-            "gs://bucket/a",
+            "gcs://bucket/a",
+            "gs:///a",
             "s3:///a",
             "s3://user:password@bucket/a",
             "s3://bucket:9000/a",

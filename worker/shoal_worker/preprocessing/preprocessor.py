@@ -71,11 +71,14 @@ class Preprocessor:
             _block_rows=max(1, _BLOCK_VALUES // max(widest, 1)),
         )
 
-    def apply(self, frame: Frame) -> Floats:
-        """Return the features of each row, C-contiguous; the frame may have more columns, in any order."""
+    def apply(self, frame: Frame, first_row: int = 0) -> Floats:
+        """Return the features of each row, C-contiguous; the frame may have more columns, in any order.
+
+        first_row: number of the frame's first row where it is a part of more rows; refusals count from there.
+        """
         source = self.numbers_of(frame)
         if not self._steps:
-            self._check_raw(source, 0)
+            self._check_raw(source, first_row)
             return np.ascontiguousarray(source)
         made = np.empty((frame.rows, len(self.features)))
         # What leaves the range of numbers is refused below, by name.
@@ -83,12 +86,12 @@ class Preprocessor:
             for start in range(0, frame.rows, self._block_rows):
                 block = slice(start, start + self._block_rows)
                 numbers = np.array(source[block], order="C")
-                self._check_raw(numbers, start)
-                rows = Rows(numbers, {name: frame.texts[name][block] for name in self.texts}, start)
+                self._check_raw(numbers, first_row + start)
+                rows = Rows(numbers, {name: frame.texts[name][block] for name in self.texts}, first_row + start)
                 for step in self._steps:
                     rows = step.apply(rows)
                 made[block] = rows.numbers
-        self._check_made(made)
+        self._check_made(made, first_row)
         return made
 
     def numbers_of(self, frame: Frame) -> Floats:
@@ -124,13 +127,13 @@ class Preprocessor:
                 remedy=f"Leave the row out. Columns that may have missing values: {kinds}",
             )
 
-    def _check_made(self, made: Floats) -> None:
+    def _check_made(self, made: Floats, first: int) -> None:
         finite = np.isfinite(made)
         if finite.all():
             return
         row, feature = (int(index) for index in np.argwhere(~finite)[0])
         raise RowsRefused(
-            f"row {row} leaves the range of numbers in feature {self.features[feature]!r}",
+            f"row {first + row} leaves the range of numbers in feature {self.features[feature]!r}",
             field="spec.preprocessing",
             value=made[row, feature],
             remedy="Leave the row out, or clip its columns before they are scaled",

@@ -1,45 +1,38 @@
-"""Objects in s3:// and file:// stores: read, write, list; called by `source`, `artifact` writers and loaders.
+"""Objects in s3://, gs://, az:// and file:// stores: read, write, list; called by `data`, `artifact` and `models`.
 
 Invariant: every call ends in bounded time with the bytes or with a StoreError that names the URI and the remedy; one
 that is unreachable or hangs is told within three seconds, since each use begins with a small question. Never follows a
 URI out of its bucket or, for files, out of the configured root; never puts a credential into an error.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, S3Store
 
-from shoal_worker.errors import CredentialsRejected, ObjectMissing, SettingsInvalid, StoreError, StoreUnavailable
+from shoal_worker.errors import (
+    CredentialsRejected,
+    ObjectChanged,
+    ObjectMissing,
+    SettingsInvalid,
+    StoreError,
+    StoreUnavailable,
+)
+from shoal_worker.store.clients import build_client, read_credentials
 from shoal_worker.store.failures import explain
 
-if TYPE_CHECKING:
-    from obstore.store import S3Config
-
-CREDENTIAL_KEYS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_REGION",
-    "AWS_ALLOW_HTTP",
-)
-_PLATFORM_IDENTITY = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
-_CREDENTIAL_BYTES = 16 << 10
+SCHEMES = ("s3", "gs", "az", "file")
 _CHUNK_BYTES = 16 << 20
-_CONNECT_TIMEOUT = timedelta(seconds=1)
+_UPLOAD_BYTES = 8 << 20
 _METADATA_TIMEOUT = timedelta(seconds=2)
 _CONTENT_TIMEOUT = timedelta(seconds=30)
-# Shorter than the timeout of a question, so that a refused connection is tried again and a hanging store is not.
-_RETRY_TIMEOUT = timedelta(seconds=1.5)
-_BACKOFF = timedelta(milliseconds=100)
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +55,12 @@ class Location:
 
 def parse_uri(uri: str, field: str) -> Location:
     """Parse a store URI once, refusing what could mean two things to two readers."""
-    remedy = "Use s3://bucket/path or file:///absolute/path, without '..', '%', '\\', '?', '#' or a user"
+    remedy = (
+        "Use s3://bucket/path, gs://bucket/path, az://container/path or file:///absolute/path, without '..', '%', "
+        "'\\', '?', '#' or a user"
+    )
     parts = urlsplit(uri)
-    if parts.scheme not in ("s3", "file"):
+    if parts.scheme not in SCHEMES:
         raise SettingsInvalid("the scheme is not supported", field=field, value=uri, remedy=remedy)
     path = parts.path.strip("/")
     unclear = any(mark in uri for mark in ("%", "\\", "?", "#")) or not uri.isprintable()
@@ -73,20 +69,23 @@ def parse_uri(uri: str, field: str) -> Location:
     bucket = parts.netloc
     if (parts.scheme == "file") == bool(bucket) or not set("@:").isdisjoint(bucket):
         raise SettingsInvalid(
-            "s3:// needs a plain bucket, file:// takes no host", field=field, value=uri, remedy=remedy
+            f"{parts.scheme}:// {'takes no host' if parts.scheme == 'file' else 'needs a plain bucket'}",
+            field=field,
+            value=uri,
+            remedy=remedy,
         )
     return Location(parts.scheme, bucket, path)
 
 
-def read_credentials(directory: Path) -> dict[str, str]:
-    """Read the known credential files of a mounted Secret over the AWS_* environment; both may be absent."""
-    found = {key: os.environ[key] for key in CREDENTIAL_KEYS if key in os.environ}
-    for key in CREDENTIAL_KEYS:
-        path = directory / key
-        if path.is_file():
-            with path.open(encoding="utf-8", errors="replace") as stream:
-                found[key] = stream.read(_CREDENTIAL_BYTES).strip()
-    return found
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object as its store tells of it."""
+
+    location: Location
+    size: int
+    etag: str
+    modified: datetime = _UNKNOWN
+    """When it was last written; the least of all times where it is not known, as of an object of an older record."""
 
 
 class Store:
@@ -103,21 +102,35 @@ class Store:
         self._field = field
         self._location = location
         self._root = file_root.resolve()
-        self._metadata: S3Store | LocalStore
-        self._content: S3Store | LocalStore
-        if location.scheme == "s3":
-            self._metadata = _s3_store(location.bucket, credentials, field, _METADATA_TIMEOUT)
-            self._content = _s3_store(location.bucket, credentials, field, _CONTENT_TIMEOUT)
-        else:
+        if location.scheme == "file":
             self._check_below_root(location)
-            self._metadata = self._content = LocalStore()
+        self._metadata = build_client(location.scheme, location.bucket, credentials, field, _METADATA_TIMEOUT)
+        self._content = build_client(location.scheme, location.bucket, credentials, field, _CONTENT_TIMEOUT)
 
     def size(self, location: Location) -> int:
         """Size of an object in bytes."""
+        return self.describe(location).size
+
+    def describe(self, location: Location) -> ObjectInfo:
+        """Size and ETag of an object; the ETag is empty where the store tells none."""
         try:
-            return obstore.head(self._metadata, self._key(location))["size"]
+            found = obstore.head(self._metadata, self._key(location))
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
+        return ObjectInfo(location, found["size"], found["e_tag"] or "", found["last_modified"])
+
+    def read_range(self, info: ObjectInfo, start: int, end: int) -> memoryview:
+        """Read the bytes of [start, end), or raise ObjectChanged where the object is no more the one described."""
+        try:
+            answer = obstore.get(self._content, self._key(info.location), options={"range": (start, end)})
+            if info.etag and answer.meta["e_tag"] != info.etag:
+                raise _changed(self._field, info.location)
+            content = memoryview(answer.bytes())
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, info.location) from None
+        if len(content) != end - start:
+            raise _changed(self._field, info.location)
+        return content
 
     def read(self, location: Location, limit: int) -> bytes:
         """Read a whole object of at most `limit` bytes."""
@@ -141,13 +154,20 @@ class Store:
             except (BaseError, OSError, ValueError) as error:
                 raise self._translated(error, location) from None
             if len(chunk) != end - start:
-                raise StoreUnavailable("the object changed while it was read", field=self._field, value=location.uri)
+                raise _changed(self._field, location)
             yield memoryview(chunk)
 
     def write(self, location: Location, content: bytes | memoryview) -> None:
         """Write an object, replacing one of the same name."""
         try:
             obstore.put(self._content, self._key(location), content)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, location) from None
+
+    def upload(self, location: Location, file: Path) -> None:
+        """Write a local file as an object, in parts, so that its size costs no memory and meets no timeout."""
+        try:
+            obstore.put(self._content, self._key(location), file, chunk_size=_UPLOAD_BYTES, max_concurrency=2)
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
 
@@ -186,6 +206,26 @@ class Store:
             raise self._listing_failure(error, folder) from None
         return sorted(name for name in names if name and "/" not in name)
 
+    def list_objects(self, folder: Location) -> Iterator[ObjectInfo]:
+        """All objects in a folder and the folders below it, in no order."""
+        if folder.scheme == "file":
+            yield from self._walk(folder)
+            return
+        try:
+            for page in obstore.list(self._content, prefix=self._key(folder) or None):
+                for each in page:
+                    location = Location(folder.scheme, folder.bucket, each["path"])
+                    yield ObjectInfo(location, each["size"], each["e_tag"] or "", each["last_modified"])
+        except (BaseError, OSError, ValueError) as error:
+            raise self._listing_failure(error, folder) from None
+
+    def _walk(self, folder: Location) -> Iterator[ObjectInfo]:
+        for name, is_folder in self._scan(folder):
+            if is_folder:
+                yield from self._walk(folder.child(name))
+            else:
+                yield self.describe(folder.child(name))
+
     def list_folders(self, folder: Location) -> list[str]:
         """Names of the folders right in a folder, in order."""
         if folder.scheme == "file":
@@ -212,6 +252,13 @@ class Store:
             return
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
+
+    def remove_empty(self, folder: Location) -> None:
+        """Remove a folder of files that is empty; object stores have no folders."""
+        if folder.scheme == "file":
+            self._check_below_root(folder)
+            with contextlib.suppress(OSError):
+                Path("/" + folder.path).rmdir()
 
     def _scan(self, folder: Location) -> Iterator[tuple[str, bool]]:
         """Entries of a folder of files; the library would fail on a name that it cannot read, instead of passing it."""
@@ -260,7 +307,7 @@ class Store:
 
     def _translated(self, error: Exception, location: Location) -> StoreError:
         found = explain(error, uri=location.uri, field=self._field, listing=False)
-        if location.scheme == "s3" and isinstance(found, ObjectMissing | CredentialsRejected):
+        if location.scheme != "file" and isinstance(found, ObjectMissing | CredentialsRejected):
             # The answer to a HEAD has no body, and 404 may mean the bucket, or even the key: a listing tells which.
             try:
                 self.check_reachable()
@@ -269,46 +316,16 @@ class Store:
         return found
 
 
+def _changed(field: str, location: Location) -> ObjectChanged:
+    return ObjectChanged(
+        "the object changed while it was read",
+        field=field,
+        value=location.uri,
+        remedy="Write data under new names instead of over old ones; the attempt is repeated",
+    )
+
+
 def open_store(uri: str, *, field: str, secret_dir: Path, file_root: Path) -> tuple[Store, Location]:
     """Open the store that a URI lies in, with the credentials of a mounted Secret."""
     location = parse_uri(uri, field)
     return Store(location, credentials=read_credentials(secret_dir), file_root=file_root, field=field), location
-
-
-def _s3_store(bucket: str, credentials: Mapping[str, str], field: str, timeout: timedelta) -> S3Store:
-    """Build an S3 client. Without any credentials the calls are unsigned: that reads public buckets, and it never
-    waits for a cloud's metadata service that is not there.
-    """
-    endpoint = credentials.get("AWS_ENDPOINT_URL", "")
-    allow_http = credentials.get("AWS_ALLOW_HTTP", "").lower() == "true"
-    if endpoint.startswith("http://") and not allow_http:
-        raise SettingsInvalid(
-            "AWS_ENDPOINT_URL is http:// and AWS_ALLOW_HTTP is not 'true'",
-            field=field,
-            value=endpoint,
-            remedy="Use an https:// endpoint, or add AWS_ALLOW_HTTP=true to the Secret",
-        )
-    config: S3Config = {"region": credentials.get("AWS_REGION", "us-east-1")}
-    if endpoint:
-        config["endpoint"] = endpoint
-    if "AWS_ACCESS_KEY_ID" in credentials:
-        config["access_key_id"] = credentials["AWS_ACCESS_KEY_ID"]
-        config["secret_access_key"] = credentials.get("AWS_SECRET_ACCESS_KEY", "")
-        if token := credentials.get("AWS_SESSION_TOKEN"):
-            config["session_token"] = token
-    elif not any(key in os.environ for key in _PLATFORM_IDENTITY):
-        config["skip_signature"] = True
-    return S3Store(
-        bucket,
-        config=config,
-        client_options={
-            "allow_http": allow_http,
-            "connect_timeout": _CONNECT_TIMEOUT,
-            "timeout": timeout,
-        },
-        retry_config={
-            "max_retries": 1,
-            "retry_timeout": _RETRY_TIMEOUT,
-            "backoff": {"init_backoff": _BACKOFF, "max_backoff": _BACKOFF, "base": 2},
-        },
-    )

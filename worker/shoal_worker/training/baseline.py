@@ -11,12 +11,11 @@ import structlog
 from shoal_worker.artifact.files import Artifact, LabelArray
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import RowsRefused, SourceInvalid, WorkerError
-from shoal_worker.model import Model, build_model
+from shoal_worker.loading import load_version
+from shoal_worker.model import Model
 from shoal_worker.resources import Machine
 from shoal_worker.settings import TrainSettings
 from shoal_worker.spec.training import BaselineSpec
-from shoal_worker.store.cache import load_artifact
-from shoal_worker.store.objects import open_store
 
 _log = structlog.get_logger(__name__)
 
@@ -67,22 +66,15 @@ def load_baseline(
     if spec is None:
         return None
     try:
-        store, location = open_store(
+        artifact, model = load_version(
             spec.uri,
-            field="baseline.uri",
-            secret_dir=settings.store_secret_dir,
-            file_root=settings.file_root,
-        )
-        artifact = load_artifact(
-            store,
-            location,
             spec.digest,
-            cache_dir=settings.cache_dir,
-            cache_limit=settings.cache_bytes,
-            limit=settings.max_artifact_bytes,
+            name=name,
+            version=spec.version,
+            field="baseline.uri",
+            settings=settings,
             machine=machine,
         )
-        model = build_model(artifact, name=name, version=str(spec.version), machine=machine)
     except WorkerError as error:
         if error.transient:
             raise

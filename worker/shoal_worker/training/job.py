@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from shoal_worker.errors import ObjectMissing, StoreUnavailable
+from shoal_worker.errors import StoreUnavailable
 from shoal_worker.job import run_job
 from shoal_worker.models.record import Draft, model_key
 from shoal_worker.models.store import ModelStore
@@ -21,7 +21,6 @@ from shoal_worker.spec.source import SourceSpec
 from shoal_worker.spec.training import parse_spec
 from shoal_worker.store.objects import open_store
 
-_SOURCE_FIELD = "spec.source.uri"
 _SILENT_SECONDS = 2.0
 _PERIOD_SECONDS = 10.0
 
@@ -55,24 +54,26 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         secret_dir=settings.store_secret_dir,
         file_root=settings.file_root,
     )
-    content = _read_source(settings, spec.source)
+    _check_source(settings, spec.source)
     key = model_key(spec.namespace, spec.name)
     # Before the fit: an hour of work should not end at a store that was never there.
     target.check_reachable()
     # Imported late, so that an unreachable store is told without the time that these libraries take to load.
-    from shoal_worker.data.source import read_table
+    from shoal_worker.data.dataset import Access
+    from shoal_worker.data.reading import Bounds, read_training_data
     from shoal_worker.planning import as_record
     from shoal_worker.training.baseline import Baseline, load_baseline
     from shoal_worker.training.outcome import train_model
 
-    frame = read_table(
-        content,
-        spec.source,
-        max_rows=settings.max_rows,
-        max_bytes=settings.max_source_bytes,
-        texts=text_columns(spec.preprocessing),
-    )
     machine = this_machine()
+    data = read_training_data(
+        spec.source,
+        Access(settings.source_secret_dir, settings.file_root),
+        # The rows, what preprocessing makes of them, and the fit itself must fit together.
+        Bounds(settings.max_rows, min(settings.max_source_bytes, machine.memory // 3)),
+        text_columns(spec.preprocessing),
+    )
+    frame = data.frame
     baseline = load_baseline(spec.baseline, spec.name, settings, machine)
     _log.info("training", rows=frame.rows, columns=len(frame.columns), cpus=machine.cpus, memory=machine.memory)
     models = ModelStore(target, base, limit=settings.max_artifact_bytes)
@@ -89,6 +90,7 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
             "bytes": trained.files.size,
         },
         "schema": _schema(trained.preprocessor),
+        "data": data.profile.model_dump(by_alias=True, exclude_none=True),
         "preprocessing": [step.model_dump(by_alias=True, exclude_unset=True) for step in spec.preprocessing],
         "metrics": {**trained.metrics.model_dump(by_alias=True), "fitSeconds": round(trained.fit_seconds, 3)},
         "algorithm": trained.algorithm.model_dump(by_alias=True, exclude_none=True),
@@ -122,15 +124,15 @@ def _schema(preprocessor: Preprocessor) -> dict[str, Any]:
     return {**columns, "features": list(preprocessor.features), "featureCount": len(preprocessor.features)}
 
 
-def _read_source(settings: TrainSettings, source: SourceSpec) -> bytes:
+def _check_source(settings: TrainSettings, source: SourceSpec) -> None:
+    """Ask a store one small question, before the libraries that read data are loaded."""
+    if source.sql is not None:
+        return
     try:
-        store, location = open_store(
-            source.uri,
-            field=_SOURCE_FIELD,
-            secret_dir=settings.source_secret_dir,
-            file_root=settings.file_root,
+        store, _ = open_store(
+            source.uri, field="spec.source.uri", secret_dir=settings.source_secret_dir, file_root=settings.file_root
         )
-        return store.read(location, settings.max_source_bytes)
-    except (ObjectMissing, StoreUnavailable) as error:
+        store.check_reachable()
+    except StoreUnavailable as error:
         error.reason = "SourceUnreadable"
         raise

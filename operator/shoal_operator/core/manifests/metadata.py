@@ -16,6 +16,8 @@ from shoal_operator.core.snapshot import RawObject
 STORE_MOUNT = "/var/lib/shoal/store"
 STORE_SECRET_MOUNT = "/var/run/shoal/store"  # noqa: S105, a path
 SOURCE_SECRET_MOUNT = "/var/run/shoal/source"  # noqa: S105, a path
+OUTPUT_SECRET_MOUNT = "/var/run/shoal/output"  # noqa: S105, a path
+SINK_SECRET_MOUNT = "/var/run/shoal/sink"  # noqa: S105, a path
 _USER = 65532
 
 

@@ -1,6 +1,6 @@
 """Builds a Job whose pod runs one verb of the worker against the model store.
 
-Called by the builders of the training, import and maintenance Jobs. Invariant: the pod is restricted, holds no
+Called by the builders of the training, import, maintenance and batch Jobs. Invariant: the pod is restricted, holds no
 service account token, and ends by itself.
 """
 
@@ -23,6 +23,16 @@ _PERMANENT_FAILURE = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Indexes:
+    """An Indexed Job: a pod for each index, and each index with its own retries."""
+
+    count: int
+    parallelism: int
+    stop_at_failure: bool
+    """Whether the first index that fails for good ends the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoreJob:
     """What one such Job does."""
 
@@ -36,26 +46,28 @@ class StoreJob:
     retries: int
     resources: ResourceRequirements
     source_secret_name: str | None = None
+    output_secret_name: str | None = None
+    sink_secret_name: str | None = None
+    indexes: Indexes | None = None
 
 
-def build_store_job(model: RawObject, job: StoreJob, defaults: Defaults) -> Manifest:
-    """Build the Job of a ClusteringModel."""
-    labels = {**metadata.common_labels(model), names.MODEL: names.label_value(name_of(model)), **job.labels}
+def build_store_job(owner: RawObject, job: StoreJob, defaults: Defaults, kind: str = "ClusteringModel") -> Manifest:
+    """Build the Job of a ClusteringModel or a ClusteringBatch."""
+    relation = names.MODEL if kind == "ClusteringModel" else names.BATCH
+    labels = {**metadata.common_labels(owner), relation: names.label_value(name_of(owner)), **job.labels}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata.build_metadata(model, "ClusteringModel", job.name, labels),
+        "metadata": metadata.build_metadata(owner, kind, job.name, labels),
         "spec": {
-            "backoffLimit": job.retries,
+            **_pace(job),
             "activeDeadlineSeconds": job.deadline_seconds,
-            "completions": 1,
-            "parallelism": 1,
             "podFailurePolicy": {
                 "rules": [
                     # A pod that a drain or a preemption took away has not failed.
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                     {
-                        "action": "FailJob",
+                        "action": "FailJob" if job.indexes is None else "FailIndex",
                         "onExitCodes": {
                             "containerName": job.verb,
                             "operator": "In",
@@ -69,6 +81,19 @@ def build_store_job(model: RawObject, job: StoreJob, defaults: Defaults) -> Mani
     }
 
 
+def _pace(job: StoreJob) -> Manifest:
+    indexes = job.indexes
+    if indexes is None:
+        return {"backoffLimit": job.retries, "completions": 1, "parallelism": 1}
+    return {
+        "completionMode": "Indexed",
+        "completions": indexes.count,
+        "parallelism": min(indexes.count, indexes.parallelism),
+        "backoffLimitPerIndex": job.retries,
+        **({"maxFailedIndexes": 0} if indexes.stop_at_failure else {}),
+    }
+
+
 def _pod(job: StoreJob, defaults: Defaults) -> Manifest:
     mounted = [metadata.scratch("tmp", "/tmp"), metadata.scratch("cache", "/var/cache/shoal")]  # noqa: S108
     variables = {job.variable: json.dumps(job.told, sort_keys=True), "SHOAL_CACHE_DIR": "/var/cache/shoal"}
@@ -78,6 +103,12 @@ def _pod(job: StoreJob, defaults: Defaults) -> Manifest:
     if job.source_secret_name:
         mounted.append(metadata.secret("source-secret", metadata.SOURCE_SECRET_MOUNT, job.source_secret_name))
         variables["SHOAL_SOURCE_SECRET_DIR"] = metadata.SOURCE_SECRET_MOUNT
+    if job.output_secret_name:
+        mounted.append(metadata.secret("output-secret", metadata.OUTPUT_SECRET_MOUNT, job.output_secret_name))
+        variables["SHOAL_OUTPUT_SECRET_DIR"] = metadata.OUTPUT_SECRET_MOUNT
+    if job.sink_secret_name:
+        mounted.append(metadata.secret("sink-secret", metadata.SINK_SECRET_MOUNT, job.sink_secret_name))
+        variables["SHOAL_SINK_SECRET_DIR"] = metadata.SINK_SECRET_MOUNT
     if defaults.store_claim_name:
         mounted.append(metadata.claim(defaults.store_claim_name, read_only=False))
     return {

@@ -27,6 +27,7 @@ def build_version(model: RawObject, spec: ClusteringModelSpec, training_hash: st
         preprocessing=spec.preprocessing or report.preprocessing,
         algorithm=report.algorithm,
         schema=report.schema_,
+        data=report.data,
         metrics=report.metrics,
         validation=report.validation,
         search=report.search,

@@ -1,6 +1,8 @@
 """Training data is read completely and exactly, or the error names column, row and remedy."""
 
 import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shoal_worker.data.dataset import Access
 from shoal_worker.data.frame import Frame
-from shoal_worker.data.source import read_table
+from shoal_worker.data.reading import Bounds, TrainingData, read_training_data
 from shoal_worker.errors import SourceInvalid
 from shoal_worker.preprocessing.fitting import fit_preprocessor
 from shoal_worker.spec.source import SourceSpec
@@ -24,6 +27,27 @@ def parquet(columns: dict[str, Any] | pa.Table = COLUMNS, **options: Any) -> byt
     buffer = io.BytesIO()
     pq.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), buffer, **options)
     return buffer.getvalue()
+
+
+def read_table(
+    content: bytes, source: SourceSpec, *, max_rows: int, max_bytes: int, texts: frozenset[str] | None = None
+) -> Frame:
+    return read_data(content, source, max_rows, max_bytes, texts).frame
+
+
+def read_data(
+    content: bytes,
+    source: SourceSpec,
+    max_rows: int = 1 << 30,
+    max_bytes: int = 1 << 30,
+    texts: frozenset[str] | None = None,
+) -> TrainingData:
+    """Read the content as if it lay at the source's uri, which has no folder."""
+    with tempfile.TemporaryDirectory() as root:
+        path = Path(root) / source.uri.removeprefix("file:///")
+        path.write_bytes(content)
+        there = source.model_copy(update={"uri": f"file://{path}"})
+        return read_training_data(there, Access(Path(root), Path(root)), Bounds(max_rows, max_bytes), texts)
 
 
 def read(content: bytes, *columns: str, suffix: str = "parquet", rows: int = 1000, size: int = 1 << 20) -> Frame:

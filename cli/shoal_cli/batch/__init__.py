@@ -1,0 +1,1 @@
+"""`shoal batch`: label whole data sets, and see how far it is."""
