@@ -16,6 +16,7 @@ from shoal_worker.errors import (
     StoreUnavailable,
 )
 from shoal_worker.store.clients import read_credentials
+from shoal_worker.store.failures import explain
 from shoal_worker.store.objects import Location, Store, open_store, parse_uri
 
 
@@ -120,6 +121,11 @@ def test_credentials_are_the_known_files_of_the_secret(tmp_path: Path, monkeypat
     (tmp_path / "password").write_text("other")
     assert read_credentials(tmp_path) == {"AWS_ACCESS_KEY_ID": "key", "AWS_REGION": "from-environment"}
     assert read_credentials(tmp_path / "none") == {"AWS_REGION": "from-environment"}
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    error = explain(OSError(28, "No space left on device"), uri="file:///a", field="storeUri", listing=False)
+    assert (error.message, error.transient) == ("the disk is full", True)
 
 
 Answer = tuple[int, str]
