@@ -37,7 +37,7 @@ class Request:
 class FaultyProxy:
     """A running proxy."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, address: str) -> None:
         self.target = target
         self.fault: Fault = lambda _request: None
         self.count = 0
@@ -78,8 +78,8 @@ class FaultyProxy:
             def log_message(self, *_arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer((address, 0), Handler)
+        self.url = f"http://{address}:{self._server.server_port}"
 
     def break_by(self, fault: Fault) -> None:
         """Set what goes wrong from the next request on."""
@@ -100,9 +100,9 @@ class FaultyProxy:
 
 
 @contextmanager
-def run_proxy(target: str) -> Iterator[FaultyProxy]:
-    """Run a proxy in front of a server."""
-    proxy = FaultyProxy(target)
+def run_proxy(target: str, address: str = "127.0.0.1") -> Iterator[FaultyProxy]:
+    """Run a proxy in front of a server, at an address of this machine."""
+    proxy = FaultyProxy(target, address)
     thread = threading.Thread(target=proxy._server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
