@@ -10,6 +10,7 @@ import pytest
 
 from shoal_worker.errors import (
     CredentialsRejected,
+    ObjectChanged,
     ObjectMissing,
     SettingsInvalid,
     StoreError,
@@ -17,7 +18,7 @@ from shoal_worker.errors import (
 )
 from shoal_worker.store.clients import read_credentials
 from shoal_worker.store.failures import explain
-from shoal_worker.store.objects import Location, Store, open_store, parse_uri
+from shoal_worker.store.objects import Location, ObjectInfo, Store, open_store, parse_uri
 
 
 def open_file_store(root: Path, uri: str) -> tuple[Store, Location]:
@@ -152,6 +153,8 @@ class S3:
                 outer.authorizations.append(self.headers.get("Authorization"))
                 self.send_response(status)
                 self.send_header("ETag", '"tag"')
+                if status == 206:
+                    self.send_header("Content-Range", f"bytes 0-{len(body) - 1}/{len(body)}")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command != "HEAD":
@@ -214,6 +217,7 @@ class TestS3:
             ((404, error_body("XAdminUserNotFound")), CredentialsRejected, "XAdminUserNotFound", True),
             ((401, ""), CredentialsRejected, "refused", True),
             ((404, error_body("NoSuchBucket")), StoreUnavailable, "no such bucket", False),
+            ((404, error_body("ContainerNotFound")), StoreUnavailable, "no such bucket", False),
             ((500, error_body("InternalError")), StoreUnavailable, "did not answer as expected", True),
             ((503, error_body("SlowDown")), StoreUnavailable, "did not answer as expected", True),
         ],
@@ -256,6 +260,13 @@ class TestS3:
         store.check_reachable()
         with pytest.raises(CredentialsRejected, match="refused access"):
             store.write(location, b"x")
+
+    def test_an_etag_is_the_same_with_quotes_and_without(self, s3: S3, make_secret: Callable[..., Path]) -> None:
+        store, location = open_s3(make_secret(s3.url))
+        s3.answer = (206, "abc")
+        assert bytes(store.read_range(ObjectInfo(location, 3, "tag"), 0, 3)) == b"abc"
+        with pytest.raises(ObjectChanged):
+            store.read_range(ObjectInfo(location, 3, "other"), 0, 3)
 
     def test_an_unreachable_store_is_told_soon(self, make_secret: Callable[..., Path]) -> None:
         store, location = open_s3(make_secret("http://127.0.0.1:9"))

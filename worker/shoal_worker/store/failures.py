@@ -46,7 +46,7 @@ def explain(error: Exception, *, uri: str, field: str, listing: bool) -> StoreEr
             remedy="Make room, or the volume larger; the attempt is repeated",
         )
     missing = isinstance(error, FileNotFoundError)
-    if "NoSuchBucket" in text or (missing and listing):
+    if "NoSuchBucket" in text or "ContainerNotFound" in text or (missing and listing):
         return StoreUnavailable(
             "there is no such bucket",
             field=field,
