@@ -70,6 +70,10 @@ bench-engine: setup ## the engine against its peers (ARGS=--quick: within a minu
 bench-engine-exactness: setup ## fits of many random hard cases against brute force (CASES=20000: minutes)
 	SHOAL_EXACTNESS_CASES=$(or $(CASES),20000) .venv/bin/pytest -q tests/unit/engine/test_exactness.py
 
+.PHONY: bench-lifecycle
+bench-lifecycle: cluster-up images ## what trainings, the model store and batches cost (ARGS="--suite store"; ARGS=--help)
+	@$(PYTHON) -m tests.bench_lifecycle $(ARGS)
+
 .PHONY: engine-pictures
 engine-pictures: setup ## the pictures of docs/engine.md
 	@tests/bench/setup.sh
@@ -79,9 +83,10 @@ engine-pictures: setup ## the pictures of docs/engine.md
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml
 
+TESTS ?= tests/e2e
 .PHONY: e2e
-e2e: cluster-up images ## tests on the real cluster, which is started if it is not up
-	.venv/bin/pytest -q tests/e2e
+e2e: cluster-up images ## tests on the real cluster, which is started if it is not up (TESTS=tests/e2e/test_chart.py)
+	.venv/bin/pytest -q $(TESTS)
 
 .PHONY: demo
 demo: cluster-up images ## the whole story: train, serve, canary under load, promote, roll back

@@ -49,7 +49,10 @@ def model(*, kilometres: float, **dbscan: Any) -> Object:
     """Return the model of the world's cities, which lie in degrees; a distance on the globe is an angle in radians."""
     eps = kilometres / EARTH_RADIUS_KM
     steps: list[Object] = [{"toRadians": {}}]
-    return build_model(NAME, SOURCE, columns=["lat", "lon"], preprocessing=steps, eps=eps, metric="haversine", **dbscan)
+    columns = ["lat", "lon"]
+    told = build_model(NAME, SOURCE, columns=columns, preprocessing=steps, eps=eps, metric="haversine", **dbscan)
+    told["spec"]["validation"] = {"minClusters": 100, "maxNoiseRatio": 0.6}
+    return told
 
 
 def await_version(kube: Kube, number: int) -> Object:
@@ -70,6 +73,8 @@ def await_version(kube: Kube, number: int) -> Object:
         f"version {number}: {metrics['rows']} rows, {metrics['clusters']} clusters, "
         f"{metrics['noiseRatio']:.1%} noise; trained in {time.monotonic() - started:.1f} s"
     )
+    tests = version["spec"]["validation"]["tests"]
+    tell(f"validation: {version['spec']['validation']['verdict']} ({', '.join(test['name'] for test in tests)})")
     return version
 
 

@@ -16,14 +16,19 @@ def describe() -> dict[str, Any]:
     packages = {each.package for each in (*EXACT.values(), *ADAPTIVE.values())} - {"shoal-engine"} | {"numpy", "scipy"}
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": {
-            "cpu": _cpu(),
-            "cores": len(os.sched_getaffinity(0)),
-            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "system": platform.system(),
-            "python": platform.python_version(),
-        },
+        "machine": hardware(),
         "versions": {"shoal-engine": _engine()} | {name: _version(name) for name in sorted(packages)},
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """The machine, by what its figures depend on."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": platform.system(),
+        "python": platform.python_version(),
     }
 
 

@@ -46,7 +46,7 @@ def test_labels_and_strengths_are_those_of_the_engine(scene: Scene) -> None:
     np.testing.assert_allclose(served_strengths, strengths, rtol=1e-12)
     assert alone.tolist() == labels[:1].tolist()
     assert metadata.platform == "shoal_adaptive_dbscan"
-    assert [output.name for output in metadata.outputs] == ["labels", "strengths"]
+    assert [output.name for output in metadata.outputs] == ["labels", "cluster_ids", "strengths"]
     assert record["metrics"]["clusters"] == reference.labels_.max() + 1 >= 2
     assert record["algorithm"]["adaptiveDbscan"] == {**PARAMETERS, "metric": "euclidean"}
     assert record["plan"]["index"] == "tree"

@@ -6,6 +6,7 @@ deleted afterwards; what the operator makes of them is no matter here.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import uuid
@@ -24,7 +25,10 @@ Object = dict[str, Any]
 
 
 class Api:
-    """kubectl in one namespace of the cluster, with its exit status and its errors."""
+    """kubectl in one namespace of the cluster, with its exit status and its errors.
+
+    Manifests go in as JSON, which leaves nothing to guess: in YAML kubectl reads a bare y as true.
+    """
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
         cached = CACHE / "bin/kubectl"
@@ -50,13 +54,13 @@ class Api:
 
     def accepted(self, manifest: Object) -> Object:
         """Try an object; return it as the server would store it."""
-        tried = self.must("apply", "--dry-run=server", "-o", "yaml", "-f", "-", stdin=yaml.safe_dump(manifest))
+        tried = self.must("apply", "--dry-run=server", "-o", "yaml", "-f", "-", stdin=json.dumps(manifest))
         stored: Object = yaml.safe_load(tried)
         return stored
 
     def refused(self, manifest: Object) -> str:
         """Try an object that must be refused; return the text that its author reads."""
-        done = self.run("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(manifest))
+        done = self.run("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
         assert done.returncode != 0, f"accepted: {manifest}"
         return done.stderr
 
@@ -328,13 +332,13 @@ def test_a_wrong_object_is_refused_with_the_remedy(api: Api, manifest: Object, t
 
 
 def test_a_version_is_a_record(api: Api) -> None:
-    api.must("apply", "-f", "-", stdin=yaml.safe_dump(version()))
+    api.must("apply", "-f", "-", stdin=json.dumps(version()))
     assert "never changes" in api.refused(version(algorithm={"dbscan": {"eps": 0.6}}))
     api.accepted(version())
 
 
 def test_a_deployment_stays_with_its_model(api: Api) -> None:
-    api.must("apply", "-f", "-", stdin=yaml.safe_dump(deployment("moved")))
+    api.must("apply", "-f", "-", stdin=json.dumps(deployment("moved")))
     text = api.refused(deployment("moved", modelRef={"name": "cities"}))
     assert "modelRef.name cannot change from towns to cities; create another" in text
     api.accepted(deployment("moved", modelRef={"name": "towns", "version": "3"}))
@@ -345,14 +349,14 @@ def test_a_change_of_strategy_leaves_nothing_of_the_other_behind(api: Api, way: 
     name = f"changed-{len(way)}"
     for strategy in (None, {"blueGreen": {"steps": 3}}, {"canary": {"steps": [{"setWeight": 5}]}}, {"blueGreen": {}}):
         manifest = deployment(name, **({"strategy": strategy} if strategy else {}))
-        stored = yaml.safe_load(api.must("apply", *way, "-o", "yaml", "-f", "-", stdin=yaml.safe_dump(manifest)))
+        stored = yaml.safe_load(api.must("apply", *way, "-o", "yaml", "-f", "-", stdin=json.dumps(manifest)))
         assert stored["spec"].get("strategy") == strategy
 
 
 def test_a_change_of_algorithm_leaves_nothing_of_the_other_behind(api: Api) -> None:
     for manifest in (model("varied"), adaptive(minClusterSize=30), model("varied", dbscan={"minSamples": 7})):
         manifest["metadata"]["name"] = "varied"
-        stored = yaml.safe_load(api.must("apply", "-o", "yaml", "-f", "-", stdin=yaml.safe_dump(manifest)))
+        stored = yaml.safe_load(api.must("apply", "-o", "yaml", "-f", "-", stdin=json.dumps(manifest)))
         assert stored["spec"]["algorithm"] == manifest["spec"]["algorithm"]
 
 
@@ -371,15 +375,26 @@ def test_a_gate_that_is_switched_off_stays_off(api: Api) -> None:
 
 
 def test_the_scale_subresource_changes_the_workers(api: Api) -> None:
-    api.must("apply", "-f", "-", stdin=yaml.safe_dump(deployment("scaled")))
+    api.must("apply", "-f", "-", stdin=json.dumps(deployment("scaled")))
     api.must("scale", "cdep/scaled", "--replicas=5")
     assert api.must("get", "cdep", "scaled", "-o", "jsonpath={.spec.worker.replicas}") == "5"
 
 
 def test_kubectl_lists_the_kinds_by_their_short_names_and_category(api: Api) -> None:
-    api.must("apply", "-f", "-", stdin=yaml.safe_dump(version()))
+    api.must("apply", "-f", "-", stdin=json.dumps(version()))
     row = api.must("get", "cmv").splitlines()
-    assert row[0].split() == ["NAME", "MODEL", "VERSION", "STATE", "CLUSTERS", "NOISE", "AGE"]
+    assert row[0].split() == [
+        "NAME",
+        "MODEL",
+        "VERSION",
+        "STATE",
+        "ROWS",
+        "CLUSTERS",
+        "NOISE",
+        "SILHOUETTE",
+        "VERDICT",
+        "AGE",
+    ]
     assert row[1].split()[:3] == ["towns-v1", "towns", "1"]
     assert "clusteringmodelversion.shoal.dev/towns-v1" in api.must("get", "shoal", "-o", "name")
 
