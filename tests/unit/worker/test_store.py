@@ -297,3 +297,30 @@ class TestS3:
         store, location = open_s3(make_secret(s3.url, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None))
         store.write(location, b"x")
         assert s3.authorizations == [None]
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret", "part"),
+    [
+        ("az://container/a", {}, "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("az://container/a", {"AZURE_STORAGE_ACCOUNT_NAME": "me", "AZURE_STORAGE_ACCOUNT_KEY": "?"}, "base64"),
+        ("gs://bucket/a", {"GOOGLE_SERVICE_ACCOUNT_KEY": '{"private_key": "hidden"'}, "GOOGLE_SERVICE_ACCOUNT_KEY"),
+        ("gs://bucket/a", {"GOOGLE_BASE_URL": "http://127.0.0.1:9"}, "GOOGLE_ALLOW_HTTP"),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_told_and_not_shown(
+    tmp_path: Path, uri: str, secret: dict[str, str], part: str
+) -> None:
+    for name, value in secret.items():
+        (tmp_path / name).write_text(value)
+    with pytest.raises(SettingsInvalid, match=part) as error:
+        open_store(uri, field="spec.source.uri", secret_dir=tmp_path, file_root=Path("/nowhere"))
+    assert "hidden" not in str(error.value)
+
+
+def test_the_remedy_names_the_keys_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "GOOGLE_BASE_URL").write_text("http://127.0.0.1:9")
+    (tmp_path / "GOOGLE_ALLOW_HTTP").write_text("true")
+    store, location = open_store("gs://b/a", field="uri", secret_dir=tmp_path, file_root=Path("/nowhere"))
+    with pytest.raises(StoreUnavailable, match="GOOGLE_BASE_URL"):
+        store.read(location, 1)
