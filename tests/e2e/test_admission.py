@@ -166,6 +166,9 @@ ACCEPTED = {
         preprocessing=[{"select": {"columns": ["lat", "lon"]}}, {"toRadians": {}}],
         dbscan={"metric": "haversine", "eps": 0.006},
     ),
+    "a folder": model(source={"uri": "gs://data/points/", "sample": {"fraction": 0.5}}),
+    "a sample by rows": model(source={"uri": "az://data/points.npy", "sample": {"rows": 100, "seed": 7}}),
+    "a query": model(source={"uri": "postgresql://host:5432/db", "sql": {"query": "SELECT 1 AS x"}}),
     "format told": model(source={"uri": "s3://data/points", "format": "csv"}),
     "one cluster exactly": model(validation={"minClusters": 1, "maxClusters": 1}),
     "quantity as a number": model(training={"resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}),
@@ -276,7 +279,35 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         ("minClusters 5 is above validation.maxClusters 2", "lower minClusters or raise"),
     ),
     "uri of another kind": (model(source={"uri": "https://a/b.csv"}), ("spec.source.uri", "https://a/b.csv")),
-    "format unknown": (model(source={"uri": "s3://data/points"}), ("set source.format to parquet or csv",)),
+    "format unknown": (
+        model(source={"uri": "s3://data/points"}),
+        ("set source.format to parquet, csv, arrow or npy",),
+    ),
+    "a sample in two ways": (
+        model(source={"uri": "s3://data/points/", "sample": {"rows": 5, "fraction": 0.5}}),
+        ("spec.source.sample", "either rows or fraction"),
+    ),
+    "a sample of all": (model(source={"uri": "s3://data/a.csv", "sample": {"fraction": 1}}), ("sample.fraction",)),
+    "a query of a bucket": (
+        model(source={"uri": "s3://data/a.csv", "sql": {"query": "SELECT 1"}}),
+        ("source.sql goes with a uri that begins with postgresql://",),
+    ),
+    "a database without a query": (
+        model(source={"uri": "postgresql://host/db", "format": "csv"}),
+        ("source.sql goes with a uri that begins with postgresql://",),
+    ),
+    "a password in the uri": (
+        model(source={"uri": "postgresql://me:secret@host/db", "sql": {"query": "SELECT 1"}}),
+        ("postgresql://host:5432/database", "PGUSER and PGPASSWORD"),
+    ),
+    "options in the uri": (
+        model(source={"uri": "postgresql://host/db?sslmode=disable", "sql": {"query": "SELECT 1"}}),
+        ("postgresql://host:5432/database",),
+    ),
+    "a format of a query": (
+        model(source={"uri": "postgresql://host/db", "sql": {"query": "SELECT 1"}, "format": "csv"}),
+        ("source.format has no effect with source.sql",),
+    ),
     "no algorithm": (
         build("ClusteringModel", {"source": {"uri": "s3://a/b.csv"}}),
         ("either trained, from source and algorithm, or imported, from artifact",),

@@ -127,8 +127,18 @@ def _drop_test(tests: list[dict[str, Any]]) -> bool:
     return True
 
 
+def _drop_late_column(columns: list[dict[str, Any]]) -> bool:
+    """Drop the last column's figures, while there are more than a person reads."""
+    if len(columns) <= _READ_COLUMNS:
+        return False
+    columns.pop()
+    return True
+
+
 _SHORT_MESSAGE = 60
+_READ_COLUMNS = 8
 _SHORTENINGS: tuple[tuple[tuple[str, ...], Callable[[Any], bool]], ...] = (
+    (("data", "columns"), _drop_late_column),
     (("search", "best"), _drop_last),
     (("identity", "events"), _drop_last),
     (("validation", "tests"), _drop_figures),

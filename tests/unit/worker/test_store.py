@@ -10,13 +10,15 @@ import pytest
 
 from shoal_worker.errors import (
     CredentialsRejected,
+    ObjectChanged,
     ObjectMissing,
     SettingsInvalid,
     StoreError,
     StoreUnavailable,
 )
 from shoal_worker.store.clients import read_credentials
-from shoal_worker.store.objects import Location, Store, open_store, parse_uri
+from shoal_worker.store.failures import explain
+from shoal_worker.store.objects import Location, ObjectInfo, Store, open_store, parse_uri
 
 
 def open_file_store(root: Path, uri: str) -> tuple[Store, Location]:
@@ -122,6 +124,11 @@ def test_credentials_are_the_known_files_of_the_secret(tmp_path: Path, monkeypat
     assert read_credentials(tmp_path / "none") == {"AWS_REGION": "from-environment"}
 
 
+def test_a_full_disk_is_told_as_such() -> None:
+    error = explain(OSError(28, "No space left on device"), uri="file:///a", field="storeUri", listing=False)
+    assert (error.message, error.transient) == ("the disk is full", True)
+
+
 Answer = tuple[int, str]
 
 
@@ -146,6 +153,8 @@ class S3:
                 outer.authorizations.append(self.headers.get("Authorization"))
                 self.send_response(status)
                 self.send_header("ETag", '"tag"')
+                if status == 206:
+                    self.send_header("Content-Range", f"bytes 0-{len(body) - 1}/{len(body)}")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command != "HEAD":
@@ -208,6 +217,7 @@ class TestS3:
             ((404, error_body("XAdminUserNotFound")), CredentialsRejected, "XAdminUserNotFound", True),
             ((401, ""), CredentialsRejected, "refused", True),
             ((404, error_body("NoSuchBucket")), StoreUnavailable, "no such bucket", False),
+            ((404, error_body("ContainerNotFound")), StoreUnavailable, "no such bucket", False),
             ((500, error_body("InternalError")), StoreUnavailable, "did not answer as expected", True),
             ((503, error_body("SlowDown")), StoreUnavailable, "did not answer as expected", True),
         ],
@@ -251,6 +261,13 @@ class TestS3:
         with pytest.raises(CredentialsRejected, match="refused access"):
             store.write(location, b"x")
 
+    def test_an_etag_is_the_same_with_quotes_and_without(self, s3: S3, make_secret: Callable[..., Path]) -> None:
+        store, location = open_s3(make_secret(s3.url))
+        s3.answer = (206, "abc")
+        assert bytes(store.read_range(ObjectInfo(location, 3, "tag"), 0, 3)) == b"abc"
+        with pytest.raises(ObjectChanged):
+            store.read_range(ObjectInfo(location, 3, "other"), 0, 3)
+
     def test_an_unreachable_store_is_told_soon(self, make_secret: Callable[..., Path]) -> None:
         store, location = open_s3(make_secret("http://127.0.0.1:9"))
         started = time.monotonic()
@@ -280,3 +297,30 @@ class TestS3:
         store, location = open_s3(make_secret(s3.url, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None))
         store.write(location, b"x")
         assert s3.authorizations == [None]
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret", "part"),
+    [
+        ("az://container/a", {}, "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("az://container/a", {"AZURE_STORAGE_ACCOUNT_NAME": "me", "AZURE_STORAGE_ACCOUNT_KEY": "?"}, "base64"),
+        ("gs://bucket/a", {"GOOGLE_SERVICE_ACCOUNT_KEY": '{"private_key": "hidden"'}, "GOOGLE_SERVICE_ACCOUNT_KEY"),
+        ("gs://bucket/a", {"GOOGLE_BASE_URL": "http://127.0.0.1:9"}, "GOOGLE_ALLOW_HTTP"),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_told_and_not_shown(
+    tmp_path: Path, uri: str, secret: dict[str, str], part: str
+) -> None:
+    for name, value in secret.items():
+        (tmp_path / name).write_text(value)
+    with pytest.raises(SettingsInvalid, match=part) as error:
+        open_store(uri, field="spec.source.uri", secret_dir=tmp_path, file_root=Path("/nowhere"))
+    assert "hidden" not in str(error.value)
+
+
+def test_the_remedy_names_the_keys_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "GOOGLE_BASE_URL").write_text("http://127.0.0.1:9")
+    (tmp_path / "GOOGLE_ALLOW_HTTP").write_text("true")
+    store, location = open_store("gs://b/a", field="uri", secret_dir=tmp_path, file_root=Path("/nowhere"))
+    with pytest.raises(StoreUnavailable, match="GOOGLE_BASE_URL"):
+        store.read(location, 1)

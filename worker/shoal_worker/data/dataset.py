@@ -17,11 +17,7 @@ import pyarrow as pa
 from shoal_worker.artifact.manifest import Column
 from shoal_worker.data.columns import check_agreement, check_no_more, frame_of
 from shoal_worker.data.files import detect_format, find_files, partition_fields, partition_value
-from shoal_worker.data.formats.arrow import open_arrow
-from shoal_worker.data.formats.csv import CsvRows
 from shoal_worker.data.formats.format import URI_FIELD, OpenFile, Span
-from shoal_worker.data.formats.npy import NpyRows
-from shoal_worker.data.formats.parquet import ParquetRows
 from shoal_worker.data.frame import Frame
 from shoal_worker.data.range_file import RangeFile
 from shoal_worker.data.records import DataFile, DataPlan, Unit
@@ -30,12 +26,6 @@ from shoal_worker.spec.source import SourceFormat, SourceSpec
 from shoal_worker.store.objects import Location, ObjectInfo, Store, open_store
 
 _OPENED_AT_ONCE = 8
-_OPENERS: dict[SourceFormat, Callable[[RangeFile], OpenFile]] = {
-    "parquet": ParquetRows,
-    "csv": CsvRows,
-    "arrow": open_arrow,
-    "npy": NpyRows,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +168,30 @@ def reading(uri: str, file_format: str) -> Iterator[None]:
         ) from None
 
 
+def _opener(file_format: SourceFormat) -> Callable[[RangeFile], OpenFile]:
+    """Imported late: who reads one format need not wait for the libraries of all."""
+    match file_format:
+        case "parquet":
+            from shoal_worker.data.formats.parquet import ParquetRows
+
+            return ParquetRows
+        case "csv":
+            from shoal_worker.data.formats.csv import CsvRows
+
+            return CsvRows
+        case "arrow":
+            from shoal_worker.data.formats.arrow import open_arrow
+
+            return open_arrow
+        case "npy":
+            from shoal_worker.data.formats.npy import NpyRows
+
+            return NpyRows
+
+
 def _open_file(store: Store, location: Location, file_format: SourceFormat, file: DataFile) -> OpenFile:
     place = Location(location.scheme, location.bucket, file.path)
-    opened = _OPENERS[file_format](RangeFile(store, ObjectInfo(place, file.size, file.etag)))
+    opened = _opener(file_format)(RangeFile(store, ObjectInfo(place, file.size, file.etag)))
     # Names are decoded when they are asked for; those that cannot be fail here, where it is told.
     list(opened.schema.names)
     return opened

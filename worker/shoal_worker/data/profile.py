@@ -80,7 +80,9 @@ def _number(values: np.ndarray, name: str, dtype: str) -> ColumnProfile:
         low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     if not count:
         return ColumnProfile(name=name, dtype=dtype, nulls=nulls)
-    return ColumnProfile(name=name, dtype=dtype, nulls=nulls, min=low, max=high, mean=float(np.clip(mean, low, high)))
+    # More digits of a mean say nothing, and would crowd a record that is bounded.
+    shown = float(np.clip(float(f"{mean:.9g}"), low, high))
+    return ColumnProfile(name=name, dtype=dtype, nulls=nulls, min=low, max=high, mean=shown)
 
 
 def _text(values: np.ndarray, name: str) -> ColumnProfile:

@@ -320,7 +320,9 @@ def _check_missing(frame: Frame, preprocessor: Preprocessor) -> None:
         missing = np.isnan(frame.number(name))
         if name not in preprocessor.optional and missing.any():
             raise SourceInvalid(
-                f"the value in row {int(np.flatnonzero(missing)[0])} is missing",
+                "all values are missing"
+                if missing.all()
+                else f"the value in row {int(np.flatnonzero(missing)[0])} is missing",
                 field="spec.source.columns",
                 value=name,
                 remedy="Remove or fill rows with missing values; the preprocessing step impute fills them in",

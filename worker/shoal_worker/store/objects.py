@@ -117,13 +117,13 @@ class Store:
             found = obstore.head(self._metadata, self._key(location))
         except (BaseError, OSError, ValueError) as error:
             raise self._translated(error, location) from None
-        return ObjectInfo(location, found["size"], found["e_tag"] or "", found["last_modified"])
+        return ObjectInfo(location, found["size"], _etag(found["e_tag"]), found["last_modified"])
 
     def read_range(self, info: ObjectInfo, start: int, end: int) -> memoryview:
         """Read the bytes of [start, end), or raise ObjectChanged where the object is no more the one described."""
         try:
             answer = obstore.get(self._content, self._key(info.location), options={"range": (start, end)})
-            if info.etag and answer.meta["e_tag"] != info.etag:
+            if info.etag and _etag(answer.meta["e_tag"]) != info.etag:
                 raise _changed(self._field, info.location)
             content = memoryview(answer.bytes())
         except (BaseError, OSError, ValueError) as error:
@@ -215,7 +215,7 @@ class Store:
             for page in obstore.list(self._content, prefix=self._key(folder) or None):
                 for each in page:
                     location = Location(folder.scheme, folder.bucket, each["path"])
-                    yield ObjectInfo(location, each["size"], each["e_tag"] or "", each["last_modified"])
+                    yield ObjectInfo(location, each["size"], _etag(each["e_tag"]), each["last_modified"])
         except (BaseError, OSError, ValueError) as error:
             raise self._listing_failure(error, folder) from None
 
@@ -314,6 +314,11 @@ class Store:
             except StoreError as exact:
                 return exact
         return found
+
+
+def _etag(text: str | None) -> str:
+    """The mark itself: Azure quotes it in headers, as HTTP has it, and not in listings."""
+    return (text or "").removeprefix("W/").strip('"')
 
 
 def _changed(field: str, location: Location) -> ObjectChanged:

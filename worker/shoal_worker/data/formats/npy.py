@@ -6,6 +6,7 @@ file's size is refused before anything is allocated for it.
 
 import io
 import math
+import tokenize
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from shoal_worker.errors import SourceInvalid, shorten
 
 _HEADER_BYTES = 64 << 10
 _SPAN_BYTES = 32 << 20
+_UNREADABLE = (ValueError, KeyError, TypeError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError)
 _VERSIONS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -76,7 +78,7 @@ def _read_header(file: RangeFile) -> tuple[tuple[int, ...], bool, "np.dtype[Any]
     try:
         version = np.lib.format.read_magic(stream)
         shape, by_columns, dtype = _VERSIONS[version](stream)
-    except (ValueError, KeyError, TypeError, MemoryError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise _refused(file, f"the header is not readable: {shorten(error, 200)}") from None
     if dtype.hasobject:
         raise _refused(file, "the array holds Python objects, which would have to be unpickled")
