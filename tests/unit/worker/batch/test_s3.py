@@ -95,6 +95,8 @@ def test_a_process_that_is_killed_leaves_nothing_and_is_done_again(
     }
     environment = {
         **os.environ,
+        # What a killed process leaves behind must not lie in everybody's folder.
+        "TMPDIR": str(tmp_path),
         "SHOAL_FILE_ROOT": str(tmp_path),
         "SHOAL_CACHE_DIR": str(tmp_path / "cache"),
         "SHOAL_REPORT_PATH": str(tmp_path / "report.json"),
