@@ -40,9 +40,14 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def step(stored: Path, files: ArtifactFiles, data: Path, tmp_path: Path) -> Step:
-    """Do one step; returns the report. Keywords are fields of the spec; `code` is the expected exit code."""
+    """Do one step; returns the report. Keywords are fields of the spec; `code` is the expected exit code.
 
-    def run(name: str = "plan", *, run: str = "", shard: int = 0, code: int = 0, **spec: Any) -> dict[str, Any]:
+    secret: directory with the credentials of source and results.
+    """
+
+    def run(
+        name: str = "plan", *, run: str = "", shard: int = 0, code: int = 0, secret: Path | None = None, **spec: Any
+    ) -> dict[str, Any]:
         told = {
             "name": "nightly",
             "namespace": "demo",
@@ -67,8 +72,8 @@ def step(stored: Path, files: ArtifactFiles, data: Path, tmp_path: Path) -> Step
             metrics_port=0,
             cache_dir=tmp_path / "cache",
             store_secret_dir=tmp_path / "none",
-            source_secret_dir=tmp_path / "none",
-            output_secret_dir=tmp_path / "none",
+            source_secret_dir=secret or tmp_path / "none",
+            output_secret_dir=secret or tmp_path / "none",
             sink_secret_dir=tmp_path / "sink",
             report_path=tmp_path / "report.json",
         )
