@@ -23,6 +23,7 @@ _MOST_BARS = 10
 _MARGIN = 14
 _FLATTEST, _STEEPEST = 0.28, 0.62
 _TALLEST_EQUAL = 4.0
+_WORLD, _ISOGRAPHIC = 60.0, 36.0
 _HIGHEST = 307
 """Power of ten that is still a number."""
 _SMALL = 60.0
@@ -210,8 +211,9 @@ class _Frame:
         else:
             low, high = np.zeros(2), np.ones(2)
         span = np.where(high > low, high - low, 1.0)
-        # On a map, a degree of longitude is shorter the farther north it is; one of the whole world is left square.
-        squeeze = cos(radians(float((low[1] + high[1]) / 2))) if sketch.view.kind == "map" and span[1] < 60 else 1.0
+        # On a map, a degree of longitude is shorter the farther north it is; one of the world takes that of 36 degrees.
+        middle = float((low[1] + high[1]) / 2) if span[1] < _WORLD else _ISOGRAPHIC
+        squeeze = cos(radians(middle)) if sketch.view.kind == "map" else 1.0
         span = span * np.array([max(squeeze, 0.05), 1.0])
         room = width - 2 * _MARGIN
         below = _MARGIN + 26
