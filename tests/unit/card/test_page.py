@@ -126,6 +126,18 @@ def test_what_became_of_clusters_is_told_in_words() -> None:
     assert "Version 2 could not be continued, so all ids are new: it is corrupt" in told
 
 
+@pytest.mark.parametrize("kind", [list, tuple], ids=["stored", "made"])
+def test_a_search_is_told_with_its_best_trials(kind: type) -> None:
+    frame, trained = train_case("plane")
+    best = [{"eps": 0.123, "minSamples": 4, "score": 0.9, "clusters": 2, "noiseRatio": 0.005}]
+    search = {"objective": "dbcv", "trials": 40, "rows": 201, "stopped": "", "best": kind(best)}
+    sketch = sketch_training(frame, trained.points, trained.fitted.labels, trained.artifact)
+    document = parse(draw_card(facts_of(KEY, record_of(trained, search=search)), sketch)["card.html"])
+    assert "40 trials on 201 rows, by dbcv." in text_of(document)
+    rows = [[cell.text for cell in row] for row in document.iter("tr")]
+    assert ["0.123", "4", "0.9", "2", "0.005"] in rows
+
+
 def hostile(value: Any) -> Any:
     """The same structure, with hostile texts and names."""
     if isinstance(value, dict):

@@ -221,7 +221,7 @@ def _value(value: object) -> str:
         return count(value)
     if isinstance(value, float):
         return figure(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return shorten(", ".join(_value(each) for each in value[:_MOST_NAMES]), _LONG)
     return shorten("none" if value is None else value, _LINE)
 
@@ -244,7 +244,8 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _list(value: object, most: int) -> list[Any]:
-    return value[:most] if isinstance(value, list) else []
+    # A record that was not read from a store holds tuples.
+    return list(value[:most]) if isinstance(value, list | tuple) else []
 
 
 def _items(value: object, most: int) -> list[Mapping[str, Any]]:

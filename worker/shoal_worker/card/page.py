@@ -114,7 +114,8 @@ def describe_drawing(sketch: Sketch) -> str:
         if drawn == sketch.rows
         else (f"{count(drawn)} of {count(sketch.rows)} {what}, drawn evenly, with more of the small clusters,")
     )
-    return f"{some} {axes}. Grey is noise; numbers are the ids of the largest clusters; colours repeat."
+    noise = "" if sketch.of == "cores" else "Grey is noise; "
+    return f"{some} {axes}. {noise}numbers are the ids of the largest clusters; colours repeat."
 
 
 def _drawn(drawing: Drawing, title: str, description: str, name: str) -> Element:
