@@ -100,6 +100,7 @@ def test_equal_input_gives_equal_bytes() -> None:
 def test_a_rejected_version_says_so_and_why() -> None:
     told = text_of(parse(draw_case(train_case("noise"))[2]["card.html"]))
     assert "✗ rejected by its validation" in told
+    assert "Rejected for min clusters: measured 0, wanted >= 1" in told
     assert "min clusters✗ failmeasured 0, wanted >= 1" in told
 
 

@@ -29,6 +29,11 @@ class Test:
     dry_run: bool
     figures: tuple[Pair, ...]
 
+    @property
+    def rejects(self) -> bool:
+        """Whether the version failed by it."""
+        return self.verdict == "fail" and not self.dry_run
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -16,6 +16,7 @@ from shoal_worker.card.plots import Drawing, Palette, draw_clusters, draw_curve,
 from shoal_worker.card.sketch import MOST_COLUMNS_TOLD, Sketch
 
 _WIDTH, _HALF = 1036.0, 486.0
+_ORDER = {"fail": 0, "unknown": 1, "warn": 2, "pass": 3}
 _MARKS = {"pass": "✓ pass", "fail": "✗ fail", "warn": "! warning", "unknown": "? unknown"}
 
 
@@ -60,6 +61,7 @@ def render_page(facts: Facts, sketch: Sketch, palette: Palette) -> bytes:
 
 def _header(facts: Facts) -> Element:
     version = el("span", f" version {facts.number}") if facts.number is not None else None
+    failed = "; ".join(f"{test.name}: {test.message}" for test in facts.tests if test.rejects)
     return el(
         "header",
         el("p", "Model card · density-based clustering", class_="eyebrow"),
@@ -70,6 +72,7 @@ def _header(facts: Facts) -> Element:
             class_=f"verdict {'pass' if facts.passed else 'fail'}",
         ),
         el("p", " · ".join(part for part in (facts.kind, facts.summary) if part), class_="lead"),
+        el("p", f"Rejected for {failed}", class_="lead strong") if failed else None,
     )
 
 
@@ -114,8 +117,9 @@ def describe_drawing(sketch: Sketch) -> str:
         if drawn == sketch.rows
         else (f"{count(drawn)} of {count(sketch.rows)} {what}, drawn evenly, with more of the small clusters,")
     )
-    noise = "" if sketch.of == "cores" else "Grey is noise; "
-    return f"{some} {axes}. {noise}numbers are the ids of the largest clusters; colours repeat."
+    noise = " Grey is noise." if sketch.of == "rows" else ""
+    ids = " Numbers are the ids of the largest clusters; colours repeat." if len(sketch.sizes) else ""
+    return f"{some} {axes}.{noise}{ids}"
 
 
 def _drawn(drawing: Drawing, title: str, description: str, name: str) -> Element:
@@ -165,7 +169,7 @@ def _figures(sketch: Sketch, palette: Palette) -> Iterable[Element]:
 
 def _validation(facts: Facts) -> Element:
     rows = []
-    for test in facts.tests:
+    for test in sorted(facts.tests, key=lambda test: _ORDER[test.verdict]):
         figures = " · ".join(f"{name} {value}" for name, value in test.figures)
         rows.append(
             el(
@@ -201,8 +205,7 @@ def _identity(facts: Facts) -> Element | None:
         return None
     heading = el("h2", "Clusters over versions")
     if facts.previous is None:
-        born = dict(facts.identity).get("born", "none")
-        return el("section", heading, el("p", f"There is no earlier version to continue: all {born} clusters are new."))
+        return el("section", heading, el("p", "There is no earlier version to continue: every cluster is new."))
     if facts.identity_problem:
         told = f"Version {facts.previous} could not be continued, so all ids are new: {facts.identity_problem}"
         return el("section", heading, el("p", told))
