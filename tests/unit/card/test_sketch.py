@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -83,6 +83,7 @@ def test_the_curve_is_of_the_data_and_eps_is_on_it() -> None:
     assert sketch.eps == 0.8
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(1, 30), st.integers(1, 6)), elements=st.floats(-1e150, 1e150)))
 def test_positions_are_finite(points: np.ndarray) -> None:
     view, positions = project(points, tuple("abcdef"[: points.shape[1]]), "euclidean")
