@@ -79,6 +79,10 @@ engine-pictures: setup ## the pictures of docs/engine.md
 	@tests/bench/setup.sh
 	PYTHONPATH=dist/bench/engine $(CACHE)/bench/venv/bin/python hack/engine_pictures.py
 
+.PHONY: card-picture
+card-picture: setup ## the picture of docs/model-card.md
+	$(PYTHON) -m hack.card_picture
+
 .PHONY: wheel
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml

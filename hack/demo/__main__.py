@@ -6,9 +6,12 @@ above all when a call failed while v2 took over. A second run starts from the be
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +21,18 @@ from rich.live import Live
 
 from hack.demo.view import render
 from hack.lab.callers import Callers
-from hack.lab.install import DATA_BUCKET, build_cities, install_chart, port_forward, prepare_namespace, upload
-from hack.lab.kube import Kube, Object, kubeconfig, wait_for
+from hack.lab.install import (
+    DATA_BUCKET,
+    STORE_BUCKET,
+    STORE_NAMESPACE,
+    build_cities,
+    credentials,
+    install_chart,
+    port_forward,
+    prepare_namespace,
+    upload,
+)
+from hack.lab.kube import REPOSITORY, Kube, Object, kubeconfig, wait_for
 from hack.lab.objects import build_deployment, build_gateway, build_model
 
 NAMESPACE = "demo"
@@ -78,6 +91,22 @@ def await_version(kube: Kube, number: int) -> Object:
     return version
 
 
+def fetch_card(kube: Kube, number: int) -> Path:
+    """Fetch a version's model card from the store by the command line, as a person does; returns where it lies."""
+    path = REPOSITORY / "dist" / f"{NAME}-v{number}.html"
+    path.parent.mkdir(exist_ok=True)
+    with port_forward(kube, STORE_NAMESPACE, "service/s3", 7070) as port:
+        store = {**credentials(kube), "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        words = ("card", NAME, str(number), "-n", NAMESPACE, "--store", f"s3://{STORE_BUCKET}/models", "-o", str(path))
+        subprocess.run(
+            [sys.executable, "-m", "shoal_cli", "models", *words],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **store},
+        )
+    return path
+
+
 def watch(kube: Kube, load: Callers, seconds: float, done: Callable[[Object], bool]) -> Object:
     """Draw the rollout until it is done; returns the last status."""
     started = time.monotonic()
@@ -125,6 +154,8 @@ def main() -> int:
     say("Apply a model: degrees to radians, then clusters of cities within 50 km of each other")
     kube.apply(NAMESPACE, model(kilometres=50, minSamples=5))
     await_version(kube, 1)
+    card = fetch_card(kube, 1)
+    tell(f"its model card, kept beside the artifact, is now in {card}")
 
     say("Serve version 1 behind a Gateway, and call it")
     traffic = {"router": "Gateway", "gateway": {"name": NAME}}
@@ -170,6 +201,7 @@ def main() -> int:
         f"kubectl --namespace {NAMESPACE} get cmodel,cmv,cdep",
         f"kubectl --namespace {NAMESPACE} describe cdep {NAME}",
         "kubectl explain cdep.spec.strategy.canary",
+        f"xdg-open {card}   # version 1 on one page: `shoal models card` fetches it for any version",
         f"kubectl --namespace {NAMESPACE} annotate cdep {NAME} shoal.dev/retry=yes   # try version 3 again",
         "make cluster-down   # leaves nothing behind",
     ):

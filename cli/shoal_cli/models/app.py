@@ -2,9 +2,11 @@
 
 import typer
 
-from shoal_cli.models import changing, reading
+from shoal_cli.models import card, changing, reading
 
-app = typer.Typer(no_args_is_help=True, help="Versions of models: list, fetch, push, retire, archive, delete, verify.")
+app = typer.Typer(
+    no_args_is_help=True, help="Versions of models: list, fetch, cards, push, retire, archive, delete, verify."
+)
 
 # One paragraph for each: lines of one paragraph would be joined.
 _EXAMPLES = {
@@ -16,6 +18,11 @@ $ shoal models list --store s3://shoal-store/models --state Retired --since 7d
 $ shoal models list towns --store file:///var/lib/shoal/store -o json
 """,
     "show": "$ shoal models show towns 3 -n demo\n\n$ shoal models show towns latest --store s3://shoal-store/models",
+    "card": """\
+$ shoal models card towns latest -n demo --store s3://shoal-store/models --open
+
+$ shoal models card towns 3 -n demo --store s3://shoal-store/models --png -o towns.png
+""",
     "latest": "$ shoal models latest towns -n demo",
     "push": "$ shoal models push ./towns --name towns -n demo --store s3://shoal-store/models --label by=me",
     "pull": "$ shoal models pull towns latest ./towns -n demo --store s3://shoal-store/models",
@@ -36,6 +43,7 @@ app.command("list", epilog=_EXAMPLES["list"])(reading.list_versions)
 for _verb in (
     reading.show,
     reading.latest,
+    card.card,
     changing.push,
     reading.pull,
     changing.retire,

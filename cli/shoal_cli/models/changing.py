@@ -42,10 +42,15 @@ def push(
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
     label: Annotated[list[str] | None, typer.Option("--label", "-l", help="name=value; repeatable.")] = None,
+    card_points: Annotated[
+        bool, typer.Option("--card-points/--no-card-points", help="Whether its card may show core samples.")
+    ] = True,
 ) -> None:
     """Store an artifact as a version: its probes are tested first. `shoal_worker.models.export` writes a directory."""
     from shoal_worker.artifact.files import verify_artifact
     from shoal_worker.artifact.manifest import digest_of
+    from shoal_worker.card.making import keep_card
+    from shoal_worker.card.sketch import sketch_artifact
     from shoal_worker.importing.sources import fetch_artifact
     from shoal_worker.models.record import Draft
     from shoal_worker.models.reporting import judge_imported, report_of
@@ -68,8 +73,16 @@ def push(
         artifact = verify_artifact(files, digest_of(files.manifest))
         judged = judge_imported(artifact, ValidationSpec(), this_machine())
         report = report_of(files, artifact.manifest, judged, models.artifact_uri(files.digest))
-        draft = Draft(f"push-{files.digest.removeprefix('sha256:')[:8]}", files.digest, report, labels=labels)
+        draft = Draft(
+            f"push-{files.digest.removeprefix('sha256:')[:8]}",
+            files.digest,
+            report,
+            labels=labels,
+            source=f"pushed from the directory {place.name}",
+            card_points=card_points,
+        )
         record = models.save(key, draft, files)
+        keep_card(models, key, record, lambda: sketch_artifact(artifact, show_points=record.card_points))
     print(f"{key} version {record.number}, {'passed' if record.passed else 'REJECTED by its validation'}")
 
 

@@ -145,7 +145,7 @@ def pull(
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
 ) -> None:
-    """Fetch a version's files, verified: manifest.json, model.safetensors and its card."""
+    """Fetch a version's files, verified: manifest.json, model.safetensors and its card, if stored."""
     with working("Fetching and verifying"):
         models = open_store(store, credentials_dir)
         key = read_key(model, namespace)

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from shoal_operator.api.algorithm import Algorithm
 from shoal_operator.api.artifact import ImportedArtifact
+from shoal_operator.api.card import Card
 from shoal_operator.api.lifecycle import Retention, Retrain, RetrainStatus
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, StatusModel
 from shoal_operator.api.preprocessing import MOST_STEPS, PreprocessingStep
@@ -90,6 +91,7 @@ class ClusteringModelSpec(ApiModel):
     retrain: Retrain | None = Field(
         default=None, description="Trains anew on a schedule; only when the spec changes or on request when absent."
     )
+    card: Card = Field(default_factory=Card, description="What the model card of a version may show.")
     labels: dict[str, LabelValue] = Field(
         default_factory=dict, max_length=16, description="Labels that each version is recorded with."
     )

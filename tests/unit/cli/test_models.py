@@ -83,13 +83,44 @@ def test_what_takes_files_away_is_confirmed(shoal: Shoal) -> None:
     assert json.loads(shoal("list", "-o", "json"))[0]["state"] == "Active"
 
 
-def test_pull_and_push(shoal: Shoal, tmp_path: Path, files: ArtifactFiles) -> None:
+def test_pull_and_push(shoal: Shoal, place: Place, tmp_path: Path, files: ArtifactFiles) -> None:
     shoal("pull", "demo/towns", "1", str(tmp_path / "m"))
     assert (tmp_path / "m" / "manifest.json").read_bytes() == files.manifest
     pushed = shoal("push", str(tmp_path / "m"), "--name", "copies", "-n", "demo", "--label", "by=me")
     assert pushed == "demo/copies version 1, passed\n"
+    assert b"pushed from the directory m" in place.models().card(ModelKey("demo", "copies"), 1)["card.html"]
     (row,) = json.loads(shoal("list", "copies", "-n", "demo", "-o", "json"))
     assert (row["labels"], row["clusters"]) == ({"by": "me"}, 2)
+
+
+def test_card_is_drawn_where_the_store_has_none(shoal: Shoal, place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "towns.html"
+    assert shoal("card", "demo/towns", "2", "-o", str(path)) == f"{path}\n"
+    page = path.read_text()
+    assert "demo/towns<span> version 2</span>" in page
+    assert "rejected by its validation" in page
+    assert "made from the artifact" in page
+    assert place.models().card(KEY, 2) == {}, "the store is only read"
+
+
+def test_card_is_the_stored_one(shoal: Shoal, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.models().keep_card(KEY, 3, {"card.html": b"<p>page</p>", "card.png": b"picture"})
+    monkeypatch.chdir(tmp_path)
+    assert shoal("card", "demo/towns", "latest") == "towns-v3.html\n"
+    assert Path("towns-v3.html").read_bytes() == b"<p>page</p>"
+    assert shoal("card", "demo/towns", "v3", "--png") == "towns-v3.png\n"
+    assert Path("towns-v3.png").read_bytes() == b"picture"
+    told = shoal("card", "demo/towns", "3", "-o", str(tmp_path / "none" / "x.html"), code=1)
+    assert "Choose another place" in told.replace("\n", " ")
+
+
+def test_card_opens(shoal: Shoal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda uri: opened.append(uri) or True)
+    shoal("card", "demo/towns", "1", "--open", "-o", str(tmp_path / "c.html"))
+    assert opened == [f"file://{tmp_path}/c.html"]
+    monkeypatch.setattr("webbrowser.open", lambda uri: False)
+    assert "Open the file elsewhere" in shoal("card", "demo/towns", "1", "--open", "-o", str(tmp_path / "c"), code=1)
 
 
 def test_a_pickle_is_refused_with_the_reason(shoal: Shoal, tmp_path: Path) -> None:

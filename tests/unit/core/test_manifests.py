@@ -163,6 +163,7 @@ def test_the_training_is_told_its_task_but_not_its_credentials() -> None:
         "modelUid": objects.model()["metadata"]["uid"],
         "after": 0,
         "labels": {},
+        "card": {"points": True},
         "storeUri": objects.STORE,
     }
     assert variables(manifest)["SHOAL_SOURCE_SECRET_DIR"] == "/var/run/shoal/source"

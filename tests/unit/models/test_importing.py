@@ -149,6 +149,8 @@ class TestStores:
         tests = [test["name"] for test in report["validation"]["tests"]]
         assert tests == ["selfTest", "performance", "memory", "minClusters"]
         assert run(f"file://{folder}")[1] == report, "once only"
+        (card,) = store.folder.rglob("*.card.html")
+        assert "made from the artifact" in card.read_text()
         models = store.models()
         assert models.load(ModelKey("fish", "towns"), 1).digest == files.digest
         assert models.find(ModelKey("fish", "towns"), 1).labels == {"from": "notebook"}

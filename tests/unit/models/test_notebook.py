@@ -73,4 +73,19 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, rows: np.ndarr
 def test_an_exported_directory_holds_the_artifact(tmp_path: Path, rows: np.ndarray) -> None:
     digest = export(DBSCAN(0.8, min_samples=4).fit(rows), rows, tmp_path / "m")
     assert digest.startswith("sha256:")
-    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["manifest.json", "model.safetensors"]
+    names = ["card.html", "card.png", "manifest.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == names
+    assert "exported from Python" in (tmp_path / "m" / "card.html").read_text()
+
+
+def test_a_pushed_estimator_has_a_card(tmp_path: Path, rows: np.ndarray) -> None:
+    store = f"file://{tmp_path}"
+    estimator = DBSCAN(0.8, min_samples=4).fit(rows)
+    push(estimator, rows, name="towns", store=store)
+    shown = open_models(store).card(KEY, 1)
+    assert "401 rows of the training data are on this card" in shown["card.html"].decode()
+    assert shown["card.png"].startswith(b"\x89PNG")
+    hidden = push(estimator, rows, name="hidden", store=store, card_points=False)
+    assert not hidden.card_points
+    page = open_models(store).card(ModelKey("default", "hidden"), 1)["card.html"].decode()
+    assert "No row of the training data is on this card" in page

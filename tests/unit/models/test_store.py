@@ -19,6 +19,7 @@ from shoal_worker.store.objects import Location, Store
 from tests.unit.models.conftest import KEY, LIMIT, START, Place, draft
 
 OTHER = ModelKey("fish", "villages")
+CARD = {"card.html": b"<html>", "card.png": b"picture"}
 
 
 def numbers(models: ModelStore, key: ModelKey = KEY) -> list[int]:
@@ -194,14 +195,46 @@ class TestStates:
         self, place: Place, files: ArtifactFiles
     ) -> None:
         models = place.models()
-        models.save(KEY, draft(files), files, {"card.html": b"<html>"})
+        models.save(KEY, draft(files), files)
+        models.keep_card(KEY, 1, CARD)
         assert models.archive(KEY, 1).state == "Archived"
         assert files_of(place, files.digest) == set()
         assert models.load(KEY, 1).digest == files.digest
-        assert models.files(KEY, 1)["card.html"] == b"<html>"
+        assert models.card(KEY, 1) == CARD
         assert models.unarchive(KEY, 1).state == "Active"
-        assert files_of(place, files.digest) == {"manifest.json", "model.safetensors", "card.html"}
+        card = {"fish.towns-v1.card.html", "fish.towns-v1.card.png"}
+        assert files_of(place, files.digest) == {"manifest.json", "model.safetensors", *card}
+        assert models.files(KEY, 1)["card.html"] == b"<html>"
         assert models.verify(KEY, 1) == files.size
+
+    def test_versions_of_one_artifact_have_their_own_cards(self, place: Place, files: ArtifactFiles) -> None:
+        models = place.models()
+        for training in ("a", "b", "c"):
+            number = models.save(KEY, draft(files, training), files).number
+            models.keep_card(KEY, number, {**CARD, "card.html": training.encode()})
+        models.archive(KEY, 1)
+        models.delete(KEY, 2)
+        assert files_of(place, files.digest) == {
+            "manifest.json", "model.safetensors", "fish.towns-v3.card.html", "fish.towns-v3.card.png"
+        }  # fmt: skip
+        assert [models.card(KEY, number)["card.html"] for number in (1, 3)] == [b"a", b"c"]
+        assert models.unarchive(KEY, 1).state == "Active"
+        assert models.card(KEY, 1)["card.html"] == b"a"
+        with pytest.raises(VersionRefused, match="was deleted"):
+            models.card(KEY, 2)
+        models.delete(KEY, 1)
+        models.delete(KEY, 3)
+        assert not [path for path in place.folder.rglob("*card*") if path.is_file()], "a card shows rows of the data"
+
+    def test_a_version_without_a_card_is_as_good(self, models: ModelStore, files: ArtifactFiles) -> None:
+        models.save(KEY, draft(files), files)
+        assert models.card(KEY, 1) == {}
+        models.archive(KEY, 1)
+        assert models.unarchive(KEY, 1).state == "Active"
+
+    def test_a_user_in_a_source_is_not_recorded(self, models: ModelStore, files: ArtifactFiles) -> None:
+        models.save(KEY, draft(files, source="postgresql://me:secret@db/towns"), files)
+        assert models.record(KEY, 1).source == "postgresql://db/towns"
 
     def test_files_that_another_version_needs_stay(self, place: Place, files: ArtifactFiles) -> None:
         models = place.models()
@@ -299,9 +332,12 @@ class TestFiles:
             models.verify(KEY, 1)
         assert models.delete(KEY, 1).state == "Deleted"
 
-    def test_only_known_files_lie_beside_a_model(self, models: ModelStore, files: ArtifactFiles) -> None:
-        with pytest.raises(ValueError, match=r"\.\./x"):
-            models.save(KEY, draft(files), files, {"../x": b""})
+    def test_only_a_card_lies_beside_a_model(self, place: Place, files: ArtifactFiles) -> None:
+        models = place.models()
+        models.save(KEY, draft(files), files)
+        models.keep_card(KEY, 1, {**CARD, "../x": b""})
+        assert models.card(KEY, 1) == CARD
+        assert not list(place.folder.rglob("x"))
 
     def test_records_are_read_back_from_the_log_alone(self, models: ModelStore, files: ArtifactFiles) -> None:
         for training in "abc":
@@ -360,7 +396,7 @@ class TestCrashes:
             key = ModelKey("fish", f"towns-{at}")
             models, store = failing(place, at, after)
             try:
-                models.save(key, draft(files), files, {"card.html": b"<html>"})
+                models.save(key, draft(files), files)
                 break
             except StoreUnavailable:
                 pass
@@ -369,8 +405,8 @@ class TestCrashes:
                 assert sound.verify(key, version.number) == files.size
             assert sound.save(key, draft(files), files).number == 1
             assert numbers(sound, key) == [1]
-        assert at == 5, "card, model, manifest and entry were each cut off"
-        assert store.writes == 4
+        assert at == 4, "model, manifest and entry were each cut off"
+        assert store.writes == 3
 
     @pytest.mark.parametrize("to", ["Archived", "Deleted", "Active"])
     def test_a_change_cut_off_anywhere_is_finished_by_the_next(

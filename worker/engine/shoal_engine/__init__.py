@@ -1,11 +1,12 @@
 """Exact, parallel DBSCAN with predictions, for scikit-learn users.
 
 `DBSCAN` is the estimator and `AdaptiveDBSCAN` the one for data whose density varies, `Predictor` the immutable index
-that a server holds, `silhouette` a sampled quality figure, `suggest_eps` a search for DBSCAN's radius, `plan` the
-choice of index, threads and batches.
+that a server holds, `core_samples` what is in it, `silhouette` a sampled quality figure, `suggest_eps` a search for
+DBSCAN's radius, `plan` the choice of index, threads and batches.
 """
 
 from shoal_engine._adaptive import AdaptiveDBSCAN
+from shoal_engine._cores import core_samples
 from shoal_engine._dbscan import DBSCAN
 from shoal_engine._engine import COORDINATES_A_SECOND, Predictor, WorkBudgetError
 from shoal_engine._estimator import NotFittedError
@@ -23,6 +24,7 @@ __all__ = [
     "Plan",
     "Predictor",
     "WorkBudgetError",
+    "core_samples",
     "from_sklearn",
     "plan",
     "silhouette",

@@ -8,6 +8,8 @@ import hashlib
 from typing import Any
 
 from shoal_worker.artifact.files import verify_artifact
+from shoal_worker.card.making import keep_card
+from shoal_worker.card.sketch import sketch_artifact
 from shoal_worker.errors import ArtifactInvalid, ObjectMissing, StoreUnavailable, WorkerError
 from shoal_worker.importing.sources import fetch_artifact
 from shoal_worker.job import run_job
@@ -54,8 +56,11 @@ def _run(settings: ImportSettings) -> dict[str, Any]:
         model_uid=spec.model_uid,
         after=spec.after,
         labels=spec.labels,
+        source=spec.artifact.uri,
+        card_points=spec.card.points,
     )
-    return models.save(key, draft, files).report
+    record = models.save(key, draft, files)
+    return keep_card(models, key, record, lambda: sketch_artifact(artifact, show_points=record.card_points))
 
 
 def _tell_as_source(error: WorkerError) -> None:

@@ -1,7 +1,8 @@
 """The files of versions in the store: written, verified, copied to the archive and back; used by `store`.
 
-    <store>/artifacts/sha256-<hex>/{manifest.json, model.safetensors, card.html, ...}     by content, for all models
-    <store>/archive/<namespace>/<name>/<number>/...                                       one version's own copy
+    <store>/artifacts/sha256-<hex>/{manifest.json, model.safetensors}           by content, for all models
+    <store>/artifacts/sha256-<hex>/<namespace>.<name>-v<number>.card.{html,png}   the cards of the versions that have it
+    <store>/archive/<namespace>/<name>/<number>/...                             one version's own copy, its card with it
 
 Invariant: an artifact's manifest is written last and removed first, so a folder with a manifest is complete. A copy is
 read back and verified before anyone may rely on it.
@@ -9,16 +10,33 @@ read back and verified before anyone may rely on it.
 
 import hashlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from shoal_worker.artifact.files import ArtifactFiles, directory_name
 from shoal_worker.artifact.manifest import MANIFEST_LIMIT, MANIFEST_NAME, MODEL_NAME, parse_manifest
 from shoal_worker.errors import ArtifactInvalid, ObjectMissing
+from shoal_worker.models.manifests import label_value
 from shoal_worker.models.record import ModelKey
 from shoal_worker.store.objects import Location, Store
 
-EXTRAS = frozenset({"card.html", "card.png"})
-"""Files beside an artifact that are derived from it, and no part of its digest."""
-_EXTRA_LIMIT = 64 << 20
+CARD_NAMES = ("card.html", "card.png")
+"""A version's card: derived files beside its artifact, and no part of its digest."""
+_CARD_LIMIT = 64 << 20
+
+
+class Owner(NamedTuple):
+    """The version that a card is of; several may have one artifact."""
+
+    key: ModelKey
+    number: int
+
+    def file_name(self, name: str) -> str:
+        """The name of a file of its card in the artifact's folder.
+
+        >>> Owner(ModelKey("demo", "towns"), 3).file_name("card.html")
+        'demo.towns-v3.card.html'
+        """
+        return f"{self.key.namespace}.{label_value(self.key.name)}-v{self.number}.{name}"
 
 
 class Artifacts:
@@ -37,13 +55,9 @@ class Artifacts:
         """Where a version's files lie while it is archived."""
         return self._base.child("archive").child(key.namespace).child(key.name).child(str(number))
 
-    def write(self, files: ArtifactFiles, extras: Mapping[str, bytes]) -> None:
+    def write(self, files: ArtifactFiles) -> None:
         """Write all files to their place; those that are there already become the same again."""
         folder = self.place(files.digest)
-        for name, content in extras.items():
-            if name not in EXTRAS:
-                raise ValueError(f"{name} is none of {sorted(EXTRAS)}")
-            self._store.write(folder.child(name), content)
         self._store.write(folder.child(MODEL_NAME), memoryview(files.model))
         self._store.write(folder.child(MANIFEST_NAME), files.manifest)
 
@@ -80,25 +94,42 @@ class Artifacts:
         except ObjectMissing as error:
             raise _missing(error) from None
 
-    def read_extras(self, folder: Location) -> dict[str, bytes]:
-        """Read the files beside an artifact."""
-        names = EXTRAS.intersection(self._store.list_names(folder))
-        return {name: self._store.read(folder.child(name), _EXTRA_LIMIT) for name in sorted(names)}
+    def write_card(self, folder: Location, owner: Owner, card: Mapping[str, bytes]) -> None:
+        """Write the files of a version's card, by the names in CARD_NAMES."""
+        for name in CARD_NAMES:
+            self._store.write(folder.child(owner.file_name(name)), card[name])
 
-    def copy(self, source: Location, target: Location, digest: str) -> None:
-        """Copy an artifact and verify the copy; one that is there and sound is left alone."""
+    def read_card(self, folder: Location, owner: Owner) -> dict[str, bytes]:
+        """Read the files of a version's card that are there."""
+        there = frozenset(self._store.list_names(folder))
+        wanted = {name: owner.file_name(name) for name in CARD_NAMES}
+        return {
+            name: self._store.read(folder.child(stored), _CARD_LIMIT)
+            for name, stored in wanted.items()
+            if stored in there
+        }
+
+    def remove_card(self, folder: Location, owner: Owner) -> None:
+        """Remove a version's card."""
+        for name in CARD_NAMES:
+            self._store.delete(folder.child(owner.file_name(name)))
+
+    def copy(self, source: Location, target: Location, digest: str, owner: Owner | None) -> None:
+        """Copy an artifact and its owner's card, and verify the copy; one that is there and sound is left alone."""
+        if owner is not None and (card := self.read_card(source, owner)):
+            for name, content in card.items():
+                self._store.write(target.child(owner.file_name(name)), content)
         try:
             self.verify(target, digest)
         except ArtifactInvalid:
             self.verify(source, digest)
-            names = EXTRAS.intersection(self._store.list_names(source))
-            for name in (*sorted(names), MODEL_NAME, MANIFEST_NAME):
+            for name in (MODEL_NAME, MANIFEST_NAME):
                 self._store.copy(source.child(name), target.child(name))
             self.verify(target, digest)
 
     def remove(self, folder: Location) -> None:
         """Remove an artifact's files."""
-        for name in (MANIFEST_NAME, MODEL_NAME, *sorted(EXTRAS)):
+        for name in (MANIFEST_NAME, MODEL_NAME):
             self._store.delete(folder.child(name))
 
 

@@ -3,6 +3,7 @@
 Invariant: a history is a function of the log's entries up to `position`. No I/O, no clock.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from shoal_worker.artifact.manifest import MAX_ID
 from shoal_worker.errors import VersionRefused
 from shoal_worker.models.record import (
+    SOURCE_LIMIT,
     Change,
     Draft,
     LabelChange,
@@ -18,6 +20,9 @@ from shoal_worker.models.record import (
     StoredVersion,
     VersionRecord,
 )
+
+_USER = re.compile(r"//[^/@]*@")
+"""User and password of a URI, which a record must not hold."""
 
 _NEXT: Mapping[State, frozenset[State]] = {
     "Active": frozenset({"Retired", "Archived", "Deleted"}),
@@ -109,6 +114,8 @@ def decide_version(history: History, draft: Draft, now: str, size: int) -> Store
         passed=draft.report.get("validation", {}).get("verdict") == "pass",
         labels=draft.labels,
         report={**draft.report, "version": number},
+        source=_USER.sub("//", draft.source)[:SOURCE_LIMIT],
+        card_points=draft.card_points,
     )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoal_worker.card.sketch import Sketch
+    from shoal_worker.data.frame import Frame
     from shoal_worker.models.record import VersionRecord
     from shoal_worker.training.outcome import Trained
 
@@ -26,40 +28,78 @@ def push(
     labels: Mapping[str, str] | None = None,
     validation: Mapping[str, Any] | None = None,
     credentials_dir: str | Path | None = None,
+    card_points: bool = True,
 ) -> VersionRecord:
     """Store a fitted DBSCAN or AdaptiveDBSCAN as a version of the model `name`, and return its record.
 
     estimator: of shoal_engine, or scikit-learn's DBSCAN; X: the rows that it was fitted on. columns: their names; a
     DataFrame has its own. validation: limits as in spec.validation of a ClusteringModel. store: s3://bucket/path and
     the like, or file:///path; credentials come from AWS_* variables or from files of those names in credentials_dir.
+    card_points: whether rows of X may be on the version's card.
     Pushing the same model again gives the same version.
     """
-    from shoal_worker.artifact.manifest import parse_manifest
+    from shoal_worker.card.making import keep_card
     from shoal_worker.models.opening import open_models
     from shoal_worker.models.record import Draft, model_key
     from shoal_worker.models.reporting import report_of
 
     key = model_key(namespace, name)
     models = open_models(store, Path(credentials_dir) if credentials_dir is not None else None)
-    trained = _package(estimator, X, name, columns, dict(validation or {}))
+    trained, frame = _package(estimator, X, name, columns, dict(validation or {}))
     files = trained.files
-    manifest = parse_manifest(files.manifest, files.digest)
-    report = report_of(files, manifest, trained.validation, models.artifact_uri(files.digest))
+    report = report_of(files, trained.artifact.manifest, trained.validation, models.artifact_uri(files.digest))
     identity = hashlib.sha256(f"{files.digest} {sorted((validation or {}).items())}".encode()).hexdigest()[:8]
-    draft = Draft(f"push-{identity}", files.digest, report, labels=dict(labels or {}))
-    return models.save(key, draft, files)
+    draft = Draft(
+        f"push-{identity}",
+        files.digest,
+        report,
+        labels=dict(labels or {}),
+        source="pushed from Python",
+        card_points=card_points,
+    )
+    record = models.save(key, draft, files)
+    keep_card(models, key, record, lambda: _sketch(trained, frame, card_points))
+    return record
 
 
-def export(estimator: Any, X: Any, directory: str | Path, *, columns: Sequence[str] | None = None) -> str:  # noqa: N803
-    """Write a fitted estimator's artifact to a directory for `shoal models push`, and return its digest."""
+def export(
+    estimator: Any,
+    X: Any,  # noqa: N803
+    directory: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    card_points: bool = True,
+) -> str:
+    """Write a fitted estimator's artifact to a directory for `shoal models push`, and return its digest.
+
+    Its card, card.html and card.png, is written beside it; card_points: whether rows of X may be on it.
+    """
     from shoal_worker.artifact.manifest import MANIFEST_NAME, MODEL_NAME
+    from shoal_worker.card.facts import read_facts
+    from shoal_worker.card.making import draw_card
+    from shoal_worker.models.reporting import report_of
 
-    files = _package(estimator, X, "exported", columns, {}).files
-    folder = Path(directory)
+    trained, frame = _package(estimator, X, "exported", columns, {})
+    files, folder = trained.files, Path(directory)
+    report = report_of(files, trained.artifact.manifest, trained.validation, str(folder))
+    facts = read_facts(
+        folder.resolve().name,
+        report,
+        passed=trained.validation.verdict == "pass",
+        lineage=[("Source", "exported from Python"), ("Artifact", files.digest)],
+    )
     folder.mkdir(parents=True, exist_ok=True)
+    for name, content in draw_card(facts, _sketch(trained, frame, card_points)).items():
+        (folder / name).write_bytes(content)
     (folder / MODEL_NAME).write_bytes(files.model)
     (folder / MANIFEST_NAME).write_bytes(files.manifest)
     return files.digest
+
+
+def _sketch(trained: Trained, frame: Frame, show_points: bool) -> Sketch:
+    from shoal_worker.card.sketch import sketch_training
+
+    return sketch_training(frame, trained.points, trained.fitted.labels, trained.artifact, show_points=show_points)
 
 
 def _package(
@@ -68,7 +108,7 @@ def _package(
     name: str,
     columns: Sequence[str] | None,
     validation: dict[str, Any],
-) -> Trained:
+) -> tuple[Trained, Frame]:
     import numpy as np
 
     from shoal_engine import DBSCAN, AdaptiveDBSCAN, from_sklearn
@@ -116,4 +156,4 @@ def _package(
             "storeUri": "notebook",
         }
     )
-    return train_model(frame, spec, machine, None, lambda _stage, _fraction: None, fitted=fitted)
+    return train_model(frame, spec, machine, None, lambda _stage, _fraction: None, fitted=fitted), frame

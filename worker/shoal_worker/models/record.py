@@ -19,6 +19,7 @@ STATES: tuple[State, ...] = get_args(State)
 SHOWN: frozenset[State] = frozenset({"Active", "Rejected", "Retired", "Archived"})
 """What a listing shows unless asked for Deleted."""
 
+SOURCE_LIMIT = 2048
 Digest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 Number = Annotated[int, Field(ge=1, le=10**9)]
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
@@ -74,6 +75,10 @@ class VersionRecord(Stored):
     labels: Labels = Field(default_factory=dict)
     report: dict[str, Any]
     """What the training reported, whole; the operator's record of it may be shortened."""
+    source: str = Field(default="", max_length=SOURCE_LIMIT)
+    """Where the data, or the imported artifact, came from."""
+    card_points: bool = True
+    """Whether the version's card may show rows of the training data."""
 
 
 class StateChange(Stored):
@@ -135,6 +140,8 @@ class Draft:
     model_uid: str = ""
     after: int = 0
     labels: dict[str, str] = field(default_factory=dict)
+    source: str = ""
+    card_points: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from shoal_worker.artifact.files import Artifact, ArtifactFiles, verify_artifact
 from shoal_worker.errors import ArtifactInvalid, SettingsInvalid, VersionRefused
-from shoal_worker.models.artifacts import Artifacts
+from shoal_worker.models.artifacts import CARD_NAMES, Artifacts, Owner
 from shoal_worker.models.history import History, decide_labels, decide_state, decide_version
 from shoal_worker.models.log import ModelLog
 from shoal_worker.models.record import (
@@ -50,9 +50,7 @@ class ModelStore:
         self._artifacts = Artifacts(store, base, limit)
         self._clock = clock
 
-    def save(
-        self, key: ModelKey, draft: Draft, files: ArtifactFiles, extras: Mapping[str, bytes] | None = None
-    ) -> VersionRecord:
+    def save(self, key: ModelKey, draft: Draft, files: ArtifactFiles) -> VersionRecord:
         """Store a version under the next free number and return its record.
 
         A version that this training saved before is returned as it is recorded: however often a training runs and
@@ -60,7 +58,7 @@ class ModelStore:
         """
         if files.digest != draft.digest:
             raise ValueError("the files are not those of the draft")
-        self._artifacts.write(files, extras or {})
+        self._artifacts.write(files)
         log = self._log(key)
         made: list[StoredVersion | VersionRecord] = []
 
@@ -71,7 +69,7 @@ class ModelStore:
         log.commit(decide)
         # One who deletes looks whether the files are used, and may have looked before the entry was there.
         if not self._artifacts.is_there(self._artifacts.place(draft.digest)):
-            self._artifacts.write(files, extras or {})
+            self._artifacts.write(files)
         outcome = made[0]
         return outcome if isinstance(outcome, VersionRecord) else self._record(log, key, outcome)
 
@@ -145,8 +143,20 @@ class ModelStore:
         folder = self._folder(key, version)
         found = self._artifacts.read(folder)
         verify_artifact(found, version.digest)
-        extras = self._artifacts.read_extras(folder)
-        return {"manifest.json": found.manifest, "model.safetensors": bytes(found.model), **extras}
+        card = self._artifacts.read_card(folder, Owner(key, number))
+        return {"manifest.json": found.manifest, "model.safetensors": bytes(found.model), **card}
+
+    def keep_card(self, key: ModelKey, number: int, card: Mapping[str, bytes]) -> None:
+        """Store a version's card, card.html and card.png, where its files lie."""
+        self._artifacts.write_card(self._folder(key, self.find(key, number)), Owner(key, number), card)
+
+    def card(self, key: ModelKey, number: int) -> dict[str, bytes]:
+        """Return the files of a version's card by name; none where it was stored without."""
+        return self._artifacts.read_card(self._folder(key, self.find(key, number)), Owner(key, number))
+
+    def card_uri(self, key: ModelKey, number: int) -> str:
+        """Where a version's card lies."""
+        return self._folder(key, self.find(key, number)).child(Owner(key, number).file_name(CARD_NAMES[0])).uri
 
     def artifact_uri(self, digest: str) -> str:
         """Where the artifact of a version that is not archived lies."""
@@ -182,10 +192,11 @@ class ModelStore:
                 remedy="Let its deployments use another version first",
             )
         place, archive = self._artifacts.place(version.digest), self._artifacts.archive_place(key, number)
+        owner = Owner(key, number)
         if to in ("Archived", "Deleted"):
-            self._keep_copy(place, archive, version.digest, to)
+            self._keep_copy(place, archive, version.digest, owner, to)
         elif version.state == "Archived":
-            self._artifacts.copy(archive, place, version.digest)
+            self._artifacts.copy(archive, place, version.digest, owner)
         log = self._log(key)
 
         def decide(history: History) -> Change | None:
@@ -194,12 +205,14 @@ class ModelStore:
 
         changed = log.commit(decide).find(number)
         if to in ("Archived", "Deleted"):
+            self._artifacts.remove_card(place, owner)
             self._remove_unused(version.digest, archive)
         elif version.state == "Archived" and not self._artifacts.is_there(place):
             # One who deletes another version of this digest may have looked before this one needed the files again.
-            self._artifacts.copy(archive, place, version.digest)
+            self._artifacts.copy(archive, place, version.digest, owner)
         if to == "Deleted":
             self._artifacts.remove(archive)
+            self._artifacts.remove_card(archive, owner)
         return changed
 
     def retire(self, key: ModelKey, number: int) -> StoredVersion:
@@ -235,10 +248,10 @@ class ModelStore:
             if version.state != "Deleted":
                 yield version, self._record(log, key, version)
 
-    def _keep_copy(self, place: Location, archive: Location, digest: str, to: State) -> None:
+    def _keep_copy(self, place: Location, archive: Location, digest: str, owner: Owner, to: State) -> None:
         """Have a sound copy in the archive before anything goes; what is spoilt or gone can still be deleted."""
         try:
-            self._artifacts.copy(place, archive, digest)
+            self._artifacts.copy(place, archive, digest, owner)
         except ArtifactInvalid:
             if to != "Deleted":
                 raise
@@ -252,7 +265,7 @@ class ModelStore:
             return
         self._artifacts.remove(self._artifacts.place(digest))
         if self._is_used(digest):
-            self._artifacts.copy(archive, self._artifacts.place(digest), digest)
+            self._artifacts.copy(archive, self._artifacts.place(digest), digest, None)
 
     def _is_used(self, digest: str) -> bool:
         return any(

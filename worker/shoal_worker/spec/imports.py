@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, ValidationError
 
 from shoal_worker.errors import SettingsInvalid
+from shoal_worker.spec.card import CardSpec
 from shoal_worker.spec.part import Part
 from shoal_worker.spec.validation import ValidationSpec
 
@@ -31,6 +32,7 @@ class ImportSpec(Part):
     model_uid: str = Field(default="", max_length=64)
     after: int = Field(default=0, ge=0, le=10**9)
     labels: dict[str, str] = Field(default_factory=dict, max_length=32)
+    card: CardSpec = CardSpec()
     store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")
 
 
@@ -43,7 +45,7 @@ def parse_import(text: str) -> ImportSpec:
         place = ".".join(str(part) for part in problem["loc"])
         raise SettingsInvalid(
             problem["msg"].removeprefix("Value error, "),
-            field=f"spec.{place}" if place.startswith(("artifact", "validation")) else place,
+            field=f"spec.{place}" if place.startswith(("artifact", "validation", "card")) else place,
             value=problem["input"] if isinstance(problem["input"], str | int | float) else "",
             remedy="Correct the field; `kubectl explain cmodel.spec` describes it",
         ) from None

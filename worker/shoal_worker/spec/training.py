@@ -10,10 +10,13 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.spec.algorithm import AlgorithmSpec
+from shoal_worker.spec.card import CardSpec
 from shoal_worker.spec.part import Part
 from shoal_worker.spec.preprocessing import Steps
 from shoal_worker.spec.source import SourceSpec
 from shoal_worker.spec.validation import ValidationSpec
+
+_SPEC_PARTS = ("source", "preprocessing", "algorithm", "validation", "card")
 
 
 class PlanSpec(Part):
@@ -49,6 +52,7 @@ class TrainingSpec(Part):
     model_uid: str = Field(default="", max_length=64)
     after: int = Field(default=0, ge=0, le=10**9)
     labels: dict[str, str] = Field(default_factory=dict, max_length=32)
+    card: CardSpec = CardSpec()
     deadline_seconds: float | None = Field(default=None, gt=0, le=1e9)
     # Short and plain, because the artifact's URI must fit into the report whole.
     store_uri: str = Field(max_length=1024, pattern=r"^[\x21-\x7e]+$")
@@ -76,4 +80,4 @@ def _field(place: str) -> str:
         # A step is told as the user would write it: spec.preprocessing[2].log1p.columns
         index, _, rest = place.removeprefix("preprocessing.").partition(".")
         return f"spec.preprocessing[{index}]" + (f".{rest}" if rest else "")
-    return f"spec.{place}" if place.startswith(("source", "preprocessing", "algorithm", "validation")) else place
+    return f"spec.{place}" if place.startswith(_SPEC_PARTS) else place

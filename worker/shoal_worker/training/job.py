@@ -3,9 +3,11 @@
 Invariant: a cut run leaves no version, a repeated one makes no second version.
 """
 
+from __future__ import annotations
+
 import hashlib
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -20,6 +22,9 @@ from shoal_worker.spec.preprocessing import text_columns
 from shoal_worker.spec.source import SourceSpec
 from shoal_worker.spec.training import parse_spec
 from shoal_worker.store.objects import open_store
+
+if TYPE_CHECKING:
+    from shoal_worker.card.sketch import Sketch
 
 _SILENT_SECONDS = 2.0
 _PERIOD_SECONDS = 10.0
@@ -112,9 +117,19 @@ def _run(settings: TrainSettings) -> dict[str, Any]:
         model_uid=spec.model_uid,
         after=spec.after,
         labels=spec.labels,
+        source=spec.source.uri,
+        card_points=spec.card.points,
     )
     # What is reported is what is stored: a training that is repeated reports the version that it made before.
-    return models.save(key, draft, trained.files).report
+    record = models.save(key, draft, trained.files)
+    from shoal_worker.card.making import keep_card
+    from shoal_worker.card.sketch import sketch_training
+
+    def sketch() -> Sketch:
+        labels = trained.fitted.labels
+        return sketch_training(frame, trained.points, labels, trained.artifact, show_points=spec.card.points)
+
+    return keep_card(models, key, record, sketch)
 
 
 def _schema(preprocessor: Preprocessor) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from shoal_engine import Plan
 from shoal_worker.artifact.files import (
+    Artifact,
     ArtifactFiles,
     FloatArray,
     LabelArray,
@@ -49,6 +50,10 @@ class Trained:
     """The outcome of a training."""
 
     files: ArtifactFiles
+    artifact: Artifact
+    points: FloatArray
+    """The rows, preprocessed."""
+    fitted: Fitted
     preprocessor: Preprocessor
     plan: Plan
     metrics: ModelMetrics
@@ -132,7 +137,19 @@ def train_model(
     )
     judged = validate(subject, spec.validation, baseline)
     return Trained(
-        files, preprocessor, planned, metrics, fit_seconds, algorithm, searched, identity, judged, frameworks
+        files,
+        artifact,
+        points,
+        fitted,
+        preprocessor,
+        planned,
+        metrics,
+        fit_seconds,
+        algorithm,
+        searched,
+        identity,
+        judged,
+        frameworks,
     )
 
 

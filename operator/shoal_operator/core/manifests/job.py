@@ -68,7 +68,7 @@ def training_input(
 def version_input(
     model: RawObject, spec: ClusteringModelSpec, training_hash: str, known: tuple[KnownVersion, ...]
 ) -> Manifest:
-    """Return what the store needs to give the version its number: one for each training, above all that are known.
+    """Return what a version is made with, however it is made; its number is above all that are known.
 
     The uid tells a model from an earlier one of its name, whose versions may still be in the store.
     """
@@ -77,6 +77,7 @@ def version_input(
         "modelUid": uid_of(model),
         "after": max((version.number for version in known), default=0),
         "labels": spec.labels,
+        "card": spec.card.to_wire(),
     }
 
 

@@ -1,0 +1,1 @@
+"""The model card: one version on one page, as HTML that needs nothing else, and as a picture."""
