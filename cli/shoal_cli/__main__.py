@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         return int(app(args=arguments, prog_name=_called(), standalone_mode=False) or 0)
     except ShoalError as error:
         return _fail(str(error), error.exit_code)
+    except typer.Abort:
+        return 130  # Ctrl-C
     except typer.TyperException as error:
         # Asked nothing, it has printed its help already, and there is no message.
         message = error.format_message()

@@ -5,6 +5,7 @@ and remedy. What a name that does not exist might have meant is looked up only o
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ Object = dict[str, Any]
 
 _CONNECT_SECONDS, _READ_SECONDS = 5, 15
 _PAGE = 500
+_MANAGER = "shoal-cli"
 _KUBECONFIG = "Set KUBECONFIG or --context, and try `kubectl cluster-info`"
 
 
@@ -65,6 +67,8 @@ class Kube:
         # Imported late: it takes longer than all the rest, and `lint` needs no cluster.
         from kubernetes import config
 
+        # What it warns of, errors tell in the user's words.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         # The library reads this variable when it is imported, not when it is asked.
         file = os.environ.get("KUBECONFIG") or None
         try:
@@ -98,7 +102,7 @@ class Kube:
     def patch(self, resource: Resource, name: str, namespace: str, change: Object) -> Object:
         """Merge a change into an object; returns the object."""
         try:
-            return self._request("patch", resource, namespace, name, body=change)
+            return self._request("patch", resource, namespace, name, query={"fieldManager": _MANAGER}, body=change)
         except MissingError as error:
             raise self._with_near_names(error, resource, name, namespace) from None
 
@@ -158,15 +162,13 @@ class Kube:
         except ShoalError:
             return error
         if near := get_close_matches(name, here, n=3, cutoff=0.5):
-            remedy = f"Did you mean {' or '.join(near)}"
+            remedy = f"The nearest {'name is' if len(near) == 1 else 'names are'} {', '.join(near)}"
         elif here:
             more = f" and {len(here) - 8} more" if len(here) > 8 else ""
             remedy = f"There are: {', '.join(here[:8])}{more}"
         else:
             remedy = f"There is none in namespace {namespace}; try -n, or shoal get -A"
-        return MissingError(
-            f"it is not in namespace {namespace}", field=f"{resource.told}/{name}", remedy=remedy.rstrip("?")
-        )
+        return MissingError(f"it is not in namespace {namespace}", field=f"{resource.told}/{name}", remedy=remedy)
 
     @cached_property
     def core(self) -> Any:

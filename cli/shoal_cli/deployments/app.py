@@ -58,4 +58,6 @@ def add_verbs(app: typer.Typer) -> None:
     for name, verb, panel, examples in _VERBS:
         # One paragraph for each: lines of one paragraph would be joined.
         epilog = "\n\n".join(f"$ {each}" for each in examples.split("|"))
-        app.command(name, epilog=epilog, rich_help_panel=panel)(verb)
+        # A row may begin with a minus sign, which is no option.
+        settings = {"ignore_unknown_options": True} if verb is predict else None
+        app.command(name, epilog=epilog, rich_help_panel=panel, context_settings=settings)(verb)

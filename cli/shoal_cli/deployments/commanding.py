@@ -183,9 +183,7 @@ def _versions_of(target: Target, model: str) -> Sequence[Object]:
 
 
 def _tell_of_keeper(deployment: Object, change: str) -> None:
+    """Tell where the change must be written down as well, or it is taken back."""
     keeper = commands.keeper_of(deployment)
-    if keeper:
-        typer.echo(
-            f"It is applied by {keeper}, which may write its own version back; change it there as well: {change}",
-            err=True,
-        )
+    told = f"{keeper} applies it and may take the change back" if keeper else "The next apply may take it back"
+    typer.echo(f"{told}; write it where the manifest is kept: {change}", err=True)

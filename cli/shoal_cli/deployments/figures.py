@@ -10,15 +10,15 @@ def show_figure(gate: str, value: float | None) -> str:
 
     >>> show_figure("errorRate", 0.0123), show_figure("latency", 3.14159), show_figure("agreement", 0.98765)
     ('1.23 %', '3.1 ms', '0.988')
-    >>> show_figure("readiness", 2.0), show_figure("latency", None)
-    ('2 ready', '')
+    >>> show_figure("readiness", 2.0), show_figure("latency", 0.234), show_figure("latency", None)
+    ('2 ready', '0.23 ms', '')
     """
     if value is None:
         return ""
     if gate in _PERCENTS:
         return f"{value:.2%}".replace("%", " %")
     if gate.startswith("latency"):
-        return f"{value:.1f} ms"
+        return f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
     return f"{value:.0f} ready" if gate == "readiness" else f"{value:.3g}"
 
 

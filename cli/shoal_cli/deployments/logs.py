@@ -6,10 +6,11 @@ it is; a pod that goes away ends its own stream only.
 
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock
+from heapq import merge
+from threading import Lock, Thread
 from typing import Annotated, Any, Literal
 
 import typer
@@ -62,8 +63,7 @@ def logs(
     ] = "table",
 ) -> None:
     """Show what the pods of a deployment's versions wrote, or what the operator wrote about it."""
-    query = {"timestamps": "false"}
-    query |= {"follow": "true"} if follow else {}
+    query = {"follow": "true"} if follow else {"timestamps": "true"}
     query |= {"previous": "true"} if previous else {}
     query |= {"tailLines": str(tail)} if tail is not None else {}
     query |= {"sinceSeconds": str(max(1, round(read_seconds(since, "--since"))))} if since is not None else {}
@@ -80,9 +80,13 @@ def logs(
         target = looking.find(name, namespace, context)
         kube, streams = target.kube, _pod_streams(target, version)
     printer = _Printer(output, about)
+    if follow:
+        _follow_all(kube, streams, query, printer)
+        return
     with ThreadPoolExecutor(len(streams)) as pool:
-        for done in as_completed([pool.submit(_read, kube, each, query, printer) for each in streams]):
-            done.result()
+        found = pool.map(lambda stream: _read(kube, stream, query), streams)
+        for _, line, stream in merge(*found, key=lambda each: each[0]):
+            printer.print(stream, line)
 
 
 def _pod_streams(target: Target, version: int | None) -> list[_Stream]:
@@ -128,11 +132,37 @@ def _age(pod: Object) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
 
 
-def _read(kube: Kube, stream: _Stream, query: dict[str, str], printer: "_Printer") -> None:
-    # A pod may go between the listing and the reading.
+def _follow_all(kube: Kube, streams: list[_Stream], query: dict[str, str], printer: "_Printer") -> None:
+    """Print all pods' lines as they come, until the pods have gone or the user has had enough."""
+    failures: list[ShoalError] = []
+
+    def follow(stream: _Stream) -> None:
+        # A pod may go between the listing and the reading.
+        try:
+            with suppress(MissingError), kube.log(stream.pod, stream.namespace, query) as lines:
+                for line in lines:
+                    printer.print(stream, line.decode(errors="replace"))
+        except ShoalError as error:
+            failures.append(error)
+
+    # Daemons, for one that waits for a line must not keep the program from ending.
+    threads = [Thread(target=follow, args=(stream,), daemon=True) for stream in streams]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _read(kube: Kube, stream: _Stream, query: dict[str, str]) -> list[tuple[str, str, _Stream]]:
+    """Return a pod's lines with the times that the kubelet put before them."""
+    found: list[tuple[str, str, _Stream]] = []
     with suppress(MissingError), kube.log(stream.pod, stream.namespace, query) as lines:
         for line in lines:
-            printer.print(stream, line.decode(errors="replace"))
+            time, _, text = line.decode(errors="replace").partition(" ")
+            found.append((time, text, stream))
+    return found
 
 
 class _Printer:

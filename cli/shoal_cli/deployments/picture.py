@@ -23,6 +23,7 @@ PHASES = {
 _VERDICTS = {"pass": ("✔", "green"), "fail": ("✖", "red"), "inconclusive": ("…", "yellow"), "error": ("!", "red")}
 _ROLES = {"stable": "green", "candidate": "cyan", "standing by": "bright_black", "going": "bright_black"}
 _BAR = 44
+_MOST_PODS = 6
 
 
 def draw(view: View, trends: Trends | None = None, notes: tuple[str, ...] = ()) -> RenderableType:
@@ -39,18 +40,8 @@ def draw(view: View, trends: Trends | None = None, notes: tuple[str, ...] = ()) 
     if view.blocked:
         parts += [Text(), _blocked(view)]
     parts += [Text(note, style="yellow") for note in notes]
-    mark, colour = PHASES.get(view.phase, ("●", "white"))
     title = Text.assemble((f" {view.namespace}/", "dim"), (f"{view.name} ", "bold"))
-    end = Text.assemble((f" {mark} {view.phase} ", f"bold {colour}"))
-    return Panel(
-        Group(*parts),
-        title=title,
-        title_align="left",
-        subtitle=end,
-        subtitle_align="right",
-        box=ROUNDED,
-        padding=(0, 1),
-    )
+    return Panel(Group(*parts), title=title, title_align="left", box=ROUNDED, padding=(0, 1))
 
 
 def _head(view: View) -> Table:
@@ -82,7 +73,7 @@ def _traffic(view: View) -> Table:
         table.add_row(
             "",
             Text.assemble(
-                (f"v{pool.version} {pool.role}".ljust(14), colour), bar, f" {pool.share:>3} %", (asked, "yellow")
+                (f"v{pool.version} {pool.role}".ljust(16), colour), bar, f" {pool.share:>3} %", (asked, "yellow")
             ),
         )
     return table
@@ -139,10 +130,14 @@ def _pools(view: View) -> Table:
         grid = Table.grid(padding=(0, 2))
         for _ in range(6):
             grid.add_column(no_wrap=True)
-        for pod in pool.pods:
+        # Those that are not ready first: they are what one looks for.
+        shown = sorted(pool.pods, key=lambda pod: pod.ready)[:_MOST_PODS]
+        for pod in sorted(shown, key=lambda pod: pod.name):
             grid.add_row(*_pod(view, pod))
         if pool.pods:
             table.add_row("", grid)
+        if len(pool.pods) > len(shown):
+            table.add_row("", Text(f"    … {len(pool.pods) - len(shown)} more pods", style="dim"))
     return table
 
 
@@ -158,7 +153,7 @@ def _pool(view: View, pool: Pool) -> Text:
         left = f"  for {show_seconds((pool.until - view.time).total_seconds())} more, for an instant way back"
     colour = _ROLES[pool.role]
     return Text.assemble(
-        (f"v{pool.version} {pool.role}".ljust(14), f"bold {colour}"),
+        (f"v{pool.version} {pool.role}".ljust(16), f"bold {colour}"),
         (f"{pool.revision}  ", "dim"),
         ready,
         (left, "dim"),
@@ -179,12 +174,12 @@ def _pod(view: View, pod: Pod) -> tuple[Text, ...]:
 
 def _gates(view: View, trends: Trends) -> Table:
     table = _section("Gates")
-    grid = Table.grid(padding=(0, 2))
-    for justify in ("left", "left", "right", "left", "right", "left", "left"):
+    grid = Table.grid(padding=(0, 1))
+    for justify in ("left", "left", "left", "right", "left", "right"):
         grid.add_column(justify=justify, no_wrap=True)
-    grid.add_row(*(Text(each, style="dim") for each in ("", "", "candidate", "", "stable", "", "calls")))
     for gate in view.gates:
-        grid.add_row(*_gate(gate, trends.by_gate.get(gate.name, Trend())))
+        for row in _gate(gate, trends.by_gate.get(gate.name, Trend())):
+            grid.add_row(*row)
     table.add_row("", grid)
     for gate in view.gates:
         if gate.message and gate.verdict != "pass":
@@ -192,20 +187,27 @@ def _gates(view: View, trends: Trends) -> Table:
     return table
 
 
-def _gate(gate: Gate, trend: Trend) -> tuple[Text, ...]:
+def _gate(gate: Gate, trend: Trend) -> list[tuple[Text, ...]]:
+    """Return a gate's lines: the candidate's figures, and stable's below them where the two are compared."""
     mark, style = _VERDICTS.get(gate.verdict, ("?", "white"))
+    head = (Text(gate.name, style="bold"), Text(f"{mark} {gate.verdict}", style=style))
+    if gate.stable_calls is None:
+        return [(*head, Text("candidate", style="cyan"), Text(show_figure(gate.name, gate.candidate)), Text(), Text())]
     top = top_of(trend)
-    compared = gate.stable_calls is not None
-    calls = f"{gate.candidate_calls or 0:,} / {gate.stable_calls or 0:,}" if compared else ""
-    return (
-        Text(gate.name, style="bold"),
-        Text(f"{mark} {gate.verdict}", style=style),
-        Text(show_figure(gate.name, gate.candidate)),
-        Text(sparkline(trend.candidate, top) if compared else "", style="cyan"),
-        Text(show_figure(gate.name, gate.stable)),
-        Text(sparkline(trend.stable, top) if compared else "", style="green"),
-        Text(calls, style="dim"),
+    sides = (
+        ("candidate", "cyan", gate.candidate, trend.candidate, gate.candidate_calls),
+        ("stable", "green", gate.stable, trend.stable, gate.stable_calls),
     )
+    rows = [
+        (
+            Text(side, style=colour),
+            Text(show_figure(gate.name, value) or "–"),
+            Text(sparkline(values, top), style=colour),
+            Text(f"{calls or 0:,} calls", style="dim"),
+        )
+        for side, colour, value, values, calls in sides
+    ]
+    return [(*head, *rows[0]), (Text(), Text(), *rows[1])]
 
 
 def _blocked(view: View) -> Table:

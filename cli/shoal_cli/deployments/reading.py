@@ -111,12 +111,9 @@ def watch_deployment(
     """Watch a rollout live until it is healthy or has failed: traffic, pods, gates and their trends, time left."""
     seconds = _read_timeout(timeout, waits=True)
     target, console = looking.find(name, namespace, context), make_console()
-    try:
-        if output == "json":
-            return watch(target, JsonLines(), lambda view: judge(view, version), seconds, keep=keep).code
-        return watch_live(target, console, version, seconds, keep=keep).code
-    except KeyboardInterrupt:
-        return 130
+    if output == "json":
+        return watch(target, JsonLines(), lambda view: judge(view, version), seconds, keep=keep).code
+    return watch_live(target, console, version, seconds, keep=keep).code
 
 
 def history(

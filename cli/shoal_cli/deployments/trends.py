@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from shoal_cli.deployments.view import Gate, View
 
-LONGEST = 24
+LONGEST = 18
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -56,7 +56,7 @@ def sparkline(values: Sequence[float | None], top: float) -> str:
         return "".join(" " if value is None else _BARS[0] for value in values)
     steps = len(_BARS) - 1
     return "".join(
-        " " if value is None else _BARS[min(steps, max(0, int(value / top * steps + 0.5)))] for value in values
+        " " if value is None else _BARS[int(min(1.0, max(0.0, value / top)) * steps + 0.5)] for value in values
     )
 
 

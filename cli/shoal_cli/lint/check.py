@@ -139,7 +139,9 @@ def _explain(document: Document, kind: type[ApiModel], error: ErrorDetails) -> F
     if message.startswith("exactly one of"):
         message = f"{message}; keep the one that you want"
     given = error["input"]
-    shown = f" (it is {given})" if isinstance(given, str | int | float) and not isinstance(given, bool) else ""
+    shown = (
+        f" (it is {json.dumps(given)})" if isinstance(given, str | int | float) and not isinstance(given, bool) else ""
+    )
     return finding("error", document, path, f"{message}{shown}")
 
 
