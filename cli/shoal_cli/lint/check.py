@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
@@ -153,12 +154,17 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _names_at(kind: type[ApiModel], path: tuple[int | str, ...]) -> list[str]:
     """Return the names of the fields of the type at a path."""
-    schema = kind.model_json_schema(by_alias=True)
-    node: Any = schema
+    schema = _schema(kind)
+    node = schema
     for part in path:
         node = _resolve(schema, node)
         node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
     return list(_resolve(schema, node).get("properties", {}))
+
+
+@cache
+def _schema(kind: type[ApiModel]) -> Any:
+    return kind.model_json_schema(by_alias=True)
 
 
 def _resolve(schema: Any, node: Any) -> Any:

@@ -18,6 +18,7 @@ Path_ = tuple[str | int, ...]
 
 _LARGEST_FILE = 3 << 20
 _MOST_VALUES = 200_000
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -124,6 +125,10 @@ class _Reader:
         self._lines.setdefault(path, line)
         if self._count > _MOST_VALUES or len(path) > 64:
             raise UsageError("it is too large or too deep", field=f"{self._file}:{line}", remedy="Split the file")
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
+            raise UsageError(
+                "a tag makes no sense in a manifest", field=f"{self._file}:{line}", value=node.tag, remedy="Remove it"
+            )
         if isinstance(node, yaml.MappingNode):
             self._loader.flatten_mapping(node)
             found: dict[str, Any] = {}

@@ -27,6 +27,7 @@ def revision(version: int, **more: Any) -> Raw:
         "version": version,
         "digest": f"sha256:{version:064x}",
         "uri": "s3://x",
+        "image": "w:1",
         **more,
     }
 
