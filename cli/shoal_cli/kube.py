@@ -1,4 +1,4 @@
-"""The cluster's API by the user's own kubeconfig and rights: plain JSON in and out; used by the verbs of deployments.
+"""The cluster's API by the user's own kubeconfig and rights: plain JSON in and out; the only way to the cluster.
 
 Invariant: nothing is asked for that the verb does not need, and each refusal names verb, resource, namespace
 and remedy. What a name that does not exist might have meant is looked up only once it was refused.
@@ -22,6 +22,7 @@ Object = dict[str, Any]
 _CONNECT_SECONDS, _READ_SECONDS = 5, 15
 _PAGE = 500
 _MANAGER = "shoal-cli"
+_METHODS = {"patch": "PATCH", "create": "POST"}
 _KUBECONFIG = "Set KUBECONFIG or --context, and try `kubectl cluster-info`"
 
 
@@ -58,6 +59,10 @@ class ForbiddenError(ShoalError):
 
 class MissingError(ShoalError):
     """There is no such object."""
+
+
+class PresentError(ShoalError):
+    """There is such an object already."""
 
 
 class Kube:
@@ -106,6 +111,14 @@ class Kube:
         except MissingError as error:
             raise self._with_near_names(error, resource, name, namespace) from None
 
+    def create(self, resource: Resource, namespace: str, manifest: Object) -> bool:
+        """Create an object; tell whether it was not there yet."""
+        try:
+            self._request("create", resource, namespace, query={"fieldManager": _MANAGER}, body=manifest)
+        except PresentError:
+            return False
+        return True
+
     @contextmanager
     def log(self, pod: str, namespace: str, query: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
         """Yield the lines of a pod's log, as they come where the query has follow."""
@@ -131,7 +144,7 @@ class Kube:
     ) -> Object:
         where = namespace or "all namespaces"
         with _told(verb, resource.told, name, where):
-            method = "PATCH" if verb == "patch" else "GET"
+            method = _METHODS.get(verb, "GET")
             response = self._send(method, resource.path(namespace, name), query or {}, body)
             content = response.read()
             if response.status >= 300:
@@ -144,7 +157,7 @@ class Kube:
     ) -> Any:
         headers = {"Accept": "*/*" if endless else "application/json"}
         if body is not None:
-            headers["Content-Type"] = "application/merge-patch+json"
+            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
         request = self.api.param_serialize(
             method,
             path,
@@ -219,6 +232,8 @@ def _refused(status: int, body: object, verb: str, resource: str, name: str, nam
             return ShoalError(
                 "the cluster does not know you", field="kubeconfig", value=status, remedy="Log in to the cluster again"
             )
+        case 409 if verb == "create":
+            return PresentError(f"it is in {scope} already", field=field, remedy="Choose another name")
         case 400 | 409 | 422:
             return ShoalError(
                 f"the cluster refused it: {message}", field=field, value=status, remedy="Correct it and try again"

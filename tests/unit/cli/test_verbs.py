@@ -58,13 +58,28 @@ def test_pods_that_may_not_be_listed_are_told_and_the_rest_is_shown(records: dic
     assert "you may not list pods in namespace demo" in " ".join(out.replace("│", " ").split())
 
 
-def test_a_near_name_is_told(records: dict[str, Any], shoal: Any) -> None:
-    missing = f"{ROOT}/demo/clusteringdeployments/town"
-    records[missing] = 404
-    records[LIST] = {"items": [deployment()]}
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        ([deployment()], "The nearest name is towns"),
+        ([{"metadata": {"name": f"abc{number}"}} for number in range(9)], "There are: abc0"),
+        ([], "There is none in namespace demo"),
+    ],
+)
+def test_a_name_that_is_not_there_is_answered_with_those_that_are(
+    records: dict[str, Any], shoal: Any, held: list[Any], told: str
+) -> None:
+    gone = {"kind": "Status", "code": 404, "message": 'clusteringdeployments.shoal.dev "town" not found'}
+    records[f"{ROOT}/demo/clusteringdeployments/town"], records[LIST] = gone, {"items": held}
     code, _, err = shoal("status", "town", "-n", "demo")
     assert code == 1
-    # The few lines of a server say null, as one that knows no such kind does.
+    assert f"it is not in namespace demo. {told}" in err
+
+
+def test_a_cluster_without_shoal_is_told(records: dict[str, Any], shoal: Any) -> None:
+    records[LIST] = 404
+    code, _, err = shoal("get", "-n", "demo")
+    assert code == 1
     assert "does not know this kind" in err
 
 
