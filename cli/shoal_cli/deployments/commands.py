@@ -25,9 +25,13 @@ def check(command: str, view: View) -> None:
                 problem = (f"version {view.candidate_version} is the first one, which takes no steps", remedy)
             else:
                 problem = ("no version is on trial", f"See what is: shoal status {here}")
+        case "resume" if view.user_paused:
+            pass
         case "resume" if view.paused_by_spec:
             problem = ("spec.paused holds it, not a command", "Set spec.paused to false where the manifest is kept")
-        case "resume" if not view.paused:
+        case "resume" if view.paused:
+            problem = (f"no command holds it. {view.message.rstrip('.')}", f"Go on by: shoal promote {here}")
+        case "resume":
             problem = ("it is not paused", f"See what it does: shoal status {here}")
         case "retry" if not view.blocked:
             problem = ("no version is blocked", f"See what is: shoal status {here}")

@@ -58,7 +58,9 @@ def _head(view: View) -> Table:
 
 
 def _said(view: View) -> Text:
-    return Text(f"{view.message} {view.behind}".strip(), style="red" if view.phase == "Degraded" else "")
+    waits = "" if view.candidate_version is not None or not view.user_paused else "The next rollout is held by pause."
+    told = " ".join(part for part in (view.message, view.behind, waits) if part)
+    return Text(told, style="red" if view.phase == "Degraded" else "")
 
 
 def _traffic(view: View) -> Table:

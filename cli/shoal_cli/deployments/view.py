@@ -107,6 +107,9 @@ class View:
     step_count: int | None
     replicas: int
     paused: bool
+    """Whether a rollout waits for a person or for calls."""
+    user_paused: bool
+    """Whether the pause command holds this rollout, or the next one."""
     paused_by_spec: bool
     pending_version: int | None
     steps: tuple[Place, ...] = ()
@@ -161,6 +164,7 @@ def build_view(deployment: Object, pods: Sequence[Object], now: datetime) -> Vie
         step_count=status.step_count if trial else None,
         replicas=spec.worker.replicas if spec else status.replicas,
         paused=paused is not None,
+        user_paused=status.user_paused,
         paused_by_spec=bool(raw.get("paused")),
         pending_version=status.pending_version,
         steps=_places(schedule, step) if trial else (),

@@ -83,6 +83,11 @@ def test_of_many_pods_those_in_trouble_are_shown() -> None:
     assert "… 25 more pods" in text
 
 
+def test_a_pause_before_any_rollout_is_told() -> None:
+    assert "The next rollout is held by pause." in drawn(look(deployment(userPaused=True)))
+    assert "The next rollout" not in drawn(look(on_trial(userPaused=True)))
+
+
 def test_pods_of_forgotten_revisions_are_shown_as_going() -> None:
     view = look(deployment(), [pod(3, 1), pod(1, 1, ready=False)])
     assert [(pool.role, pool.version) for pool in view.pools] == [("stable", 3), ("going", 1)]
