@@ -79,6 +79,9 @@ def logs(
     else:
         target = looking.find(name, namespace, context)
         kube, streams = target.kube, _pod_streams(target, version)
+    if len(streams) > _MOST_PODS:
+        typer.echo(f"The logs of {_MOST_PODS} of {len(streams)} pods are shown; choose by --version.", err=True)
+        streams = streams[:_MOST_PODS]
     printer = _Printer(output, about)
     if follow:
         _follow_all(kube, streams, query, printer)
@@ -110,7 +113,7 @@ def _pod_streams(target: Target, version: int | None) -> list[_Stream]:
             f"v{pod['metadata']['labels'].get(rules.VERSION, '?')} {pod['metadata']['name'][-5:]}",
             _COLOURS[place % len(_COLOURS)],
         )
-        for place, pod in enumerate(sorted(chosen, key=_age)[:_MOST_PODS])
+        for place, pod in enumerate(sorted(chosen, key=_age))
     ]
 
 
@@ -124,7 +127,7 @@ def _operator_streams(kube: Kube, namespace: str) -> list[_Stream]:
         )
     return [
         _Stream(pod["metadata"]["name"], namespace, f"operator {pod['metadata']['name'][-5:]}", _COLOURS[place % 6])
-        for place, pod in enumerate(sorted(pods, key=_age)[:_MOST_PODS])
+        for place, pod in enumerate(sorted(pods, key=_age))
     ]
 
 

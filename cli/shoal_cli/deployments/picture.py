@@ -104,7 +104,8 @@ def _step(view: View, step: Place, *, rising: bool) -> Text:
     elif step.hold_seconds:
         told = f"hold {show_seconds(step.hold_seconds)}"
         if step.state == "now" and view.eta.step_ends is not None:
-            told += f" ({show_seconds((view.eta.step_ends - view.time).total_seconds())} left)"
+            left = (view.eta.step_ends - view.time).total_seconds()
+            told += f" ({show_seconds(left)} left)" if left > 0 else " (over)"
     else:
         told = ""
     if rising or not told:

@@ -78,17 +78,13 @@ def status(
     output: OutputOption = "table",
 ) -> int:
     """Show a deployment: traffic, steps, pools and pods, gates. Exit code 0 healthy, 3 degraded or rolled back."""
-    seconds = _read_timeout(timeout, waits=wait or live)
+    if live:
+        return watch_deployment(name, namespace, context, timeout=timeout, version=version, output=output)
+    seconds = _read_timeout(timeout, waits=wait)
     target, console = looking.find(name, namespace, context), make_console()
-    no_notes: tuple[str, ...] = ()
-    if live and output == "table":
-        return watch_live(target, console, version, seconds).code
-    if wait or live:
-        show = JsonLines() if live else silent
-        ended = watch(target, show, lambda view: judge(view, version), seconds)
-        view, notes, code = ended.view, no_notes, ended.code
-        if live:
-            return code
+    if wait:
+        ended = watch(target, silent, lambda view: judge(view, version), seconds)
+        view, notes, code = ended.view, ended.notes, ended.code
     else:
         view, notes = target.look()
         code = exit_code(judge(view, version), view.phase, timed_out=False)

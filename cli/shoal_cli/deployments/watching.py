@@ -38,6 +38,7 @@ class Ended:
     """How a watch ended."""
 
     view: View
+    notes: tuple[str, ...]
     outcome: Outcome
     code: ExitCode
     timed_out: bool
@@ -65,7 +66,7 @@ def watch(
         late = seconds is not None and time.monotonic() - started >= seconds
         if (outcome.over and not keep) or late:
             timed_out = late and not outcome.over
-            return Ended(view, outcome, exit_code(outcome, view.phase, timed_out=timed_out), timed_out)
+            return Ended(view, notes, outcome, exit_code(outcome, view.phase, timed_out=timed_out), timed_out)
         time.sleep(_EVERY_SECONDS)
 
 

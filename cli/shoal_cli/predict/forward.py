@@ -21,8 +21,7 @@ def forward(kube: Kube, pod: str, namespace: str, port: int) -> Iterator[str]:
     remote = _connect(kube, pod, namespace, port)
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         listener.settimeout(30)
-        threads = [Thread(target=_carry, args=(listener, remote), daemon=True)]
-        threads[0].start()
+        Thread(target=_carry, args=(listener, remote), daemon=True).start()
         try:
             yield f"127.0.0.1:{listener.getsockname()[1]}"
         finally:

@@ -89,6 +89,21 @@ class Model:
             ) from None
 
 
+def fit_columns(rows: Rows, signature: Signature, names: Sequence[str]) -> Rows:
+    """Return the rows with the model's columns in its order; `names` are those of its matrix, empty where unknown."""
+    if signature.width is None:
+        return rows.choose([column for column, _ in signature.columns])
+    if len(names) == signature.width:
+        return rows.choose(names)
+    if rows.named and len(rows.columns) != signature.width:
+        raise UsageError(
+            f"the model takes {signature.width} columns and the file has {len(rows.columns)}",
+            field="--file",
+            remedy="Leave only the model's columns in it, in order",
+        )
+    return rows if rows.named else rows.choose([str(place) for place in range(signature.width)])
+
+
 def build_request(name: str, version: str, rows: Rows, signature: Signature) -> pb.ModelInferRequest:
     """Return the call for rows that have the model's columns in their order."""
     request = pb.ModelInferRequest(model_name=name, model_version=version)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.box import SIMPLE
@@ -21,6 +21,9 @@ from shoal_cli.deployments.looking import Target
 from shoal_cli.deployments.options import ContextOption, NameArgument, NamespaceOption, make_console
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kube import VERSIONS, Object
+
+if TYPE_CHECKING:
+    from shoal_cli.predict.protocol import Answer
 
 _GRPC_PORT = 8001
 _NOISE = -1
@@ -49,7 +52,7 @@ def predict(
     """Predict the clusters of rows: labels, lasting cluster ids, and how firmly rows belong (adaptive models)."""
     import grpc
 
-    from shoal_cli.predict.protocol import Model
+    from shoal_cli.predict.protocol import Model, fit_columns
     from shoal_cli.predict.rows import read_arguments, read_file
 
     if bool(rows) == (file is not None):
@@ -57,40 +60,19 @@ def predict(
     table = read_arguments(rows or []) if file is None else read_file(file)
     with ExitStack() as stack:
         names: list[str] = []
+        model_name = name.rpartition("/")[2]
         if address is None:
             target = looking.find(name, namespace, context)
-            name, names = target.name, _columns(target, version)
+            names = _columns(target, version)
             address = stack.enter_context(_reach(target, version))
         channel = stack.enter_context(grpc.insecure_channel(address))
-        model = Model(channel, name, "" if version is None else str(version))
+        model = Model(channel, model_name, "" if version is None else str(version))
         signature = model.signature()
-        wanted = [column for column, _ in signature.columns] or names
-        width = signature.width if signature.width is not None else len(wanted)
-        if len(wanted) != width:
-            # Without a cluster to ask, the columns of a matrix have no names but those of the file.
-            wanted = (
-                table.names if table.named and len(table.names) == width else [str(place) for place in range(width)]
-            )
-            if table.named and len(table.names) != width:
-                raise UsageError(
-                    f"the model takes {width} columns and the file has {len(table.names)}",
-                    field="--file",
-                    remedy="Leave only the model's columns in it, in order",
-                )
-        chosen = table.choose(wanted)
+        chosen = fit_columns(table, signature, names)
         started = perf_counter()
         answer = model.predict(chosen, signature)
         seconds = perf_counter() - started
-    columns = {**dict(chosen.columns), **answer.outputs}
-    if output == "json":
-        found = [dict(zip(columns, row, strict=True)) for row in _rows(columns)]
-        print(json.dumps({"model": name, "version": answer.version, "rows": found}, ensure_ascii=False, indent=2))
-    elif output == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(_rows(columns))
-    else:
-        _print(columns, answer.outputs, f"{name} version {answer.version}", seconds)
+    _tell({**dict(chosen.columns), **answer.outputs}, answer, model_name, seconds, output)
 
 
 @contextmanager
@@ -139,28 +121,34 @@ def _columns(target: Target, version: int | None) -> list[str]:
     return [each["name"] for each in found["spec"]["schema"]["columns"]]
 
 
-def _rows(columns: dict[str, Any]) -> list[tuple[Any, ...]]:
-    return list(zip(*(values.tolist() for values in columns.values()), strict=True))
-
-
-def _print(columns: dict[str, Any], outputs: dict[str, Any], who: str, seconds: float) -> None:
-    console = make_console()
+def _tell(columns: dict[str, Any], answer: "Answer", model: str, seconds: float, output: str) -> None:
+    """Print the rows with their outputs."""
+    rows = list(zip(*(values.tolist() for values in columns.values()), strict=True))
+    if output == "json":
+        found = [dict(zip(columns, row, strict=True)) for row in rows]
+        print(json.dumps({"model": model, "version": answer.version, "rows": found}, ensure_ascii=False, indent=2))
+        return
+    if output == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        return
+    labels = answer.outputs.get("labels")
     table = Table(box=SIMPLE, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right", style="" if name in outputs else "dim")
-    found = _rows(columns)
-    for row in found[:_SHOWN_ROWS]:
-        noise = outputs.get("labels") is not None and row[list(columns).index("labels")] == _NOISE
+        table.add_column(name, justify="right", style="" if name in answer.outputs else "dim")
+    for place, row in enumerate(rows[:_SHOWN_ROWS]):
+        noise = labels is not None and labels[place] == _NOISE
         table.add_row(*(Text(_shown(value), style="yellow" if noise else "") for value in row))
+    console = make_console()
     console.print(table)
-    if len(found) > _SHOWN_ROWS:
-        console.print(f"… {len(found) - _SHOWN_ROWS:,} more; all of them by -o csv or -o json.")
-    labels = outputs.get("labels")
-    told = ""
-    if labels is not None and len(labels):
-        clusters, noise_rows = len({*labels.tolist()} - {_NOISE}), int((labels == _NOISE).sum())
-        told = f": {clusters} clusters, {noise_rows / len(labels):.1%} noise"
-    console.print(f"{len(found):,} rows by {who} in {1000 * seconds:.1f} ms{told}")
+    if len(rows) > _SHOWN_ROWS:
+        console.print(f"… {len(rows) - _SHOWN_ROWS:,} more; all of them by -o csv or -o json.")
+    told = f"{len(rows):,} rows by {model} version {answer.version} in {1000 * seconds:.1f} ms"
+    if labels is not None:
+        clusters = len({*labels.tolist()} - {_NOISE})
+        told += f": {clusters} clusters, {int((labels == _NOISE).sum()) / len(labels):.1%} noise"
+    console.print(told)
 
 
 def _shown(value: object) -> str:

@@ -12,7 +12,7 @@ from shoal_cli.__main__ import main
 from shoal_cli.deployments.logs import tell
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kubectl import complete
-from shoal_cli.predict.protocol import Signature, build_request, read_outputs
+from shoal_cli.predict.protocol import Signature, build_request, fit_columns, read_outputs
 from shoal_cli.predict.rows import Rows, read_arguments, read_file
 from shoal_proto import inference_pb2 as pb
 from tests.unit.cli.sights import PODS, deployment, on_trial
@@ -197,6 +197,19 @@ def test_texts_and_numbers_travel_as_the_protocol_has_them() -> None:
     assert np.frombuffer(matrix.raw_input_contents[0]).reshape(2, 2).tolist() == [[1, 2], [3, 4]]
     with pytest.raises(UsageError, match="it is no number"):
         build_request("m", "", read_arguments(["1,north"]), Signature((), 2, ("labels",)))
+
+
+def test_columns_are_those_of_the_model_by_whatever_tells_them() -> None:
+    typed = read_arguments(["1,2"])
+    named = Rows((("b", np.array([2.0])), ("a", np.array([1.0]))), named=True)
+    matrix, tensors = Signature((), 2, ()), Signature((("a", "FP64"), ("b", "FP64")), None, ())
+    assert fit_columns(typed, matrix, ()).names == ["0", "1"]
+    assert fit_columns(typed, matrix, ("a", "b")).names == ["a", "b"]
+    assert fit_columns(named, matrix, ("a", "b")).names == ["a", "b"]
+    assert fit_columns(named, matrix, ()).names == ["b", "a"]
+    assert fit_columns(named, tensors, ()).names == ["a", "b"]
+    with pytest.raises(UsageError, match="the model takes 3 columns and the file has 2"):
+        fit_columns(named, Signature((), 3, ()), ())
 
 
 def test_an_answer_that_does_not_fit_its_question_is_an_error() -> None:
