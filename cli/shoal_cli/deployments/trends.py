@@ -50,7 +50,7 @@ def sparkline(values: Sequence[float | None], top: float) -> str:
     """Draw values from 0 to `top` as bars, a blank for an unknown one.
 
     >>> sparkline([0, 1, None, 4], 4)
-    '▁▂ █'
+    '▁▃ █'
     """
     if top <= 0:
         return "".join(" " if value is None else _BARS[0] for value in values)
