@@ -3,6 +3,8 @@
 Used by `status` and `watch`. Invariant: colour adds nothing that the text does not say, so it reads the same without.
 """
 
+from typing import Literal
+
 from rich.box import ROUNDED
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -10,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shoal_cli.deployments.figures import show_age, show_figure, show_seconds
-from shoal_cli.deployments.trends import Trend, Trends, sparkline, top_of
+from shoal_cli.deployments.trends import LONGEST, Trend, Trends, sparkline, top_of
 from shoal_cli.deployments.view import Gate, Place, Pod, Pool, View
 
 PHASES = {
@@ -23,6 +25,15 @@ PHASES = {
 _VERDICTS = {"pass": ("✔", "green"), "fail": ("✖", "red"), "inconclusive": ("…", "yellow"), "error": ("!", "red")}
 _ROLES = {"stable": "green", "candidate": "cyan", "standing by": "bright_black", "going": "bright_black"}
 _BAR = 44
+# Of fixed widths, so that nothing moves while figures come.
+_GATE_COLUMNS: tuple[tuple[int, Literal["left", "right"]], ...] = (
+    (9, "left"),
+    (14, "left"),
+    (9, "left"),
+    (7, "right"),
+    (LONGEST, "left"),
+    (9, "right"),
+)
 _MOST_PODS = 6
 
 
@@ -70,7 +81,7 @@ def _traffic(view: View) -> Table:
             continue
         filled = round(_BAR * pool.share / 100)
         colour = _ROLES[pool.role]
-        bar = Text.assemble(("█" * filled, colour), ("░" * (_BAR - filled), "bright_black"))
+        bar = Text.assemble(("█" * filled, colour), ("·" * (_BAR - filled), "bright_black"))
         asked = f"  asked {view.weight} %" if pool.role == "candidate" and view.weight != pool.share else ""
         table.add_row(
             "",
@@ -166,7 +177,7 @@ def _pool(view: View, pool: Pool) -> Text:
 def _pod(view: View, pod: Pod) -> tuple[Text, ...]:
     mark, style = ("✔", "green") if pod.ready else ("✖", "red") if pod.problem else ("○", "yellow")
     return (
-        Text(f"  {mark} ", style=style),
+        Text(f"  {mark}", style=style),
         Text(pod.name),
         Text("" if pod.ready else pod.state, style=style),
         Text(show_age(pod.created, view.time), style="dim"),
@@ -178,8 +189,8 @@ def _pod(view: View, pod: Pod) -> tuple[Text, ...]:
 def _gates(view: View, trends: Trends) -> Table:
     table = _section("Gates")
     grid = Table.grid(padding=(0, 1))
-    for justify in ("left", "left", "left", "right", "left", "right"):
-        grid.add_column(justify=justify, no_wrap=True)
+    for width, justify in _GATE_COLUMNS:
+        grid.add_column(min_width=width, justify=justify, no_wrap=True)
     for gate in view.gates:
         for row in _gate(gate, trends.by_gate.get(gate.name, Trend())):
             grid.add_row(*row)
