@@ -16,7 +16,7 @@ from shoal_cli.kube import DEPLOYMENTS, Kube
 Output = Literal["table", "json"]
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s?)?")
-_NARROWEST = 120
+_NARROWEST = 160
 
 
 def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:

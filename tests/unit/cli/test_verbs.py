@@ -119,12 +119,14 @@ def test_what_is_typed_wrong_is_told(records: dict[str, Any], shoal: Any, words:
 
 
 def test_get_counts_pods_by_one_listing(records: dict[str, Any], shoal: Any) -> None:
-    records[LIST] = {"items": [deployment()]}
+    records[LIST] = {"items": [deployment(message="Too long. " * 50), on_trial()]}
     records["/api/v1/namespaces/demo/pods?labelSelector=shoal.dev/deployment&limit=500"] = {"items": PODS}
     code, out, _ = shoal("get", "-n", "demo")
     assert code == 0
+    assert out.count("towns") == 2
     assert "3/3" in out
     assert "cities @ latest" in out
+    assert len(out.splitlines()) == 6, "one line each, however long the message"
 
 
 def test_names_are_completed_for_kubectl(
