@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from shoal_cli.errors import ShoalError
+from shoal_cli.errors import ShoalError, UsageError
 from shoal_operator.api.meta import GROUP, VERSION
 
 Object = dict[str, Any]
@@ -234,9 +234,11 @@ def _refused(status: int, body: object, verb: str, resource: str, name: str, nam
             )
         case 409 if verb == "create":
             return PresentError(f"it is in {scope} already", field=field, remedy="Choose another name")
-        case 400 | 409 | 422:
-            return ShoalError(
-                f"the cluster refused it: {message}", field=field, value=status, remedy="Correct it and try again"
+        case 409:
+            return ShoalError(f"it changed meanwhile: {message}", field=field, value=status, remedy="Try again")
+        case 400 | 422:
+            return UsageError(
+                f"the cluster refused it: {message}", field=field, remedy="Correct what the message names"
             )
         case _:
             return ShoalError(

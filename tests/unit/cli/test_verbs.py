@@ -21,8 +21,8 @@ from tests.unit.cli.test_records import ROOT, records
 __all__ = ["records"]
 
 TOWNS = f"{ROOT}/demo/clusteringdeployments/towns"
-LIST = f"{ROOT}/demo/clusteringdeployments?limit=500"
-PODS_OF_TOWNS = "/api/v1/namespaces/demo/pods?labelSelector=shoal.dev/deployment%3Dtowns&limit=500"
+LIST = f"{ROOT}/demo/clusteringdeployments"
+PODS_OF_TOWNS = "/api/v1/namespaces/demo/pods?labelSelector=shoal.dev/deployment%3Dtowns"
 
 
 @pytest.fixture
@@ -76,6 +76,13 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(
     assert f"it is not in namespace demo. {told}" in err
 
 
+def test_what_the_cluster_will_not_take_must_change(records: dict[str, Any], shoal: Any) -> None:
+    records[TOWNS] = {"kind": "Status", "code": 422, "message": "spec.paused: Invalid value"}
+    code, _, err = shoal("status", "towns", "-n", "demo")
+    assert code == 2
+    assert "spec.paused: Invalid value" in err
+
+
 def test_a_cluster_without_shoal_is_told(records: dict[str, Any], shoal: Any) -> None:
     records[LIST] = 404
     code, _, err = shoal("get", "-n", "demo")
@@ -89,6 +96,7 @@ def test_a_cluster_without_shoal_is_told(records: dict[str, Any], shoal: Any) ->
         (403, ("you may not get clusteringdeployments.shoal.dev in namespace demo", "docs/cli.md")),
         (401, ("does not know you",)),
         (500, ("refused to get",)),
+        (409, ("it changed meanwhile", "Try again")),
     ],
 )
 def test_a_refusal_names_verb_resource_and_namespace(
@@ -120,7 +128,7 @@ def test_what_is_typed_wrong_is_told(records: dict[str, Any], shoal: Any, words:
 
 def test_get_counts_pods_by_one_listing(records: dict[str, Any], shoal: Any) -> None:
     records[LIST] = {"items": [deployment(message="Too long. " * 50), on_trial()]}
-    records["/api/v1/namespaces/demo/pods?labelSelector=shoal.dev/deployment&limit=500"] = {"items": PODS}
+    records["/api/v1/namespaces/demo/pods?labelSelector=shoal.dev/deployment"] = {"items": PODS}
     code, out, _ = shoal("get", "-n", "demo")
     assert code == 0
     assert out.count("towns") == 2
