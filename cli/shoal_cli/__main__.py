@@ -1,9 +1,11 @@
 """`shoal`: the command line's entry; the only place where errors are printed and exit codes are chosen.
 
-Exit codes: 0 done, 1 the outside failed (no cluster, no such object or file), 2 what was asked must change.
+Exit codes: 0 done, 1 the outside failed (no cluster, no such object or file), 2 what was asked must change; verbs of
+deployments have more (deployments.outcome).
 """
 
 import sys
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.text import Text
 
 from shoal_cli import __version__
 from shoal_cli.batch.app import app as batch
+from shoal_cli.deployments.app import add_verbs
 from shoal_cli.errors import ShoalError
 from shoal_cli.explain import EXAMPLES, explain
 from shoal_cli.models.app import app as models
@@ -20,7 +23,6 @@ app = typer.Typer(
     name="shoal",
     help="Density-based clustering on Kubernetes: what the engine would do, and did.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -28,6 +30,7 @@ app.command(epilog=EXAMPLES)(explain)
 app.add_typer(models, name="models")
 app.add_typer(results, name="results")
 app.add_typer(batch, name="batch")
+add_verbs(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -43,13 +46,20 @@ def about(
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     try:
-        return int(app(args=arguments, standalone_mode=False) or 0)
+        return int(app(args=arguments, prog_name=_called(), standalone_mode=False) or 0)
     except ShoalError as error:
         return _fail(str(error), error.exit_code)
+    except typer.Abort:
+        return 130  # Ctrl-C
     except typer.TyperException as error:
         # Asked nothing, it has printed its help already, and there is no message.
         message = error.format_message()
-        return _fail(f"{message}. See shoal --help.", error.exit_code) if message else error.exit_code
+        return _fail(f"{message.rstrip('.')}. See {_called()} --help.", error.exit_code) if message else error.exit_code
+
+
+def _called() -> str:
+    """Return the name that the program goes by: kubectl's plugin, or its own."""
+    return "kubectl shoal" if Path(sys.argv[0]).name == "kubectl-shoal" else "shoal"
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,13 +21,14 @@ ROOT = "/apis/shoal.dev/v1alpha1/namespaces"
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What the cluster of the kubeconfig holds, by path; an int is a refusal with that status."""
+    """What the cluster of the kubeconfig holds, by path; an int, or a Status with a code, is a refusal."""
     held: dict[str, Any] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = held.get(self.path, 404)
-            self.send_response(found if isinstance(found, int) else 200)
+            # How many are asked for at a time is no matter here.
+            found = held.get(re.sub(r"[?&]limit=\d+$", "", self.path), 404)
+            self.send_response(found if isinstance(found, int) else found.get("code", 200))
             self.send_header("Content-Type", "application/json")
             self.end_headers()
             self.wfile.write(json.dumps(None if isinstance(found, int) else found).encode())
@@ -87,9 +89,12 @@ def test_a_model_shows_its_newest_version(records: dict[str, Any], capsys: pytes
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        (404, ("not in namespace fish", "kubectl get clusteringmodelversions")),
-        (403, ("may not read", "403", "role `view`")),
-        (500, ("refused the question", "500")),
+        (404, ("does not know this kind", "docs/install.md")),
+        (
+            403,
+            ("may not get clusteringmodelversions.shoal.dev in namespace fish", "403", "a Role that grants the verb"),
+        ),
+        (500, ("refused to get", "500")),
     ],
 )
 def test_a_record_that_cannot_be_read_is_told(
@@ -98,7 +103,7 @@ def test_a_record_that_cannot_be_read_is_told(
     records[f"{ROOT}/fish/clusteringmodelversions/cities-v3"] = found
     assert main(["explain", "version/cities-v3"]) == 1
     err = capsys.readouterr().err
-    for part in ("clusteringmodelversions/cities-v3", *told):
+    for part in ("clusteringmodelversions.shoal.dev/cities-v3", *told):
         assert part in err
 
 

@@ -1,0 +1,189 @@
+"""The verbs that ask the operator for something: promote, pause, resume, abort, retry, approve, rollback.
+
+Invariant: one patch of the named deployment and nothing else; the operator alone acts. With --wait a verb ends once the
+operator has acted, with what came of it.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from shoal_cli.deployments import commands, looking
+from shoal_cli.deployments.lines import tell
+from shoal_cli.deployments.looking import Target
+from shoal_cli.deployments.options import ContextOption, NameArgument, NamespaceOption, now, read_seconds
+from shoal_cli.deployments.outcome import Outcome
+from shoal_cli.deployments.rules import command_annotation, known_versions
+from shoal_cli.deployments.view import View
+from shoal_cli.deployments.watching import silent, watch
+from shoal_cli.errors import ShoalError
+from shoal_cli.kube import VERSIONS, Object
+
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until the operator has acted, and tell what it did.")]
+TimeoutOption = Annotated[
+    str, typer.Option("--timeout", help="Longest wait for the operator; exit code 4 when it is over.")
+]
+_LONGEST = "60s"
+
+
+def promote(
+    name: NameArgument,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Skip the remaining steps.")] = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = _LONGEST,
+) -> int:
+    """End the present pause or step and go to the next; with --full promote the candidate at once."""
+    return _command("promote-full" if full else "promote", name, namespace, context, wait, timeout)
+
+
+def pause(
+    name: NameArgument,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = _LONGEST,
+) -> int:
+    """Hold the rollout where it is; traffic flows on."""
+    return _command("pause", name, namespace, context, wait, timeout)
+
+
+def resume(
+    name: NameArgument,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = _LONGEST,
+) -> int:
+    """Go on after `pause`."""
+    return _command("resume", name, namespace, context, wait, timeout)
+
+
+def abort(
+    name: NameArgument,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = _LONGEST,
+) -> int:
+    """Give all traffic back to the stable version at once and block the candidate; wins over all other commands."""
+    return _command("abort", name, namespace, context, wait, timeout)
+
+
+def retry(
+    name: NameArgument,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = _LONGEST,
+) -> int:
+    """Forget which versions are blocked, and try again."""
+    return _command("retry", name, namespace, context, wait, timeout)
+
+
+def approve(
+    name: NameArgument,
+    version: Annotated[int | None, typer.Argument(help="The version that waits.", show_default=False)] = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = _LONGEST,
+) -> int:
+    """Let the version roll out that waits for approval (modelRef.policy Manual)."""
+    seconds = read_seconds(timeout, "--timeout")
+    target = looking.find(name, namespace, context)
+    number = commands.check_approval(target.look()[0], version)
+    return _give(target, "approve", str(number), seconds if wait else None)
+
+
+def rollback(
+    name: NameArgument,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="The version; the newest servable one before stable unless told; latest unpins."),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Skip the steps of the strategy.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the change of the spec only.")] = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = _LONGEST,
+) -> int:
+    """Go back to an earlier version by pinning modelRef.version, which rolls out by the strategy as any change does."""
+    seconds = read_seconds(timeout, "--timeout")
+    target = looking.find(name, namespace, context)
+    view, _ = target.look()
+    versions = known_versions(_versions_of(target, view.model))
+    version = commands.choose_rollback(view, versions, to)
+    change = f'spec: {{modelRef: {{name: {view.model}, version: "{version}"}}}}'
+    if dry_run:
+        print(change)
+        return 0
+    deployment = target.patch(commands.build_rollback(version))
+    print(f"{view.namespace}/{view.name}: modelRef.version is now {version}; it was {view.follows}")
+    _tell_of_keeper(deployment, change)
+    if not (wait or full) or (version == "latest" and full):
+        return 0
+    ended = watch(target, silent, lambda seen: _taken_up(seen, version), seconds)
+    if not ended.timed_out and full and ended.view.step is not None:
+        return _give(target, "promote-full", commands.unique_value(now()), seconds if wait else None)
+    print(tell(ended.view))
+    return ended.code
+
+
+def _command(command: str, name: str, namespace: str | None, context: str | None, wait: bool, timeout: str) -> int:
+    seconds = read_seconds(timeout, "--timeout")
+    target = looking.find(name, namespace, context)
+    commands.check(command, target.look()[0])
+    return _give(target, command, commands.unique_value(now()), seconds if wait else None)
+
+
+def _give(target: Target, command: str, value: str, seconds: float | None) -> int:
+    """Give a command; wait until the operator has acted on it, where there is a time for that."""
+    target.patch(commands.build_command(command, value))
+    place = f"{target.namespace}/{target.name}"
+    if seconds is None:
+        print(f"{place}: the operator is asked to {command}")
+        return 0
+
+    def acted(view: View) -> Outcome:
+        return Outcome("running", view.behind) if command in view.waiting_commands else Outcome("healthy", "")
+
+    ended = watch(target, silent, acted, seconds)
+    if ended.timed_out:
+        raise OperatorSilentError(
+            f"the operator has not acted on {command} within {seconds:g} s",
+            field=place,
+            remedy=f"It stays given ({command_annotation(command)}); does the operator run? shoal logs --operator",
+        )
+    print(f"{place}: {command} done. {tell(ended.view)}")
+    return 0
+
+
+class OperatorSilentError(ShoalError):
+    """The operator did nothing in the time that it was given."""
+
+    exit_code = 4
+
+
+def _taken_up(view: View, version: str) -> Outcome:
+    """Tell whether the operator began, or has finished, the rollout of a version."""
+    if view.behind:
+        return Outcome("running", view.behind)
+    if version == "latest" or version in (str(view.candidate_version), str(view.stable_version)):
+        return Outcome("healthy", view.message)
+    return Outcome("running", view.message)
+
+
+def _versions_of(target: Target, model: str) -> Sequence[Object]:
+    found = target.kube.list(VERSIONS, target.namespace)
+    return [each for each in found if each["spec"]["modelRef"]["name"] == model]
+
+
+def _tell_of_keeper(deployment: Object, change: str) -> None:
+    """Tell where the change must be written down as well, or it is taken back."""
+    keeper = commands.keeper_of(deployment)
+    told = f"{keeper} applies it and may take the change back" if keeper else "The next apply may take it back"
+    typer.echo(f"{told}; write it where the manifest is kept: {change}", err=True)

@@ -1,0 +1,137 @@
+"""Which command may be given when, and as which change of the object; pure. Used by `commanding`.
+
+A command is an annotation that the operator removes once it has acted on it (docs/rollouts.md). Invariant: what would
+have no effect is refused with what would have one, and each command carries its own value, so that the same command
+given twice is two commands.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from shoal_cli.deployments.rules import KnownVersion, command_annotation
+from shoal_cli.deployments.view import View
+from shoal_cli.errors import UsageError
+from shoal_cli.kube import Object
+
+
+def check(command: str, view: View) -> None:
+    """Refuse a command that would have no effect now."""
+    here = f"{view.name} -n {view.namespace}"
+    problem: tuple[str, str] | None = None
+    match command:
+        case "promote" | "promote-full" | "abort" if view.step is None:
+            if view.candidate_version is not None:
+                remedy = "It serves as soon as its pods are ready; watch it: shoal watch"
+                problem = (f"version {view.candidate_version} is the first one, which takes no steps", remedy)
+            else:
+                problem = ("no version is on trial", f"See what is: shoal status {here}")
+        case "resume" if view.user_paused:
+            pass
+        case "resume" if view.paused_by_spec:
+            problem = ("spec.paused holds it, not a command", "Set spec.paused to false where the manifest is kept")
+        case "resume" if view.paused:
+            problem = (f"no command holds it. {view.message.rstrip('.')}", f"Go on by: shoal promote {here}")
+        case "resume":
+            problem = ("it is not paused", f"See what it does: shoal status {here}")
+        case "retry" if not view.blocked:
+            problem = ("no version is blocked", f"See what is: shoal status {here}")
+        case "approve" if view.pending_version is None:
+            problem = ("no version waits for approval", "Only modelRef.policy Manual makes versions wait")
+        case _:
+            pass
+    if problem is not None:
+        raise UsageError(problem[0], field=f"{view.namespace}/{view.name}", remedy=problem[1])
+
+
+def build_command(command: str, value: str) -> Object:
+    """Return the change that gives a command."""
+    return {"metadata": {"annotations": {command_annotation(command): value}}}
+
+
+def unique_value(now: datetime) -> str:
+    """Return a value that no earlier command had, and that tells when it was given."""
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def check_approval(view: View, version: int | None) -> int:
+    """Return the version to approve: the one that waits."""
+    check("approve", view)
+    pending = view.pending_version or 0
+    if version not in (None, pending):
+        raise UsageError(
+            f"it does not wait for approval; version {pending} does",
+            field="VERSION",
+            value=version,
+            remedy=f"Approve {pending}, or leave VERSION out",
+        )
+    return pending
+
+
+def choose_rollback(view: View, versions: Sequence[KnownVersion], to: str | None) -> str:
+    """Return what modelRef.version must become: the version asked for, else the newest servable one before stable.
+
+    A version on trial is not yet stable, so there abort is what takes it back.
+    """
+    field = f"{view.namespace}/{view.name}"
+    if view.candidate_version is not None and to is None:
+        raise UsageError(
+            f"version {view.candidate_version} is still on trial, version {view.stable_version} is stable",
+            field=field,
+            remedy=f"Take it back by: shoal abort {view.name} -n {view.namespace}; or name a version by --to",
+        )
+    if to == "latest":
+        return to
+    blocked = {each.version for each in view.blocked}
+    servable = [each.number for each in versions if each.servable]
+    if to is None:
+        before = [each for each in servable if each < (view.stable_version or 0) and each not in blocked]
+        if not before:
+            raise UsageError(
+                "no earlier version can be served", field=field, remedy=f"See: shoal models list {view.model}"
+            )
+        return str(before[-1])
+    number = to.removeprefix("v")
+    if not number.isdigit() or int(number) not in servable:
+        raise UsageError(
+            "no such version can be served",
+            field="--to",
+            value=to,
+            remedy=f"Choose among {', '.join(map(str, servable[-10:])) or 'none'} and latest",
+        )
+    if int(number) == view.stable_version and view.candidate_version is None:
+        raise UsageError("it serves already", field="--to", value=to, remedy="Name another version")
+    if int(number) in blocked:
+        raise UsageError(
+            "it was rolled back and is blocked",
+            field="--to",
+            value=to,
+            remedy=f"Unblock it first: shoal retry {view.name} -n {view.namespace}",
+        )
+    return str(int(number))
+
+
+def build_rollback(version: str) -> Object:
+    """Return the change of the spec; a pinned version goes with no policy."""
+    policy = {} if version == "latest" else {"policy": None}
+    return {"spec": {"modelRef": {"version": version, **policy}}}
+
+
+def keeper_of(deployment: Object) -> str:
+    """Return who applies the object from elsewhere and would write the change back; empty for nobody known.
+
+    >>> keeper_of({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:..."}}})
+    'Argo CD'
+    """
+    metadata = deployment.get("metadata", {})
+    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    for mark, keeper in (
+        ("argocd.argoproj.io/", "Argo CD"),
+        ("kustomize.toolkit.fluxcd.io/", "Flux"),
+        ("helm.toolkit.fluxcd.io/", "Flux"),
+        ("meta.helm.sh/", "Helm"),
+    ):
+        if any(name.startswith(mark) for name in marks):
+            return keeper
+    managers = {str(each.get("manager")) for each in metadata.get("managedFields") or ()}
+    known = {"argocd-controller": "Argo CD", "kustomize-controller": "Flux", "helm-controller": "Flux", "helm": "Helm"}
+    return next((known[each] for each in sorted(managers) if each in known), "")

@@ -1,0 +1,48 @@
+"""Reads one deployment and its pods from the cluster; the only reader of both. Called by the verbs, again and again.
+
+Invariant: pods that may not be listed are told in a note, and what else is known is still shown.
+"""
+
+from dataclasses import dataclass
+
+from shoal_cli.deployments import rules
+from shoal_cli.deployments.options import now
+from shoal_cli.deployments.view import View, build_view
+from shoal_cli.kube import DEPLOYMENTS, PODS, ForbiddenError, Kube, Object
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One deployment of a cluster, by name."""
+
+    kube: Kube
+    namespace: str
+    name: str
+
+    def fetch(self) -> Object:
+        """Return the object."""
+        return self.kube.get(DEPLOYMENTS, self.name, self.namespace)
+
+    def pods(self) -> list[Object]:
+        """Return the pods of all its revisions."""
+        return self.kube.list(PODS, self.namespace, labelSelector=rules.pods_selector(self.name))
+
+    def look(self) -> tuple[View, tuple[str, ...]]:
+        """Return how it stands now, and notes about what could not be read."""
+        deployment = self.fetch()
+        try:
+            pods, notes = self.pods(), ()
+        except ForbiddenError as error:
+            return build_view(deployment, (), now()), (f"Pods are not shown: {error}",)
+        return build_view(deployment, pods, now()), notes
+
+    def patch(self, change: Object) -> Object:
+        """Merge a change into the object."""
+        return self.kube.patch(DEPLOYMENTS, self.name, self.namespace, change)
+
+
+def find(name: str, namespace: str | None, context: str | None) -> Target:
+    """Return the deployment that was named, as NAME or NAMESPACE/NAME."""
+    kube = Kube(context)
+    before, slash, after = name.partition("/")
+    return Target(kube, before if slash else namespace or kube.namespace, after if slash else before)

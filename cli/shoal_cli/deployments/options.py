@@ -1,0 +1,66 @@
+"""Arguments and options that the verbs of deployments have in common, and how a shell completes names.
+
+Invariant: completing asks the cluster for names only, and gives up silently.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from shoal_cli.errors import ShoalError, UsageError
+from shoal_cli.kube import DEPLOYMENTS, Kube
+
+Output = Literal["table", "json"]
+
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s?)?")
+_NARROWEST = 160
+
+
+def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the deployments whose names begin so, of the namespace that was typed."""
+    try:
+        kube = Kube(ctx.params.get("context"))
+        found = kube.list(DEPLOYMENTS, ctx.params.get("namespace") or kube.namespace)
+    except ShoalError:
+        return []
+    return sorted(name for each in found if (name := each["metadata"]["name"]).startswith(incomplete))
+
+
+NameArgument = Annotated[
+    str,
+    typer.Argument(help="Name of the ClusteringDeployment.", show_default=False, autocompletion=complete_name),
+]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; that of the kubeconfig unless told.")
+]
+ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
+
+
+def read_seconds(text: str, field: str) -> float:
+    """Read a duration: 90, 90s, 15m, 1h30m.
+
+    >>> read_seconds("1h30m", "--timeout"), read_seconds("90", "--timeout")
+    (5400.0, 90.0)
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        raise UsageError("it is no duration", field=field, value=text, remedy="Write 90s, 15m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def make_console() -> Console:
+    """Return the console for results, never so narrow that what is piped breaks."""
+    console = Console(soft_wrap=False, highlight=False)
+    if console.width < _NARROWEST and not console.is_terminal:
+        console.width = _NARROWEST
+    return console

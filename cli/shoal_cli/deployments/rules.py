@@ -1,0 +1,82 @@
+"""What the operator's own pure core says about steps, names, pods and bundles; the only door to it from this program.
+
+Invariant: nothing of a rollout's rules is written down a second time here; what cannot be read gives an empty answer.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from shoal_cli.kube import Object
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
+from shoal_operator.core.diagnosis import diagnose_pod
+from shoal_operator.core.facts import instant, mapping_at
+from shoal_operator.core.names import COMMANDS, DEPLOYMENT, REVISION, ROUTED, VERSION, command_annotation, label_value
+from shoal_operator.core.pools import pods_needed
+from shoal_operator.core.progress import read_progress, read_status
+from shoal_operator.core.revision import Selection, select_revision
+from shoal_operator.core.rollout import build_schedule
+from shoal_operator.core.service_router import split
+from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot
+from shoal_operator.core.steps import Schedule, Step
+from shoal_operator.core.versions import KnownVersion, known_versions
+
+__all__ = [
+    "COMMANDS",
+    "DEPLOYMENT",
+    "REVISION",
+    "ROUTED",
+    "VERSION",
+    "KnownVersion",
+    "Schedule",
+    "Selection",
+    "Step",
+    "build_schedule",
+    "command_annotation",
+    "diagnose_pod",
+    "instant",
+    "known_versions",
+]
+
+
+def read_spec(deployment: Object) -> ClusteringDeploymentSpec | None:
+    """Read a spec; None for one that this release does not understand."""
+    try:
+        return ClusteringDeploymentSpec.model_validate(dict(mapping_at(deployment, "spec")))
+    except ValidationError:
+        return None
+
+
+def status_of(deployment: Object) -> ClusteringDeploymentStatus:
+    """Read a status; one that cannot be read counts as absent."""
+    return read_status(deployment)
+
+
+def pods_selector(deployment: str) -> str:
+    """Return the label selector of a deployment's pods."""
+    return f"{DEPLOYMENT}={label_value(deployment)}"
+
+
+def share_by_pods(weight: int, replicas: int, *, full_pool: bool) -> int:
+    """Return the percent that the router Service really gives at a weight, all wanted pods being ready.
+
+    >>> [share_by_pods(weight, 2, full_pool=False) for weight in (10, 20, 50)]
+    [33, 33, 50]
+    >>> share_by_pods(10, 10, full_pool=False)
+    10
+    """
+    if not 0 < weight < 100 or replicas == 0:
+        return weight
+    stable, candidate = split(weight, replicas, replicas, pods_needed(weight, replicas, full_pool=full_pool))
+    return round(100 * candidate / (stable + candidate))
+
+
+def select(
+    deployment: Object, spec: ClusteringDeploymentSpec, model: Object | None, versions: Sequence[Object], image: str
+) -> Selection:
+    """Return the bundle that a spec asks for, given what the deployment serves; `image` is the operator's default."""
+    snapshot = DeploymentSnapshot(
+        deployment, model=model, versions=tuple(versions), defaults=Defaults(worker_image=image, store_uri="")
+    )
+    progress = read_progress(deployment, read_status(deployment), known_versions(versions))
+    return select_revision(spec, snapshot, progress)

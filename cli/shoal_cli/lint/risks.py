@@ -1,0 +1,179 @@
+"""Settings that the API server takes and a person should think about; pure. Used by `lint`.
+
+Invariant: each warning says what will happen and what would avoid it; none is about taste.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from shoal_cli.deployments.rules import build_schedule, share_by_pods
+from shoal_cli.lint.check import Finding, finding, read_spec
+from shoal_cli.lint.documents import Document, Path_
+from shoal_operator.api.deployment import ClusteringDeploymentSpec
+from shoal_operator.api.meta import ResourceRequirements
+from shoal_operator.api.model import ClusteringModelSpec
+
+_FEW_CALLS = 20
+_LONGEST_SERVICE_NAME = 63
+_FAR_RADIANS = 0.5
+
+_Risk = tuple[str, Path_, str]
+
+
+def warn(document: Document, others: Sequence[Document]) -> list[Finding]:
+    """Return the warnings about a document whose spec is valid; `others` are all documents that are linted."""
+    spec = read_spec(document)
+    risks: list[_Risk] = []
+    if isinstance(spec, ClusteringDeploymentSpec):
+        risks += [*_serving(document, spec), *_rollout(spec), *_gates(spec), *_reference(document, spec, others)]
+    elif isinstance(spec, ClusteringModelSpec):
+        risks += _model(spec)
+    return [finding("warning", document, ("spec", *path), message, rule) for rule, path, message in risks]
+
+
+def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+    worker = spec.worker
+    if worker.replicas == 1:
+        yield (
+            "one-pod",
+            ("worker", "replicas"),
+            "one pod serves: while its node is drained or it restarts, calls fail; use 2 or more",
+        )
+    yield from _resources(worker.resources, ("worker", "resources"))
+    image = (worker.image or "").rpartition("/")[2]
+    if image and "@sha256:" not in image and (":" not in image or image.endswith(":latest")):
+        yield (
+            "moving-tag",
+            ("worker", "image"),
+            f"{worker.image} may be another image tomorrow, without a rollout; name a version or a digest",
+        )
+    if worker.drain_delay_seconds == 0:
+        yield (
+            "no-drain-delay",
+            ("worker", "drainDelaySeconds"),
+            "a stopping pod refuses calls that routes still send to it; leave the default of 8",
+        )
+    if spec.traffic.router == "Service" and (len(document.name) > _LONGEST_SERVICE_NAME or "." in document.name):
+        yield (
+            "service-name",
+            (),
+            f"the Service takes the name {document.name}, and a Service's has at most 63 characters and no dots; "
+            "choose a shorter name",
+        )
+    if spec.paused:
+        yield "paused", ("paused",), "no version rolls out until it is false"
+
+
+def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+    schedule = build_schedule(spec)
+    blue_green = spec.strategy.blue_green is not None
+    place: Path_ = ("strategy", "blueGreen" if blue_green else "canary")
+    if not any(step.judged or step.hold_seconds is None for step in schedule.steps):
+        yield (
+            "nothing-judged",
+            place,
+            "no step holds a weight between 0 and 100 %, so a new version takes everything as soon as its pods are "
+            "ready, and no gate looks at its calls; "
+            + ("use 2 steps or more with an interval" if blue_green else "add a pause with durationSeconds"),
+        )
+    if schedule.scale_down_delay_seconds == 0:
+        yield (
+            "no-way-back",
+            (*place, "scaleDownDelaySeconds"),
+            "the replaced pods go at once, so going back needs new ones first; leave the default of 30",
+        )
+    longest = max((step.hold_seconds or 0 for step in schedule.steps if step.judged), default=None)
+    age = spec.worker.max_connection_age_seconds
+    if longest is not None and spec.traffic.router == "Service" and age > longest:
+        yield (
+            "sticky-connections",
+            ("worker", "maxConnectionAgeSeconds"),
+            f"connections live {age} s, longer than any step holds ({longest:g} s), so long-lived clients stay where "
+            "they are and the candidate is judged by few; lower it",
+        )
+    if spec.traffic.router == "Service" and not blue_green:
+        yield from _coarse(spec)
+    if spec.on_failure == "Pause":
+        yield (
+            "pause-on-failure",
+            ("onFailure",),
+            "a candidate that fails keeps its share of the calls until a person acts; Rollback takes it away at once",
+        )
+
+
+def _coarse(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+    """Warn of weights that so few pods cannot give."""
+    canary = spec.strategy.canary
+    for place, step in enumerate(canary.steps if canary else ()):
+        if step.set_weight is None:
+            continue
+        real = share_by_pods(step.set_weight, spec.worker.replicas, full_pool=False)
+        if abs(real - step.set_weight) > max(5, step.set_weight // 4):
+            yield (
+                "coarse-weight",
+                ("strategy", "canary", "steps", place, "setWeight"),
+                f"with {spec.worker.replicas} pods behind a Service the candidate gets {real} %, not "
+                f"{step.set_weight} %; use more replicas, or traffic.router Gateway, whose weights are exact",
+            )
+
+
+def _gates(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+    analysis = spec.analysis
+    if analysis.error_rate is None and analysis.latency is None:
+        yield (
+            "no-gates",
+            ("analysis",),
+            "errorRate and latency are both off: a version that fails its calls is promoted; enable one",
+        )
+    if analysis.on_inconclusive == "Proceed":
+        yield (
+            "proceeds-unjudged",
+            ("analysis", "onInconclusive"),
+            "with few calls a step ends without a verdict and the version is promoted unjudged; Hold waits for calls",
+        )
+    for name, gate in (("errorRate", analysis.error_rate), ("latency", analysis.latency)):
+        if gate is not None and gate.min_samples < _FEW_CALLS:
+            yield (
+                "few-samples",
+                ("analysis", name, "minSamples"),
+                f"{gate.min_samples} calls tell little: only gross faults are found; use {_FEW_CALLS} or more",
+            )
+
+
+def _reference(document: Document, spec: ClusteringDeploymentSpec, others: Sequence[Document]) -> Iterator[_Risk]:
+    models = {each.name for each in others if each.kind == "ClusteringModel" and each.namespace == document.namespace}
+    if models and spec.model_ref.name not in models:
+        yield (
+            "unknown-model",
+            ("modelRef", "name"),
+            f"no ClusteringModel {spec.model_ref.name} is among these files; there are {', '.join(sorted(models))}",
+        )
+
+
+def _model(spec: ClusteringModelSpec) -> Iterator[_Risk]:
+    yield from _resources(spec.training.resources, ("training", "resources"))
+    limits = spec.validation
+    relative = limits.relative
+    limited = (limits.max_noise_ratio, limits.min_silhouette, limits.min_dbcv, limits.max_clusters)
+    compared = (relative.min_agreement, relative.min_dbcv_ratio, relative.min_silhouette_ratio)
+    if limits.min_clusters <= 1 and all(each is None for each in (*limited, *compared)):
+        yield (
+            "no-limits",
+            ("validation",),
+            "a version with one cluster, or with nearly all rows as noise, passes; set minClusters and maxNoiseRatio",
+        )
+    dbscan = spec.algorithm.dbscan if spec.algorithm else None
+    if dbscan and dbscan.metric == "haversine" and dbscan.eps is not None and dbscan.eps > _FAR_RADIANS:
+        yield (
+            "far-eps",
+            ("algorithm", "dbscan", "eps"),
+            f"{dbscan.eps:g} radians are {dbscan.eps * 6371:,.0f} km; divide kilometres by 6371",
+        )
+
+
+def _resources(resources: ResourceRequirements, path: Path_) -> Iterator[_Risk]:
+    if not resources.requests and not resources.limits:
+        yield (
+            "no-resources",
+            path,
+            "without requests pods are the first to be evicted and crowd nodes; set requests",
+        )

@@ -1,0 +1,1 @@
+"""`shoal predict`: rows against a served model, by the Open Inference Protocol."""
