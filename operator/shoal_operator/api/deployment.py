@@ -176,9 +176,13 @@ class ErrorRateGate(ApiModel):
 
 
 class LatencyGate(ApiModel):
-    """Compares the mean latency with stable's over the same window."""
+    """Compares the latency with stable's over the same window."""
 
     enabled: bool = Field(default=True, description="false: this gate is not asked.")
+    statistic: Literal["Mean", "P50", "P99"] = Field(
+        default="Mean",
+        description="What is compared: the mean, the median or the 99th percentile, which needs 1000 calls each.",
+    )
     max_ratio: float = Field(default=1.2, ge=1, le=100, description="Largest tolerated candidate / stable ratio.")
     min_difference_millis: float = Field(
         default=5.0, ge=0, le=60_000, description="Difference in milliseconds below which no latency counts as worse."
@@ -193,7 +197,10 @@ class Analysis(ApiModel):
 
     interval_seconds: int = Field(default=5, ge=1, le=3600, description="Seconds between two looks at the gates.")
     error_rate: ErrorRateGate | None = Field(default_factory=ErrorRateGate, description="Gate on failed calls.")
-    latency: LatencyGate | None = Field(default_factory=LatencyGate, description="Gate on the mean latency.")
+    latency: LatencyGate | None = Field(default_factory=LatencyGate, description="Gate on the latency.")
+    warmup_seconds: int = Field(
+        default=5, ge=0, le=3600, description="Seconds after a pod became ready whose calls are not counted."
+    )
     on_inconclusive: Literal["Hold", "Proceed"] = Field(
         default="Hold",
         description="When a step's time is over and a gate still lacks calls: Hold waits for them (or for the promote "

@@ -43,6 +43,21 @@ class PodFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What the pods of one revision served between one reading of their counters and the next."""
+
+    calls: float = 0.0
+    errors: float = 0.0
+    """Calls that did not end as OK."""
+    seconds: float = 0.0
+    """Sum of the latencies of all calls, in seconds."""
+    squares: float = 0.0
+    """Sum of the squared latencies, estimated from the histogram's buckets, in seconds squared."""
+    durations: Mapping[float, float] = field(default_factory=dict)
+    """Upper bound of a latency bucket in seconds -> calls in that bucket alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class WindowFigures:
     """What the pods of one revision served since the window began (the same instant for every revision)."""
 
@@ -53,6 +68,8 @@ class WindowFigures:
     """Sum of the latencies of all calls, in seconds."""
     seconds_square_sum: float
     """Sum of the squared latencies, estimated from the histogram's buckets, in seconds squared."""
+    looks: tuple[Look, ...] = ()
+    """The same by look, oldest first; at one index, all revisions of a window were looked at in the same moment."""
 
 
 @dataclass(frozen=True, slots=True)

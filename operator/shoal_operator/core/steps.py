@@ -30,3 +30,8 @@ class Schedule:
     scale_down_delay_seconds: int
     full_pool: bool
     """Whether the candidate has as many pods as stable from the start."""
+
+    @property
+    def windows(self) -> int:
+        """How many times the gates that compare calls begin anew: steps that hold a weight, with an end or without."""
+        return sum(step.hold_seconds != 0 and 0 < step.weight < 100 for step in self.steps)

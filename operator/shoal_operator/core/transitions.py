@@ -136,8 +136,8 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     readiness, diagnosis = judge_readiness(live_pods(facts.snapshot, candidate), facts.needed(target))
     verdicts = [readiness]
     if progress.window_started_at is not None and 0 < progress.weight < 100:
-        windows = facts.snapshot.windows
-        verdicts += judge_calls(facts.spec.analysis, windows.get(stable.revision), windows.get(candidate.revision))
+        base, mine = (facts.snapshot.windows.get(item.revision) for item in (stable, candidate))
+        verdicts += judge_calls(facts.spec.analysis, base, mine, facts.schedule.windows)
     if readiness.verdict != "pass" and facts.was_ready:
         progress = replace(progress, progressed_at=now)
     decision = replace(decision, progress=progress, verdicts=tuple(verdicts))
