@@ -55,6 +55,10 @@ class Look:
     """Sum of the squared latencies, estimated from the histogram's buckets, in seconds squared."""
     durations: Mapping[float, float] = field(default_factory=dict)
     """Upper bound of a latency bucket in seconds -> calls in that bucket alone."""
+    rows: float = 0.0
+    """Rows that were labelled."""
+    noise_rows: float = 0.0
+    """Rows among them that were labelled as noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class WindowFigures:
     """Sum of the squared latencies, estimated from the histogram's buckets, in seconds squared."""
     looks: tuple[Look, ...] = ()
     """The same by look, oldest first; at one index, all revisions of a window were looked at in the same moment."""
+    looked_at: str = ""
+    """When the last look was, RFC 3339: what gates say of the same look counts once. Empty before the first."""
 
 
 @dataclass(frozen=True, slots=True)

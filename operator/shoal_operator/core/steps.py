@@ -31,7 +31,6 @@ class Schedule:
     full_pool: bool
     """Whether the candidate has as many pods as stable from the start."""
 
-    @property
-    def windows(self) -> int:
-        """How many times the gates that compare calls begin anew: steps that hold a weight, with an end or without."""
-        return sum(step.hold_seconds != 0 and 0 < step.weight < 100 for step in self.steps)
+    def windows_up_to(self, step: int) -> int:
+        """Return how many times the gates that compare calls began anew: steps that hold a weight, this included."""
+        return sum(item.hold_seconds != 0 and 0 < item.weight < 100 for item in self.steps[: step + 1])

@@ -18,6 +18,7 @@ MOST_LOOKS = 256
 """An even number of looks that a window keeps apart: 20 minutes at an interval of 5 s."""
 
 _REQUESTS = "shoal_requests_total"
+_ROWS, _NOISE_ROWS = "shoal_rows_total", "shoal_noise_rows_total"
 _DURATION = "shoal_request_duration_seconds"
 
 
@@ -30,6 +31,8 @@ class Counters:
     seconds: float = 0.0
     durations: Mapping[float, float] = field(default_factory=dict)
     """Upper bound of a bucket in seconds -> calls in that bucket alone."""
+    rows: float = 0.0
+    noise_rows: float = 0.0
 
     def __add__(self, other: Counters) -> Counters:
         return self._with(other, 1)
@@ -44,6 +47,8 @@ class Counters:
             self.errors + sign * other.errors,
             self.seconds + sign * other.seconds,
             {bound: self.durations.get(bound, 0.0) + sign * other.durations.get(bound, 0.0) for bound in bounds},
+            self.rows + sign * other.rows,
+            self.noise_rows + sign * other.noise_rows,
         )
 
     def to_look(self) -> Look:
@@ -55,24 +60,28 @@ class Counters:
         """
         least = self.seconds * self.seconds / self.calls if self.calls else 0.0
         squares = max(_squares(self.durations), least)
-        return Look(self.calls, self.errors, self.seconds, squares, dict(self.durations))
+        return Look(self.calls, self.errors, self.seconds, squares, dict(self.durations), self.rows, self.noise_rows)
 
 
 def parse(text: str) -> Counters:
     """Read a worker's metrics. Raises ValueError where they are not in the Prometheus format."""
-    calls = errors = seconds = 0.0
+    calls = errors = seconds = rows = noise_rows = 0.0
     buckets: dict[float, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == _REQUESTS:
                 calls += sample.value
                 errors += 0.0 if sample.labels.get("code") == "OK" else sample.value
+            elif sample.name == _ROWS:
+                rows += sample.value
+            elif sample.name == _NOISE_ROWS:
+                noise_rows += sample.value
             elif sample.name == f"{_DURATION}_sum":
                 seconds += sample.value
             elif sample.name == f"{_DURATION}_bucket":
                 bound = float(sample.labels["le"])
                 buckets[bound] = buckets.get(bound, 0.0) + sample.value
-    return Counters(calls, errors, seconds, _apart(buckets))
+    return Counters(calls, errors, seconds, _apart(buckets), rows, noise_rows)
 
 
 def _apart(cumulative: Mapping[float, float]) -> dict[float, float]:
@@ -136,8 +145,8 @@ class RevisionSeries:
         if len(self._looks) >= MOST_LOOKS:
             self._looks = [one + other for one, other in zip(self._looks[::2], self._looks[1::2], strict=True)]
 
-    def figures(self) -> WindowFigures:
-        """Return the whole window and its looks."""
+    def figures(self, looked_at: str) -> WindowFigures:
+        """Return the whole window and its looks; `looked_at` is when the last one was."""
         whole = self._counted.to_look()
         return WindowFigures(
             calls=round(whole.calls),
@@ -145,4 +154,5 @@ class RevisionSeries:
             seconds_sum=whole.seconds,
             seconds_square_sum=whole.squares,
             looks=tuple(look.to_look() for look in self._looks),
+            looked_at=looked_at,
         )

@@ -19,7 +19,7 @@ import structlog
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
-from shoal_operator.core.facts import instant, items_at, text_at
+from shoal_operator.core.facts import instant, items_at, text_at, timestamp
 from shoal_operator.core.snapshot import PodFacts, RawObject, WindowFigures
 from shoal_operator.runtime.figures import Counters, PodSeries, RevisionSeries, parse
 from shoal_operator.runtime.observer import serving_pods
@@ -61,7 +61,8 @@ class _State:
     began: str
     """When the window began, RFC 3339, to tell pods born in it from older ones."""
     due: float
-    looked: bool = False
+    looked_at: str = ""
+    """When the last look was, RFC 3339; empty before the first."""
     revisions: dict[str, RevisionSeries] = field(default_factory=dict)
     cold: set[str] = field(default_factory=set)
     """Uids of pods that were not ready, or not for long enough, at the last look."""
@@ -118,9 +119,11 @@ class Sampler:
         """Return revision -> figures of the deployment's running window; empty before the first look."""
         window = self._window(deployment)
         state = self._states.get(key_of(deployment))
-        if window is None or state is None or state.identity != window.identity or not state.looked:
+        if window is None or state is None or state.identity != window.identity or not state.looked_at:
             return {}
-        return {revision: series.figures() for revision, series in state.revisions.items() if series.pods}
+        return {
+            revision: series.figures(state.looked_at) for revision, series in state.revisions.items() if series.pods
+        }
 
     def _window(self, raw: RawObject) -> Window | None:
         try:
@@ -153,7 +156,7 @@ class Sampler:
         # Both in the same look, also a revision without a pod that could be read.
         for revision in revisions:
             state.revisions.setdefault(revision, RevisionSeries()).end_look()
-        state.looked = True
+        state.looked_at = timestamp(self._now())
         self._looked(key)
 
     def _is_warm(self, pod: PodFacts, warmup: float) -> bool:

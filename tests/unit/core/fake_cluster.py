@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shoal_operator.core import names
+from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
 from shoal_operator.core.rollout import plan_deployment
 from shoal_operator.core.snapshot import DeploymentSnapshot, PodFacts, WindowFigures
@@ -36,6 +37,7 @@ class FakeCluster:
     accepts_routes: bool = True
     born: int = 0
     writes: int = 0
+    looked: int = 0
 
     # What the operator sees and does
 
@@ -154,7 +156,9 @@ class FakeCluster:
 
     def figure(self, revision: str, calls: int, errors: int = 0, mean: float = 0.01) -> None:
         """Feed what a revision's pods counted in the window, evenly over some looks."""
-        self.windows[revision] = objects.window(calls, errors, mean)
+        self.looked += 1
+        at = timestamp(objects.NOW + timedelta(seconds=self.looked))
+        self.windows[revision] = replace(objects.window(calls, errors, mean), looked_at=at)
 
     # What tests ask
 

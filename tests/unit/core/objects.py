@@ -95,8 +95,13 @@ def pod(name: str, revision: str, *, ready: bool = True, routed: bool = False, s
     )
 
 
-def window(calls: int, errors: int = 0, mean: float = 0.01, spread: float = 0.3, looks: int = 6) -> WindowFigures:
-    """Build figures of calls that came evenly over some looks, with a standard deviation of `spread` means."""
+def window(
+    calls: int, errors: int = 0, mean: float = 0.01, spread: float = 0.3, looks: int = 6, noise: float = 0.1
+) -> WindowFigures:
+    """Build figures of calls that came evenly over some looks, with a standard deviation of `spread` means.
+
+    Each call has four rows, of which the share `noise` is noise.
+    """
     squares = calls * mean * mean * (1 + spread * spread)
     durations = {mean * (1 - spread): calls / 2, mean * (1 + spread): calls / 2}
     each = Look(
@@ -105,6 +110,8 @@ def window(calls: int, errors: int = 0, mean: float = 0.01, spread: float = 0.3,
         calls * mean / looks,
         squares / looks,
         {bound: count / looks for bound, count in durations.items()},
+        4 * calls / looks,
+        4 * calls * noise / looks,
     )
     return WindowFigures(calls, errors, calls * mean, squares, (each,) * looks)
 

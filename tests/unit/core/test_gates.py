@@ -6,8 +6,16 @@ import math
 
 import pytest
 
-from shoal_operator.api.deployment import Analysis
-from shoal_operator.core.gates import FALSE_ALARM, judge_calls, judge_readiness
+from shoal_operator.api.analysis import Analysis
+from shoal_operator.api.version import VersionMetrics
+from shoal_operator.core.gates import (
+    FALSE_ALARM,
+    Records,
+    judge_calls,
+    judge_readiness,
+    judge_records,
+    read_records,
+)
 from shoal_operator.core.snapshot import WindowFigures
 from tests.unit.core import objects
 
@@ -79,10 +87,10 @@ def test_a_verdict_tells_the_figures_and_the_limit() -> None:
     [errors, latency] = judge_calls(Analysis(), figures(500, errors=5), figures(500, errors=250, mean=0.1))
     assert errors.message == (
         "250 of 500 calls failed (50.00%), stable 5 of 500 (1.00%), limit x1.05: too many, beyond chance "
-        "(less than 1 in 200)."
+        "(less than 1 in 400)."
     )
     assert latency.message == (
-        "mean 100.0 ms over 500 calls, stable 10.0 ms over 500: x10.00, surely above x8.84, limit x1.2: too slow, "
+        "mean 100.0 ms over 500 calls, stable 10.0 ms over 500: x10.00, surely above x8.79, limit x1.2: too slow, "
         "beyond chance."
     )
     assert errors.candidate is not None
@@ -116,12 +124,71 @@ def test_what_befalls_both_sides_counts_against_neither() -> None:
 def test_more_steps_ask_for_more_evidence() -> None:
     stable, candidate = figures(900), figures(100, errors=4)
     assert judge_calls(Analysis(), stable, candidate)[0].verdict == "fail"
-    assert judge_calls(Analysis(), stable, candidate, windows=10)[0].verdict == "inconclusive"
+    assert judge_calls(Analysis(), stable, candidate, window=10)[0].verdict == "inconclusive"
     assert FALSE_ALARM == 0.01
 
 
 def test_a_gate_that_is_off_is_not_asked() -> None:
     assert judge_calls(Analysis(error_rate=None, latency=None), figures(500), figures(500)) == ()
+
+
+@pytest.mark.parametrize(
+    ("limits", "stable", "candidate", "expected"),
+    [
+        ({}, None, None, "inconclusive"),
+        ({}, objects.window(500), objects.window(500), "pass"),
+        ({}, objects.window(500), objects.window(500, noise=0.13), "pass"),
+        ({}, objects.window(500), objects.window(500, noise=0.4), "fail"),
+        ({}, objects.window(500), objects.window(500, noise=0.4, looks=2), "inconclusive"),
+        ({}, objects.window(500), objects.window(20, noise=0.9), "inconclusive"),
+        ({}, objects.window(500, noise=0.4), objects.window(500, noise=0.0), "pass"),
+        ({"maxDecrease": 0.1}, objects.window(500, noise=0.4), objects.window(500, noise=0.0), "fail"),
+        ({"maxIncrease": 0.5}, objects.window(500), objects.window(500, noise=0.4), "pass"),
+        ({}, objects.window(500), objects.window(500, noise=1.5), "error"),
+        ({}, WindowFigures(500, 0, 5.0, 0.1), objects.window(500), "inconclusive"),
+    ],
+)
+def test_noise_ratio(
+    limits: dict[str, float], stable: WindowFigures | None, candidate: WindowFigures | None, expected: str
+) -> None:
+    analysis = Analysis.model_validate({"noiseRatio": limits})
+    assert judge_calls(analysis, stable, candidate)[-1].verdict == expected
+
+
+def record(clusters: int = 10, silhouette: float | None = 0.6) -> VersionMetrics:
+    return VersionMetrics(
+        rows=100, clusters=clusters, noise_ratio=0.1, core_samples=50, silhouette=silhouette, fit_seconds=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("stable", "candidate", "expected"),
+    [
+        (record(), record(), ["pass", "pass"]),
+        (record(), record(silhouette=0.58), ["pass", "pass"]),
+        (record(), record(silhouette=0.56), ["fail", "pass"]),
+        (record(silhouette=-0.2), record(silhouette=-0.205), ["pass", "pass"]),
+        (record(silhouette=-0.2), record(silhouette=-0.3), ["fail", "pass"]),
+        (record(), record(silhouette=None), ["inconclusive", "pass"]),
+        (record(), record(clusters=4), ["pass", "fail"]),
+        (record(), record(clusters=21), ["pass", "fail"]),
+        (record(), record(clusters=5), ["pass", "pass"]),
+        (record(), None, ["inconclusive", "inconclusive"]),
+        (None, record(), ["inconclusive", "inconclusive"]),
+    ],
+)
+def test_records(stable: VersionMetrics | None, candidate: VersionMetrics | None, expected: list[str]) -> None:
+    analysis = Analysis.model_validate({"silhouette": {}, "clusterCount": {}})
+    assert [item.verdict for item in judge_records(analysis, Records(stable, candidate))] == expected
+
+
+def test_records_are_read_by_number_and_garbage_is_none() -> None:
+    broken = objects.version(3)
+    broken["spec"]["metrics"] = {"clusters": "many"}
+    found = read_records([objects.version(1), broken, {"spec": 7}], 1, 3)
+    assert found.stable is not None
+    assert found.stable.clusters == 2
+    assert found.candidate is None
 
 
 @pytest.mark.parametrize(

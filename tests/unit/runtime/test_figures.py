@@ -15,7 +15,11 @@ def test_a_worker_s_metrics_are_read() -> None:
         duration.observe(seconds)
     requests.labels("OK").inc(3)
     requests.labels("INVALID_ARGUMENT").inc()
+    rows, noise = Counter("shoal_rows", "x", registry=registry), Counter("shoal_noise_rows", "x", registry=registry)
+    rows.inc(20)
+    noise.inc(3)
     counters = parse(generate_latest(registry).decode())
+    assert (counters.rows, counters.noise_rows) == (20, 3)
     assert (counters.calls, counters.errors) == (4, 1)
     assert counters.seconds == pytest.approx(5.6)
     assert counters.durations == {0.1: 0, 0.3: 3, 1.0: 0, float("inf"): 1}
@@ -67,7 +71,7 @@ def test_looks_are_kept_apart_and_add_up_however_many_there_are() -> None:
     for number in range(1, 1001):
         series.pods["one"].update(reading(10 * number, number, number))
         series.end_look()
-        figures = series.figures()
+        figures = series.figures("")
         assert len(figures.looks) < MOST_LOOKS
         assert sum(look.calls for look in figures.looks) == figures.calls == 10 * number
-    assert series.figures().looks[-1] == Look(10, 1, 1, 0.1, {0.1: 10})
+    assert series.figures("").looks[-1] == Look(10, 1, 1, 0.1, {0.1: 10})

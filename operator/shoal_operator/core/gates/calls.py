@@ -73,7 +73,13 @@ def describe_looks(count: int, least: int) -> str:
 
 def _whole(figures: WindowFigures) -> Look:
     return Look(
-        figures.calls, figures.errors, figures.seconds_sum, figures.seconds_square_sum, _durations(figures.looks)
+        figures.calls,
+        figures.errors,
+        figures.seconds_sum,
+        figures.seconds_square_sum,
+        _durations(figures.looks),
+        rows=sum(look.rows for look in figures.looks),
+        noise_rows=sum(look.noise_rows for look in figures.looks),
     )
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 
-from shoal_operator.api.deployment import ErrorRateGate, Verdict
+from shoal_operator.api.analysis import ErrorRateGate
+from shoal_operator.api.deployment import Verdict
 from shoal_operator.core.gates.calls import describe_looks, find_sides
 from shoal_operator.core.snapshot import WindowFigures
 from shoal_operator.core.statistics.shares import LEAST_LOOKS, Counts, share_evidence

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from shoal_operator.api.deployment import LatencyGate, Verdict
+from shoal_operator.api.analysis import LatencyGate
+from shoal_operator.api.deployment import Verdict
 from shoal_operator.core.gates.calls import Sides, describe_looks, find_sides
 from shoal_operator.core.snapshot import WindowFigures
 from shoal_operator.core.statistics.means import EFFECT, Sums, estimate_log_ratio

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 EFFECT = 0.3
 """The size of ln(ratio) for which the sequences are tuned: about x1.35."""
-_NANOSECOND = 1e-9
+_NANOSECOND, _CENTURY = 1e-9, 3e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def estimate_log_ratio(looks: Sequence[Sums]) -> RatioEstimate | None:
     bases = [look.base_total / look.base_count for look in paired]
     mean = sum(weight * item for weight, item in zip(weights, means, strict=True)) / whole
     base = sum(weight * item for weight, item in zip(weights, bases, strict=True)) / whole
-    if not (_NANOSECOND <= mean < math.inf and _NANOSECOND <= base < math.inf):
+    if not (_NANOSECOND <= mean < _CENTURY and _NANOSECOND <= base < _CENTURY):
         return None
     spread = _relative_variance([(look.count, look.total, look.squares) for look in paired])
     base_spread = _relative_variance([(look.base_count, look.base_total, look.base_squares) for look in paired])
@@ -84,7 +84,7 @@ def _relative_variance(sums: Sequence[tuple[float, float, float]]) -> float | No
     count = sum(item[0] for item in sums)
     total = sum(item[1] for item in sums)
     squares = sum(item[2] for item in sums)
-    if count < 2 or total <= 0 or not math.isfinite(squares):
+    mean = total / count if count >= 2 else 0.0
+    if not _NANOSECOND <= mean < _CENTURY or not math.isfinite(squares):
         return None
-    mean = total / count
     return max(0.0, squares - total * mean) / (count - 1) / (mean * mean)

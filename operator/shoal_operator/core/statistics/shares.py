@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 LEAST_LOOKS = 3
-_ALTERNATIVES = (1.125, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+_ALTERNATIVES = (1.25, 2.0, 4.0, 10.0, 30.0)
 """How many times the limit the candidate's share might be; each is given the same weight beforehand."""
 
 
@@ -57,9 +57,9 @@ def share_evidence(looks: Iterable[Counts], ratio: float, cap: float = math.inf)
     >>> round(share_evidence([Counts(0, 100, 0, 900)], 1.05).log, 3)
     0.0
     >>> round(share_evidence([Counts(4, 100, 0, 900)], 1.05).log, 1)
-    6.2
+    6.7
     >>> round(share_evidence([Counts(4, 100, 36, 900)], 1.05).log, 1)
-    -1.0
+    -1.4
     >>> round(share_evidence([Counts(100, 100, 0, 900)] * 3, 1.05, cap=2.0).log, 1)
     6.0
     """
