@@ -6,11 +6,14 @@ x1.05, mean latency x1.2, silhouette x0.95.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from shoal_operator.api.meta import ApiModel
+from shoal_operator.api.meta import ApiModel, CelRule
+
+_URL = r"^https?://[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[^\s#@]*)?$"
+"""No user, no password, no fragment."""
 
 
 class Gate(ApiModel):
@@ -97,8 +100,83 @@ class ClusterCountGate(Gate):
     max_ratio: float = Field(default=2.0, ge=1, le=1000, description="Largest tolerated candidate / stable ratio.")
 
 
+class OutsideGate(Gate):
+    """What the gates that ask somebody else have."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-zA-Z0-9]{0,31}$", max_length=32, description="Name of the gate, unique in its list."
+    )
+    timeout_seconds: int = Field(
+        default=5, ge=1, le=30, description="Seconds after which an answer counts as an error."
+    )
+
+
+class PrometheusGate(OutsideGate):
+    """A query to a Prometheus server, which gives one number for each side."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="has(self.min) || has(self.max) || has(self.minRatio) || has(self.maxRatio)",
+            message="a prometheus gate without a limit judges nothing; set min, max, minRatio or maxRatio",
+        ),
+    )
+
+    address: str = Field(
+        pattern=_URL,
+        max_length=512,
+        description="URL of the server; its host must be among the operator's allowed hosts (analysis.allowedHosts of "
+        "the chart).",
+    )
+    query: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="PromQL of one number. $(revision), $(version), $(deployment), $(namespace) and $(seconds), "
+        "the length of the window so far, are replaced.",
+    )
+    min: float | None = Field(default=None, description="Smallest number that passes.")
+    max: float | None = Field(default=None, description="Largest number that passes.")
+    min_ratio: float | None = Field(default=None, ge=0, description="Smallest candidate / stable ratio that passes.")
+    max_ratio: float | None = Field(default=None, ge=0, description="Largest candidate / stable ratio that passes.")
+    min_samples: int = Field(
+        default=50, ge=0, le=1_000_000, description="Calls that each side needs before the server is believed."
+    )
+
+    @property
+    def compares(self) -> bool:
+        """Whether stable's number is asked for too."""
+        return self.min_ratio is not None or self.max_ratio is not None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min is None and self.max is None and not self.compares:
+            raise ValueError(self.cel_rules[0].message)
+        return self
+
+
+class WebhookGate(OutsideGate):
+    """A POST to a service of yours, which answers with a verdict."""
+
+    url: str = Field(
+        pattern=_URL,
+        max_length=1024,
+        description="Where to send the facts; its host must be among the operator's allowed hosts "
+        "(analysis.allowedHosts of the chart).",
+    )
+    min_samples: int = Field(
+        default=0, ge=0, le=1_000_000, description="Calls that each side needs before the answer counts."
+    )
+
+
 class Analysis(ApiModel):
     """The gates between the steps."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = tuple(
+        CelRule(
+            rule=f"!has(self.{kind}) || self.{kind}.all(a, self.{kind}.exists_one(b, b.name == a.name))",
+            message=f"two gates of analysis.{kind} have the same name; give each its own",
+        )
+        for kind in ("prometheus", "webhooks")
+    )
 
     interval_seconds: int = Field(default=5, ge=1, le=3600, description="Seconds between two looks at the gates.")
     error_rate: ErrorRateGate | None = Field(default_factory=ErrorRateGate, description="Gate on failed calls.")
@@ -106,6 +184,10 @@ class Analysis(ApiModel):
     noise_ratio: NoiseRatioGate | None = Field(default=None, description="Gate on the rows labelled as noise.")
     silhouette: SilhouetteGate | None = Field(default=None, description="Gate on the versions' silhouettes.")
     cluster_count: ClusterCountGate | None = Field(default=None, description="Gate on the versions' cluster counts.")
+    prometheus: list[PrometheusGate] = Field(
+        default_factory=list, max_length=8, description="Gates on queries to a Prometheus server."
+    )
+    webhooks: list[WebhookGate] = Field(default_factory=list, max_length=8, description="Gates that ask a service.")
     warmup_seconds: int = Field(
         default=5, ge=0, le=3600, description="Seconds after a pod became ready whose calls are not counted."
     )
@@ -120,3 +202,16 @@ class Analysis(ApiModel):
     def _leave_out(cls, gate: Gate | None) -> Gate | None:
         """A gate that is switched off is None to the operator; kubectl cannot write null over a default."""
         return gate if gate is not None and gate.enabled else None
+
+    @field_validator("prometheus", "webhooks", mode="after")
+    @classmethod
+    def _keep_asked(cls, gates: list[OutsideGate]) -> list[OutsideGate]:
+        return [gate for gate in gates if gate.enabled]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        named = ([gate.name for gate in self.prometheus], [gate.name for gate in self.webhooks])
+        for rule, names in zip(self.cel_rules, named, strict=True):
+            if len(set(names)) < len(names):
+                raise ValueError(rule.message)
+        return self

@@ -17,6 +17,7 @@ from shoal_operator.core.gates import (
     find_consequence,
     gates_of,
     judge_calls,
+    judge_outside,
     judge_records,
     read_records,
 )
@@ -39,26 +40,29 @@ def judge_candidate(
     began = progress.window_started_at
     if began is None or not 0 < progress.weight < 100:
         return Judgement((), progress)
-    analysis, gates = facts.spec.analysis, gates_of(facts.spec.analysis)
+    analysis = facts.spec.analysis
     base, mine = (facts.snapshot.windows.get(item.revision) for item in (stable, candidate))
+    sides = [figures for figures in (base, mine) if figures]
+    window = facts.schedule.windows_up_to(progress.step or 0)
     records = read_records(facts.snapshot.versions, stable.version, candidate.version)
-    found = (
-        *judge_calls(analysis, base, mine, facts.schedule.windows_up_to(progress.step or 0)),
-        *judge_records(analysis, records),
-    )
-    seconds = (now - began).total_seconds()
-    verdicts, counted = [], []
-    for item in found:
-        gate = gates[item.gate]
-        if seconds < gate.initial_delay_seconds:
-            message = f"is asked {gate.initial_delay_seconds} s after the step's weight is reached."
-            item = Verdict(gate=item.gate, verdict="inconclusive", message=message)
-        else:
-            counted.append(item)
-        verdicts.append(item.model_copy(update={"dry_run": gate.dry_run}))
-    looked_at = max((figures.looked_at for figures in (base, mine) if figures), default="")
-    if looked_at:
-        progress = replace(progress, gates=count_verdicts(progress.gates, counted, timestamp(began), looked_at))
+    inside = (*judge_calls(analysis, base, mine, window), *judge_records(analysis, records))
+    answers, allowed = facts.snapshot.answers, facts.snapshot.defaults.analysis_allowed_hosts
+    calls = min(figures.calls for figures in sides) if len(sides) == 2 else 0
+    outside = judge_outside(analysis, answers, allowed, calls)
+    looked_at = max((figures.looked_at for figures in sides), default="")
+    answered_at = max((answer.at for answer in answers.values()), default=looked_at)
+    verdicts: list[Verdict] = []
+    for found, at in ((inside, looked_at), (outside, answered_at)):
+        counted = []
+        for item in found:
+            gate = gates_of(analysis)[item.gate]
+            if (now - began).total_seconds() < gate.initial_delay_seconds:
+                message = f"is asked {gate.initial_delay_seconds} s after the step's weight is reached."
+                item = Verdict(gate=item.gate, verdict="inconclusive", message=message)
+            elif at:
+                counted.append(item)
+            verdicts.append(item.model_copy(update={"dry_run": gate.dry_run}))
+        progress = replace(progress, gates=count_verdicts(progress.gates, counted, timestamp(began), at))
     return Judgement(tuple(verdicts), progress)
 
 

@@ -24,6 +24,8 @@ class Defaults:
     store_claim_name: str | None = None
     import_allowed_hosts: tuple[str, ...] = ()
     """Hosts that artifacts may be imported from by https:// and oci://."""
+    analysis_allowed_hosts: tuple[str, ...] = ()
+    """Hosts that gates may ask, each with its port if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,18 @@ class WindowFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server outside said to a gate's request, or why it said nothing."""
+
+    at: str
+    """When it was asked, RFC 3339."""
+    status: int = 0
+    body: str = ""
+    error: str = ""
+    """Why there is no answer; empty where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSnapshot:
     """Facts about one ClusteringModel."""
 
@@ -122,4 +136,6 @@ class DeploymentSnapshot:
     windows: Mapping[str, WindowFigures] = field(default_factory=dict)
     """Revision -> figures of the window that core.gates.analysis_window opens for this very object; empty before the
     first look at it. Figures of an earlier window never stand here."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Key of a request that core.gates.outside builds -> what came of it last, in the same window."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

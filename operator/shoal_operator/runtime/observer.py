@@ -15,6 +15,7 @@ from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.snapshot import (
+    Answer,
     Defaults,
     DeploymentSnapshot,
     ModelSnapshot,
@@ -52,13 +53,26 @@ class Figures(Protocol):
         """Return revision -> figures; empty before the first look."""
 
 
+AnswersOf = Callable[[RawObject], Mapping[str, Answer]]
+"""Returns what servers outside said last in a deployment's window."""
+
+
 class Observer:
     """Reads the store, and asks for the existence of Secrets."""
 
-    def __init__(self, store: Store, secrets: Secrets, figures: Figures, decide: Decisions, defaults: Defaults) -> None:
+    def __init__(
+        self,
+        store: Store,
+        secrets: Secrets,
+        figures: Figures,
+        answers: AnswersOf,
+        decide: Decisions,
+        defaults: Defaults,
+    ) -> None:
         self._store = store
         self._secrets = secrets
         self._figures = figures
+        self._answers = answers
         self._decide = decide
         self._defaults = defaults
 
@@ -100,6 +114,7 @@ class Observer:
             gateway_api_installed=self._store.gateway_api_installed,
             missing_secrets=await self._missing(namespace, self._decide.deployment_secrets(raw, self._defaults)),
             windows=self._figures.windows(raw),
+            answers=self._answers(raw),
             defaults=self._defaults,
         )
 

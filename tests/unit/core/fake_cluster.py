@@ -15,8 +15,9 @@ from shoal_operator.core import names
 from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
 from shoal_operator.core.rollout import plan_deployment
-from shoal_operator.core.snapshot import DeploymentSnapshot, PodFacts, WindowFigures
+from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, PodFacts, WindowFigures
 from tests.unit.core import objects
+from tests.unit.core.objects import DEFAULTS
 
 Raw = dict[str, Any]
 
@@ -31,6 +32,8 @@ class FakeCluster:
     objects: dict[tuple[str, str], Raw] = field(default_factory=dict)
     pods: dict[str, PodFacts] = field(default_factory=dict)
     windows: dict[str, WindowFigures] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
     events: list[Emit] = field(default_factory=list)
@@ -56,7 +59,8 @@ class FakeCluster:
             pods=tuple(self.pods.values()),
             gateway=gateway,
             windows=dict(self.windows),
-            defaults=objects.DEFAULTS,
+            answers=dict(self.answers),
+            defaults=self.defaults,
         )
 
     def reconcile(self) -> Plan:

@@ -34,7 +34,7 @@ class Bench:
         self.gateway = FakeGateway()
         self.metrics = Metrics()
         decide = decisions(plan)
-        observer = Observer(self.store, self.gateway, NoFigures(), decide, Defaults("image", "s3://b"))
+        observer = Observer(self.store, self.gateway, NoFigures(), lambda _: {}, decide, Defaults("image", "s3://b"))
         self.controller = Controller(self.queue, self.store, observer, self.gateway, decide, self.metrics, lambda: NOW)
         self.put(raw("ClusteringDeployment", **parts))
 

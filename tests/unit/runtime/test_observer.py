@@ -36,7 +36,7 @@ def observer(*objects: dict[str, Any]) -> Observer:
     def plan(*_: Any) -> Plan:
         return Plan()
 
-    return Observer(store, gateway, NoFigures(), Decisions(plan, secrets, plan, plan, secrets), DEFAULTS)
+    return Observer(store, gateway, NoFigures(), lambda _: {}, Decisions(plan, secrets, plan, plan, secrets), DEFAULTS)
 
 
 def namesake(item: dict[str, Any]) -> dict[str, Any]:

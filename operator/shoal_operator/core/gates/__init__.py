@@ -8,19 +8,22 @@ and steps there are and however often one looks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from shoal_operator.api.analysis import Analysis, Gate
 from shoal_operator.api.deployment import Verdict
+from shoal_operator.core.gates import prometheus, webhook
 from shoal_operator.core.gates.cluster_count import CLUSTER_COUNT, judge_cluster_count
 from shoal_operator.core.gates.error_rate import ERROR_RATE, judge_error_rate
 from shoal_operator.core.gates.latency import LATENCY, judge_latency
 from shoal_operator.core.gates.noise_ratio import NOISE_RATIO, judge_noise_ratio
+from shoal_operator.core.gates.outside import Request, describe_denial, read_trial
 from shoal_operator.core.gates.readiness import READINESS, judge_readiness
 from shoal_operator.core.gates.records import Records, read_records
 from shoal_operator.core.gates.silhouette import SILHOUETTE, judge_silhouette
 from shoal_operator.core.gates.tally import count_verdicts, find_consequence
 from shoal_operator.core.gates.window import AnalysisWindow, analysis_window
-from shoal_operator.core.snapshot import WindowFigures
+from shoal_operator.core.snapshot import Answer, RawObject, WindowFigures
 
 __all__ = [
     "CLUSTER_COUNT",
@@ -34,12 +37,15 @@ __all__ = [
     "Records",
     "analysis_window",
     "count_verdicts",
+    "describe_denial",
     "find_consequence",
     "gates_of",
     "judge_calls",
+    "judge_outside",
     "judge_readiness",
     "judge_records",
     "read_records",
+    "wanted_requests",
 ]
 
 FALSE_ALARM = 0.01
@@ -54,6 +60,8 @@ def gates_of(analysis: Analysis) -> Mapping[str, Gate]:
         NOISE_RATIO: analysis.noise_ratio,
         SILHOUETTE: analysis.silhouette,
         CLUSTER_COUNT: analysis.cluster_count,
+        **{prometheus.gate_name(gate): gate for gate in analysis.prometheus},
+        **{webhook.gate_name(gate): gate for gate in analysis.webhooks},
     }
     return {name: gate for name, gate in found.items() if gate is not None}
 
@@ -87,3 +95,42 @@ def judge_records(analysis: Analysis, records: Records) -> tuple[Verdict, ...]:
     if analysis.cluster_count is not None:
         verdicts.append(judge_cluster_count(analysis.cluster_count, records))
     return tuple(verdicts)
+
+
+def wanted_requests(deployment: RawObject, allowed: tuple[str, ...], now: datetime) -> tuple[Request, ...]:
+    """Return what is to be asked of servers outside about a deployment's rollout; nothing of hosts not allowed."""
+    found = read_trial(deployment, now)
+    if found is None:
+        return ()
+    trial, analysis = found
+    queries = [request for gate in analysis.prometheus for request in prometheus.build_queries(gate, trial)]
+    calls = [webhook.build_call(gate, trial) for gate in analysis.webhooks]
+    return tuple(request for request in (*queries, *calls) if not describe_denial(request.url, allowed))
+
+
+def judge_outside(
+    analysis: Analysis, answers: Mapping[str, Answer], allowed: tuple[str, ...], calls: int
+) -> tuple[Verdict, ...]:
+    """Judge by the answers of servers outside; `calls` is what the side with the fewer calls has in the window."""
+    verdicts = []
+    for query in analysis.prometheus:
+        name = prometheus.gate_name(query)
+        verdict = _refuse(name, query.address, allowed) or _lack(name, query.min_samples, calls)
+        verdicts.append(verdict or prometheus.judge_prometheus(query, answers))
+    for hook in analysis.webhooks:
+        name = webhook.gate_name(hook)
+        verdict = _refuse(name, hook.url, allowed) or _lack(name, hook.min_samples, calls)
+        verdicts.append(verdict or webhook.judge_webhook(hook, answers))
+    return tuple(verdicts)
+
+
+def _refuse(name: str, url: str, allowed: tuple[str, ...]) -> Verdict | None:
+    denial = describe_denial(url, allowed)
+    return Verdict(gate=name, verdict="error", message=denial) if denial else None
+
+
+def _lack(name: str, least: int, calls: int) -> Verdict | None:
+    if calls >= least:
+        return None
+    message = f"too few calls yet: one side has {calls} of {least}."
+    return Verdict(gate=name, verdict="inconclusive", message=message)
