@@ -83,6 +83,8 @@ def judged(candidate: Answer | None, stable: Answer | None = None, **limits: Any
             {"max": 1},
             "error",
         ),
+        (said('{"status":"success","data":{"resultType":"string","result":[1,"x"]}}'), None, {"max": 1}, "error"),
+        (said('{"status":"success","data":{}}'), None, {"max": 1}, "error"),
         (Answer(AT, error="none within 5 s"), None, {"max": 0.5}, "error"),
     ],
 )

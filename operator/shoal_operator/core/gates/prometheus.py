@@ -110,11 +110,14 @@ def _number(answer: Answer | None) -> float:
     if answer.status != 200 or text_at(parsed, "status") != "success":
         told = text_at(parsed, "error") or "no success"
         raise _NoAnswerError(f"status {answer.status}: {printable(told, 200)}")
-    data = at(parsed, "data", "result")
-    if text_at(parsed, "data", "resultType") == "scalar":
-        samples = [data]
-    else:
-        samples = [item.get("value") for item in items_at(parsed, "data", "result")]
+    match text_at(parsed, "data", "resultType"):
+        case "scalar":
+            samples = [at(parsed, "data", "result")]
+        case "vector":
+            samples = [item.get("value") for item in items_at(parsed, "data", "result")]
+        case kind:
+            told = printable(kind, 20) or "nothing"
+            raise _NoAnswerError(f"the query gives {told}; it must give an instant vector or a scalar")
     if not samples:
         raise _NoNumberError("the query gives no data")
     if len(samples) > 1:
@@ -124,7 +127,7 @@ def _number(answer: Answer | None) -> float:
 
 def _read(sample: object, asked: datetime | None) -> float:
     if not isinstance(sample, list) or len(sample) != 2:
-        raise _NoAnswerError("the query gives no number for one moment; it must be an instant vector or a scalar")
+        raise _NoAnswerError("the query gives something else than a number at a time")
     try:
         time, value = float(sample[0]), float(sample[1])
     except (TypeError, ValueError):
