@@ -75,6 +75,11 @@ engine-pictures: setup ## the pictures of docs/engine.md
 	@tests/bench/setup.sh
 	PYTHONPATH=dist/bench/engine $(CACHE)/bench/venv/bin/python hack/engine_pictures.py
 
+.PHONY: bench-decisions
+bench-decisions: setup ## the gates against others' rules on simulated rollouts (ARGS="--rollouts 50": quicker; ARGS=--help)
+	$(PYTHON) -m tests.bench_decisions $(ARGS)
+	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_decisions.plots
+
 .PHONY: wheel
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml
