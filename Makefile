@@ -83,6 +83,11 @@ engine-pictures: setup ## the pictures of docs/engine.md
 card-picture: setup ## the picture of docs/model-card.md
 	$(PYTHON) -m hack.card_picture
 
+.PHONY: bench-decisions
+bench-decisions: setup ## the gates against others' rules on simulated rollouts (ARGS="--rollouts 50": quicker; ARGS=--help)
+	$(PYTHON) -m tests.bench_decisions $(ARGS)
+	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_decisions.plots
+
 .PHONY: wheel
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml

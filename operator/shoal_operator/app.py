@@ -21,6 +21,7 @@ from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import batch, gates, rollout, training, versions
 from shoal_operator.errors import LeaseLost
 from shoal_operator.handlers import Informer, Sink
+from shoal_operator.runtime.answers import Answers, HttpSend
 from shoal_operator.runtime.batch_progress import BatchProgress
 from shoal_operator.runtime.controller import Controller
 from shoal_operator.runtime.endpoints import Endpoints, age_of, younger_than
@@ -63,8 +64,20 @@ class Operator:
         self.informer = Informer(self.sink, lambda: load_connection(settings.kubeconfig), settings.watch_namespaces)
         self.sampler = Sampler(self.store, gates.analysis_window, self._scrape, self.queue.add, _now)
         self.progress = BatchProgress(self.store, self._scrape, self.queue.add)
+        allowed = settings.analysis_allowed_hosts
+        self._send = HttpSend(lambda url: gates.describe_denial(url, allowed))
+        self.answers = Answers(
+            self.store,
+            gates.analysis_window,
+            lambda raw, now: gates.wanted_requests(raw, allowed, now),
+            self._send,
+            self.queue.add,
+            _now,
+        )
         gateway = AioGateway(transport, self.store, lease.fence)
-        observer = Observer(self.store, gateway, self.sampler, self.progress, DECISIONS, settings.defaults)
+        observer = Observer(
+            self.store, gateway, self.sampler, self.answers.of, self.progress, DECISIONS, settings.defaults
+        )
         self.controller = Controller(self.queue, self.store, observer, gateway, DECISIONS, metrics, _now)
         self.resync = Resync(
             transport,
@@ -104,6 +117,7 @@ class Operator:
             group.create_task(self.resync.run(), name="resync")
             group.create_task(self.sampler.run(), name="sampler")
             group.create_task(self.progress.run(), name="batch-progress")
+            group.create_task(self.answers.run(), name="answers")
             for number in range(self._settings.concurrency):
                 group.create_task(self.controller.work(), name=f"worker-{number}")
 
@@ -111,6 +125,7 @@ class Operator:
         """Stop the watches and the servers."""
         self.informer.stop()
         await self._scrape.close()
+        await self._send.close()
         await self.endpoints.stop()
 
     async def _discover(self) -> None:

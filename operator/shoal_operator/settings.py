@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     """Hosts that models may be imported from by https:// and oci://, comma separated, each with its port if it has
     one; none when empty."""
 
+    analysis_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts that gates may ask (analysis.prometheus, analysis.webhooks), comma separated, each with its port if it has
+    one; none when empty."""
+
     lease_name: str = Field(default="shoal-operator", min_length=1)
     """Lease that the leader holds."""
 
@@ -89,7 +93,7 @@ class Settings(BaseSettings):
     kubeconfig: str | None = None
     """Path of a kubeconfig; the pod's service account, else $KUBECONFIG, else ~/.kube/config when absent."""
 
-    @field_validator("watch_namespaces", "import_allowed_hosts", mode="before")
+    @field_validator("watch_namespaces", "import_allowed_hosts", "analysis_allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -117,10 +121,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}STORE_URI is {self.store_uri!r}; it must start with s3:// or file://, "
                 "for example s3://models/shoal"
             )
-        for host in self.import_allowed_hosts:
+        hosts = {"IMPORT": self.import_allowed_hosts, "ANALYSIS": self.analysis_allowed_hosts}
+        for name, host in [(name, host) for name, listed in hosts.items() for host in listed]:
             if not _HOST.fullmatch(host):
                 raise ValueError(
-                    f"{PREFIX}IMPORT_ALLOWED_HOSTS contains {host!r}, which is no host; give names such as "
+                    f"{PREFIX}{name}_ALLOWED_HOSTS contains {host!r}, which is no host; give names such as "
                     "models.example.org or registry.example.org:5000, separated by commas"
                 )
         for namespace in self.watch_namespaces:
@@ -140,6 +145,7 @@ class Settings(BaseSettings):
             store_secret_name=self.store_secret_name,
             store_claim_name=self.store_claim_name,
             import_allowed_hosts=self.import_allowed_hosts,
+            analysis_allowed_hosts=self.analysis_allowed_hosts,
         )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from shoal_operator.api.analysis import Analysis
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
@@ -165,48 +166,6 @@ class Strategy(ApiModel):
     canary: Canary | None = Field(default=None, description="A small share first, then more, step by step.")
 
 
-class ErrorRateGate(ApiModel):
-    """Compares the share of failed calls with stable's over the same window."""
-
-    enabled: bool = Field(default=True, description="false: this gate is not asked.")
-    max_ratio: float = Field(default=1.05, ge=1, le=100, description="Largest tolerated candidate / stable ratio.")
-    min_samples: int = Field(
-        default=50, ge=1, le=1_000_000, description="Calls that each side needs before there is a verdict."
-    )
-
-
-class LatencyGate(ApiModel):
-    """Compares the mean latency with stable's over the same window."""
-
-    enabled: bool = Field(default=True, description="false: this gate is not asked.")
-    max_ratio: float = Field(default=1.2, ge=1, le=100, description="Largest tolerated candidate / stable ratio.")
-    min_difference_millis: float = Field(
-        default=5.0, ge=0, le=60_000, description="Difference in milliseconds below which no latency counts as worse."
-    )
-    min_samples: int = Field(
-        default=50, ge=1, le=1_000_000, description="Calls that each side needs before there is a verdict."
-    )
-
-
-class Analysis(ApiModel):
-    """The gates between the steps."""
-
-    interval_seconds: int = Field(default=5, ge=1, le=3600, description="Seconds between two looks at the gates.")
-    error_rate: ErrorRateGate | None = Field(default_factory=ErrorRateGate, description="Gate on failed calls.")
-    latency: LatencyGate | None = Field(default_factory=LatencyGate, description="Gate on the mean latency.")
-    on_inconclusive: Literal["Hold", "Proceed"] = Field(
-        default="Hold",
-        description="When a step's time is over and a gate still lacks calls: Hold waits for them (or for the promote "
-        "command), Proceed goes on without its verdict.",
-    )
-
-    @field_validator("error_rate", "latency", mode="after")
-    @classmethod
-    def _leave_out(cls, gate: ErrorRateGate | LatencyGate | None) -> ErrorRateGate | LatencyGate | None:
-        """A gate that is switched off is None to the operator; kubectl cannot write null over a default."""
-        return gate if gate is not None and gate.enabled else None
-
-
 class GatewayReference(ApiModel):
     """The Gateway that the GRPCRoute attaches to."""
 
@@ -312,11 +271,32 @@ class PoolFigures(StatusModel):
 class Verdict(StatusModel):
     """What a gate says."""
 
-    gate: str = Field(description="readiness, errorRate or latency.")
+    gate: str = Field(description="Name of the gate, such as readiness or errorRate.")
     verdict: Literal["pass", "fail", "inconclusive", "error"] = Field(description="pass, fail, inconclusive or error.")
     message: str = Field(default="", description="The figures and the limit in a sentence.")
     stable: PoolFigures | None = Field(default=None, description="What the gate saw of the stable pool.")
     candidate: PoolFigures | None = Field(default=None, description="What the gate saw of the candidate pool.")
+    dry_run: bool = Field(default=False, description="The verdict is told, but has no effect.")
+
+
+class PastVerdict(StatusModel):
+    """What a gate said at an earlier look."""
+
+    at: str = Field(description="When it was looked, RFC 3339.")
+    verdict: Literal["pass", "fail", "inconclusive", "error"] = Field(description="pass, fail, inconclusive or error.")
+    stable: float | None = Field(default=None, description="The gate's figure of the stable pool.")
+    candidate: float | None = Field(default=None, description="The gate's figure of the candidate pool.")
+
+
+class GateRecord(StatusModel):
+    """What a gate said so far in this rollout."""
+
+    gate: str = Field(description="Name of the gate.")
+    window: str = Field(default="", description="Beginning of the window that the counts are of, RFC 3339.")
+    failed: int = Field(default=0, ge=0, description="Looks in this window that failed.")
+    inconclusive: int = Field(default=0, ge=0, description="Looks in this window that were inconclusive.")
+    errors_in_a_row: int = Field(default=0, ge=0, description="Errors since the last look that was none.")
+    history: list[PastVerdict] = Field(default_factory=list, description="The last looks, newest last; at most 10.")
 
 
 class ClusteringDeploymentStatus(StatusModel):
@@ -354,6 +334,9 @@ class ClusteringDeploymentStatus(StatusModel):
         default_factory=list, description="Commands whose effect is recorded and whose annotation is to be removed."
     )
     verdicts: list[Verdict] = Field(default_factory=list, description="What the gates said last.")
+    gates: list[GateRecord] = Field(
+        default_factory=list, description="What the gates said at the looks of this rollout; kept until the next one."
+    )
     replicas: int = Field(default=0, description="Pods of the stable revision.")
     ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")
     candidate_replicas: int = Field(default=0, description="Pods of the candidate revision.")

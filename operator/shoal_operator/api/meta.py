@@ -123,6 +123,7 @@ class Reason(StrEnum):
     ABORTED = "Aborted"
     GATE_FAILED = "GateFailed"
     GATE_INCONCLUSIVE = "GateInconclusive"
+    GATE_ERROR = "GateError"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     PAUSED_BY_USER = "PausedByUser"
     PAUSED_BY_STEP = "PausedByStep"

@@ -14,7 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shoal_operator.api.deployment import BlockedRevision, ClusteringDeploymentStatus, RetiringRevision, Revision
+from shoal_operator.api.deployment import (
+    BlockedRevision,
+    ClusteringDeploymentStatus,
+    GateRecord,
+    RetiringRevision,
+    Revision,
+)
 from shoal_operator.core import names
 from shoal_operator.core.facts import annotation_of, instant, mapping_at, timestamp
 from shoal_operator.core.snapshot import RawObject
@@ -42,6 +48,8 @@ class Progress:
     approved: int | None = None
     """Version that the approve command asked for, until it serves."""
     handled_commands: tuple[str, ...] = ()
+    gates: tuple[GateRecord, ...] = ()
+    """What the gates said in the present rollout, or in the last one."""
 
     def without_candidate(self) -> Progress:
         """Return the same without anything that concerns a candidate: all traffic is stable's."""
@@ -88,6 +96,7 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         failure_paused=status.failure_paused,
         approved=status.approved_version,
         handled_commands=tuple(status.handled_commands),
+        gates=tuple(status.gates),
     )
     candidate = progress.candidate
     if candidate is None or (stable is not None and candidate.revision == stable.revision):

@@ -251,6 +251,7 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "failure_paused": progress.failure_paused,
         "approved_version": progress.approved,
         "handled_commands": list(progress.handled_commands),
+        "gates": list(progress.gates),
     }
 
 

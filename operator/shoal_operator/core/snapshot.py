@@ -24,6 +24,8 @@ class Defaults:
     store_claim_name: str | None = None
     import_allowed_hosts: tuple[str, ...] = ()
     """Hosts that artifacts may be imported from by https:// and oci://."""
+    analysis_allowed_hosts: tuple[str, ...] = ()
+    """Hosts that gates may ask, each with its port if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,25 @@ class PodFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What the pods of one revision served between one reading of their counters and the next."""
+
+    calls: float = 0.0
+    errors: float = 0.0
+    """Calls that did not end as OK."""
+    seconds: float = 0.0
+    """Sum of the latencies of all calls, in seconds."""
+    squares: float = 0.0
+    """Sum of the squared latencies, estimated from the histogram's buckets, in seconds squared."""
+    durations: Mapping[float, float] = field(default_factory=dict)
+    """Upper bound of a latency bucket in seconds -> calls in that bucket alone."""
+    rows: float = 0.0
+    """Rows that were labelled."""
+    noise_rows: float = 0.0
+    """Rows among them that were labelled as noise."""
+
+
+@dataclass(frozen=True, slots=True)
 class WindowFigures:
     """What the pods of one revision served since the window began (the same instant for every revision)."""
 
@@ -53,6 +74,22 @@ class WindowFigures:
     """Sum of the latencies of all calls, in seconds."""
     seconds_square_sum: float
     """Sum of the squared latencies, estimated from the histogram's buckets, in seconds squared."""
+    looks: tuple[Look, ...] = ()
+    """The same by look, oldest first; at one index, all revisions of a window were looked at in the same moment."""
+    looked_at: str = ""
+    """When the last look was, RFC 3339: what gates say of the same look counts once. Empty before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server outside said to a gate's request, or why it said nothing."""
+
+    at: str
+    """When it was asked, RFC 3339."""
+    status: int = 0
+    body: str = ""
+    error: str = ""
+    """Why there is no answer; empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +157,6 @@ class DeploymentSnapshot:
     windows: Mapping[str, WindowFigures] = field(default_factory=dict)
     """Revision -> figures of the window that core.gates.analysis_window opens for this very object; empty before the
     first look at it. Figures of an earlier window never stand here."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Key of a request that core.gates.outside builds -> what came of it last, in the same window."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

@@ -13,6 +13,7 @@ from shoal_operator.api.deployment import Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
+from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress, retire
 from shoal_operator.core.routing import ready_pods
@@ -97,9 +98,17 @@ def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decisi
     over = (progress.step_started_at or now) + timedelta(seconds=step.hold_seconds)
     if now < over:
         return replace(decision, look_again=(min(over, look) if step.judged else over,))
-    lacking = [item for item in decision.verdicts if item.verdict not in ("pass", "fail")]
-    if step.judged and lacking and facts.spec.analysis.on_inconclusive == "Hold":
-        told = "; ".join(f"{item.gate}: {item.message.rstrip('.')}" for item in lacking)
+    if not step.judged:
+        return None
+    found = [(consequence(facts, progress, item), item) for item in decision.verdicts]
+    holding = [item for what, item in found if what == "hold"]
+    lacking = [item for what, item in found if what == "wait"]
+    told = "; ".join(f"{item.gate}: {item.message.rstrip('.')}" for item in holding or lacking)
+    if holding:
+        message = f"At {step.weight} % ({number}), beyond a gate's limit: {told}. Mend it, or set shoal.dev/promote."
+        reason = Reason.GATE_ERROR if holding[0].verdict == "error" else Reason.GATE_INCONCLUSIVE
+        return replace(decision, pause=Problem(reason, message), look_again=(look,))
+    if lacking and facts.spec.analysis.on_inconclusive == "Hold":
         message = f"At {step.weight} % ({number}), no verdict yet: {told}. Send calls, or set shoal.dev/promote."
         return replace(decision, pause=Problem(Reason.GATE_INCONCLUSIVE, message), look_again=(look,))
     return None

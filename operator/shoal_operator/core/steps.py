@@ -30,3 +30,7 @@ class Schedule:
     scale_down_delay_seconds: int
     full_pool: bool
     """Whether the candidate has as many pods as stable from the start."""
+
+    def windows_up_to(self, step: int) -> int:
+        """Return how many times the gates that compare calls began anew: steps that hold a weight, this included."""
+        return sum(item.hold_seconds != 0 and 0 < item.weight < 100 for item in self.steps[: step + 1])

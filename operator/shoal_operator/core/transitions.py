@@ -30,7 +30,8 @@ from shoal_operator.core.commands import Commands
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.facts import timestamp
-from shoal_operator.core.gates import judge_calls, judge_readiness
+from shoal_operator.core.gates import judge_readiness
+from shoal_operator.core.judgement import consequence, judge_candidate
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress, bundle_of, retire
 from shoal_operator.core.routing import live_pods
@@ -93,6 +94,7 @@ def _aim(
     progress = replace(
         progress,
         candidate=wanted,
+        gates=(),
         retiring=tuple(item for item in progress.retiring if item.revision != wanted.revision),
         progressed_at=now,
     )
@@ -134,14 +136,12 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
         progress = replace(progress, progressed_at=now)
     target = _target_weight(facts, progress)
     readiness, diagnosis = judge_readiness(live_pods(facts.snapshot, candidate), facts.needed(target))
-    verdicts = [readiness]
-    if progress.window_started_at is not None and 0 < progress.weight < 100:
-        windows = facts.snapshot.windows
-        verdicts += judge_calls(facts.spec.analysis, windows.get(stable.revision), windows.get(candidate.revision))
+    judgement = judge_candidate(facts, progress, candidate, stable, now)
+    progress, verdicts = judgement.progress, (readiness, *judgement.verdicts)
     if readiness.verdict != "pass" and facts.was_ready:
         progress = replace(progress, progressed_at=now)
-    decision = replace(decision, progress=progress, verdicts=tuple(verdicts))
-    failed = next((item for item in verdicts if item.verdict == "fail"), None)
+    decision = replace(decision, progress=progress, verdicts=verdicts)
+    failed = next((item for item in verdicts if consequence(facts, progress, item) == "fail"), None)
     if failed is not None and progress.failure_paused is None:
         return _fail(facts, decision, Problem(Reason.GATE_FAILED, f"gate {failed.gate}: {failed.message}"), now)
     if held is not None:

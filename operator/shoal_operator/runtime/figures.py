@@ -6,15 +6,19 @@ from zero again, and what it served before stays counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from shoal_operator.core.snapshot import WindowFigures
+from shoal_operator.core.snapshot import Look, WindowFigures
+
+MOST_LOOKS = 256
+"""An even number of looks that a window keeps apart: 20 minutes at an interval of 5 s."""
 
 _REQUESTS = "shoal_requests_total"
+_ROWS, _NOISE_ROWS = "shoal_rows_total", "shoal_noise_rows_total"
 _DURATION = "shoal_request_duration_seconds"
 
 
@@ -25,47 +29,74 @@ class Counters:
     calls: float = 0.0
     errors: float = 0.0
     seconds: float = 0.0
-    squares: float = 0.0
+    durations: Mapping[float, float] = field(default_factory=dict)
+    """Upper bound of a bucket in seconds -> calls in that bucket alone."""
+    rows: float = 0.0
+    noise_rows: float = 0.0
 
     def __add__(self, other: Counters) -> Counters:
-        return Counters(
-            self.calls + other.calls,
-            self.errors + other.errors,
-            self.seconds + other.seconds,
-            self.squares + other.squares,
-        )
+        return self._with(other, 1)
 
     def __sub__(self, other: Counters) -> Counters:
-        return self + Counters(-other.calls, -other.errors, -other.seconds, -other.squares)
+        return self._with(other, -1)
+
+    def _with(self, other: Counters, sign: int) -> Counters:
+        bounds = self.durations.keys() | other.durations.keys()
+        return Counters(
+            self.calls + sign * other.calls,
+            self.errors + sign * other.errors,
+            self.seconds + sign * other.seconds,
+            {bound: self.durations.get(bound, 0.0) + sign * other.durations.get(bound, 0.0) for bound in bounds},
+            self.rows + sign * other.rows,
+            self.noise_rows + sign * other.noise_rows,
+        )
+
+    def to_look(self) -> Look:
+        """Return the same as what a revision served between two looks.
+
+        The squares are estimated with every call at its bucket's middle: 3 calls in (0.1, 0.3] add 3 x 0.2 x 0.2. Calls
+        beyond the last finite bound count at that bound. By the inequality of Cauchy and Schwarz a sum of squares
+        cannot be smaller than the mean allows; the estimate can.
+        """
+        least = self.seconds * self.seconds / self.calls if self.calls else 0.0
+        squares = max(_squares(self.durations), least)
+        return Look(self.calls, self.errors, self.seconds, squares, dict(self.durations), self.rows, self.noise_rows)
 
 
 def parse(text: str) -> Counters:
-    """Read a worker's metrics. Raises ValueError where they are not in the Prometheus format.
-
-    The squares are estimated with every call at its bucket's middle: 3 calls in (0.1, 0.3] add 3 x 0.2 x 0.2. Calls
-    beyond the last finite bound count at that bound.
-    """
-    calls = errors = seconds = 0.0
+    """Read a worker's metrics. Raises ValueError where they are not in the Prometheus format."""
+    calls = errors = seconds = rows = noise_rows = 0.0
     buckets: dict[float, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == _REQUESTS:
                 calls += sample.value
                 errors += 0.0 if sample.labels.get("code") == "OK" else sample.value
+            elif sample.name == _ROWS:
+                rows += sample.value
+            elif sample.name == _NOISE_ROWS:
+                noise_rows += sample.value
             elif sample.name == f"{_DURATION}_sum":
                 seconds += sample.value
             elif sample.name == f"{_DURATION}_bucket":
                 bound = float(sample.labels["le"])
                 buckets[bound] = buckets.get(bound, 0.0) + sample.value
-    return Counters(calls, errors, seconds, _squares(buckets))
+    return Counters(calls, errors, seconds, _apart(buckets), rows, noise_rows)
 
 
-def _squares(buckets: dict[float, float]) -> float:
-    total = below = lower = 0.0
-    for bound in sorted(buckets):
+def _apart(cumulative: Mapping[float, float]) -> dict[float, float]:
+    """Turn calls up to each bound into calls in each bucket."""
+    bounds = sorted(cumulative)
+    before = [0.0, *(cumulative[bound] for bound in bounds)]
+    return {bound: cumulative[bound] - below for bound, below in zip(bounds, before, strict=False)}
+
+
+def _squares(durations: Mapping[float, float]) -> float:
+    total = lower = 0.0
+    for bound in sorted(durations):
         middle = lower if bound == inf else (lower + bound) / 2
-        total += (buckets[bound] - below) * middle * middle
-        below, lower = buckets[bound], bound
+        total += durations[bound] * middle * middle
+        lower = bound
     return total
 
 
@@ -82,23 +113,46 @@ class PodSeries:
     def update(self, reading: Counters) -> None:
         """Take a new reading; smaller counters than before mean that the worker restarted."""
         if reading.calls < self._last.calls or reading.seconds < self._last.seconds:
-            self._before += self._last - self._base
-            self._base = Counters()
+            self.pass_over(Counters())
         self._last = reading
+
+    def pass_over(self, reading: Counters) -> None:
+        """Count on from a reading, leaving out what was served since the one before."""
+        self._before += self._last - self._base
+        self._base = self._last = reading
 
     def total(self) -> Counters:
         """Return what the pod served in the window."""
         return self._before + self._last - self._base
 
 
-def window_figures(series: Iterable[PodSeries]) -> WindowFigures:
-    """Add up the pods of one revision."""
-    total = sum((one.total() for one in series), Counters())
-    # By the inequality of Cauchy and Schwarz a sum of squares cannot be smaller; the estimate from buckets can.
-    least = total.seconds * total.seconds / total.calls if total.calls else 0.0
-    return WindowFigures(
-        calls=round(total.calls),
-        errors=round(total.errors),
-        seconds_sum=total.seconds,
-        seconds_square_sum=max(total.squares, least),
-    )
+class RevisionSeries:
+    """What the pods of one revision served, look by look."""
+
+    __slots__ = ("_counted", "_looks", "pods")
+
+    def __init__(self) -> None:
+        self.pods: dict[str, PodSeries] = {}
+        """Pod's uid -> counters. Pods that are gone stay: what they served belongs to the window."""
+        self._counted = Counters()
+        self._looks: list[Counters] = []
+
+    def end_look(self) -> None:
+        """Keep what came since the look before; of a long window, neighbouring looks are added up."""
+        total = sum((one.total() for one in self.pods.values()), Counters())
+        self._looks.append(total - self._counted)
+        self._counted = total
+        if len(self._looks) >= MOST_LOOKS:
+            self._looks = [one + other for one, other in zip(self._looks[::2], self._looks[1::2], strict=True)]
+
+    def figures(self, looked_at: str) -> WindowFigures:
+        """Return the whole window and its looks; `looked_at` is when the last one was."""
+        whole = self._counted.to_look()
+        return WindowFigures(
+            calls=round(whole.calls),
+            errors=round(whole.errors),
+            seconds_sum=whole.seconds,
+            seconds_square_sum=whole.squares,
+            looks=tuple(look.to_look() for look in self._looks),
+            looked_at=looked_at,
+        )

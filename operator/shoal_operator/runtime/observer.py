@@ -15,6 +15,7 @@ from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.snapshot import (
+    Answer,
     BatchSnapshot,
     Defaults,
     DeploymentSnapshot,
@@ -62,6 +63,10 @@ class Progress(Protocol):
         """Return pod's uid -> rows that it has labelled."""
 
 
+AnswersOf = Callable[[RawObject], Mapping[str, Answer]]
+"""Returns what servers outside said last in a deployment's window."""
+
+
 class Observer:
     """Reads the store, and asks for the existence of Secrets."""
 
@@ -70,6 +75,7 @@ class Observer:
         store: Store,
         secrets: Secrets,
         figures: Figures,
+        answers: AnswersOf,
         progress: Progress,
         decide: Decisions,
         defaults: Defaults,
@@ -77,6 +83,7 @@ class Observer:
         self._store = store
         self._secrets = secrets
         self._figures = figures
+        self._answers = answers
         self._progress = progress
         self._decide = decide
         self._defaults = defaults
@@ -117,6 +124,7 @@ class Observer:
             gateway_api_installed=self._store.gateway_api_installed,
             missing_secrets=await self._missing(namespace, self._decide.deployment_secrets(raw, self._defaults)),
             windows=self._figures.windows(raw),
+            answers=self._answers(raw),
             defaults=self._defaults,
         )
 

@@ -1,8 +1,8 @@
 """Looks at the workers' metrics while a rollout is judged, and keeps the figures of the running window.
 
 Started by app as one task. Invariant: figures of a window are differences to readings taken at its start, for both
-revisions in the same look; a scrape that fails is no data, never zero. All is in memory: a restarted operator begins
-a new window, which costs time and never a wrong verdict. No verdict is given here.
+revisions in the same look; a scrape that fails is no data, never zero; a pod's first calls do not count. All is in
+memory: a restarted operator begins a new window, which costs time and never a wrong verdict. No verdict is given here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import aiohttp
@@ -19,8 +19,9 @@ import structlog
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
+from shoal_operator.core.facts import instant, items_at, text_at, timestamp
 from shoal_operator.core.snapshot import PodFacts, RawObject, WindowFigures
-from shoal_operator.runtime.figures import Counters, PodSeries, parse, window_figures
+from shoal_operator.runtime.figures import Counters, PodSeries, RevisionSeries, parse
 from shoal_operator.runtime.observer import serving_pods
 from shoal_operator.runtime.store import Store, key_of
 
@@ -29,6 +30,7 @@ LARGEST_SCRAPE = 1024 * 1024
 _AT_ONCE = 16
 _TICK_SECONDS = 0.5
 _DEFAULT_INTERVAL = 5.0
+_DEFAULT_WARMUP = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -59,9 +61,11 @@ class _State:
     began: str
     """When the window began, RFC 3339, to tell pods born in it from older ones."""
     due: float
-    looked: bool = False
-    pods: dict[str, dict[str, PodSeries]] = field(default_factory=dict)
-    """Revision -> pod's uid -> counters. Pods that are gone stay: what they served belongs to the window."""
+    looked_at: str = ""
+    """When the last look was, RFC 3339; empty before the first."""
+    revisions: dict[str, RevisionSeries] = field(default_factory=dict)
+    cold: set[str] = field(default_factory=set)
+    """Uids of pods that were not ready, or not for long enough, at the last look."""
 
 
 class Sampler:
@@ -106,7 +110,7 @@ class Sampler:
                 state = _State(window.identity, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), self._clock())
             running[key] = state
             if self._clock() >= state.due:
-                state.due = self._clock() + _interval(raw)
+                state.due = self._clock() + _analysis(raw, "intervalSeconds", _DEFAULT_INTERVAL)
                 due.append(self._look(key, raw, window, state))
         self._states = running
         await asyncio.gather(*due)
@@ -115,9 +119,11 @@ class Sampler:
         """Return revision -> figures of the deployment's running window; empty before the first look."""
         window = self._window(deployment)
         state = self._states.get(key_of(deployment))
-        if window is None or state is None or state.identity != window.identity or not state.looked:
+        if window is None or state is None or state.identity != window.identity or not state.looked_at:
             return {}
-        return {revision: window_figures(pods.values()) for revision, pods in state.pods.items() if pods}
+        return {
+            revision: series.figures(state.looked_at) for revision, series in state.revisions.items() if series.pods
+        }
 
     def _window(self, raw: RawObject) -> Window | None:
         try:
@@ -129,18 +135,35 @@ class Sampler:
 
     async def _look(self, key: ObjectKey, raw: RawObject, window: Window, state: _State) -> None:
         revisions = {window.stable, window.candidate}
-        pods = [pod for pod in serving_pods(self._store, raw) if pod.ready and pod.ip and pod.revision in revisions]
-        readings = await asyncio.gather(*(self._read(pod) for pod in pods))
-        for pod, reading in zip(pods, readings, strict=True):
+        warmup = _analysis(raw, "warmupSeconds", _DEFAULT_WARMUP)
+        found = [pod for pod in serving_pods(self._store, raw) if pod.revision in revisions]
+        warm = [pod for pod in found if pod.ready and pod.ip and self._is_warm(pod, warmup)]
+        state.cold |= {pod.uid for pod in found} - {pod.uid for pod in warm}
+        readings = await asyncio.gather(*(self._read(pod) for pod in warm))
+        for pod, reading in zip(warm, readings, strict=True):
             if reading is None:
                 continue
-            series = state.pods.setdefault(str(pod.revision), {})
-            if pod.uid not in series:
-                # A pod born in the window has served nothing before it; an older one counts from its first reading.
-                series[pod.uid] = PodSeries(Counters() if pod.created >= state.began else reading)
-            series[pod.uid].update(reading)
-        state.looked = True
+            pods = state.revisions.setdefault(str(pod.revision), RevisionSeries()).pods
+            if pod.uid not in pods:
+                # A pod born in the window has served nothing before it; an older one counts from its first reading, as
+                # does one whose first calls are not to count.
+                whole = pod.created >= state.began and not warmup
+                pods[pod.uid] = PodSeries(Counters() if whole else reading)
+            elif pod.uid in state.cold:
+                pods[pod.uid].pass_over(reading)
+            pods[pod.uid].update(reading)
+            state.cold.discard(pod.uid)
+        # Both in the same look, also a revision without a pod that could be read.
+        for revision in revisions:
+            state.revisions.setdefault(revision, RevisionSeries()).end_look()
+        state.looked_at = timestamp(self._now())
         self._looked(key)
+
+    def _is_warm(self, pod: PodFacts, warmup: float) -> bool:
+        conditions = items_at(pod.status, "conditions")
+        since = next((text_at(item, "lastTransitionTime") for item in conditions if item.get("type") == "Ready"), "")
+        moment = instant(since)
+        return not warmup or moment is None or self._now() - moment >= timedelta(seconds=warmup)
 
     async def _read(self, pod: PodFacts) -> Counters | None:
         async with self._limit:
@@ -177,6 +200,6 @@ class HttpScrape:
         await self._session.close()
 
 
-def _interval(raw: RawObject) -> float:
+def _analysis(raw: RawObject, name: str, default: float) -> float:
     analysis = (raw.get("spec") or {}).get("analysis") or {}
-    return float(analysis.get("intervalSeconds", _DEFAULT_INTERVAL))
+    return float(analysis.get(name, default))

@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shoal_operator.core import names
+from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
 from shoal_operator.core.rollout import plan_deployment
-from shoal_operator.core.snapshot import DeploymentSnapshot, PodFacts, WindowFigures
+from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, PodFacts, WindowFigures
 from tests.unit.core import objects
+from tests.unit.core.objects import DEFAULTS
 
 Raw = dict[str, Any]
 
@@ -30,12 +32,15 @@ class FakeCluster:
     objects: dict[tuple[str, str], Raw] = field(default_factory=dict)
     pods: dict[str, PodFacts] = field(default_factory=dict)
     windows: dict[str, WindowFigures] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
     events: list[Emit] = field(default_factory=list)
     accepts_routes: bool = True
     born: int = 0
     writes: int = 0
+    looked: int = 0
 
     # What the operator sees and does
 
@@ -54,7 +59,8 @@ class FakeCluster:
             pods=tuple(self.pods.values()),
             gateway=gateway,
             windows=dict(self.windows),
-            defaults=objects.DEFAULTS,
+            answers=dict(self.answers),
+            defaults=self.defaults,
         )
 
     def reconcile(self) -> Plan:
@@ -153,9 +159,10 @@ class FakeCluster:
         self._touch()
 
     def figure(self, revision: str, calls: int, errors: int = 0, mean: float = 0.01) -> None:
-        """Feed what a revision's pods counted in the window."""
-        square = calls * mean * mean * 1.1
-        self.windows[revision] = WindowFigures(calls, errors, calls * mean, square)
+        """Feed what a revision's pods counted in the window, evenly over some looks."""
+        self.looked += 1
+        at = timestamp(objects.NOW + timedelta(seconds=self.looked))
+        self.windows[revision] = replace(objects.window(calls, errors, mean), looked_at=at)
 
     # What tests ask
 

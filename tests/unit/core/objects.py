@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shoal_operator.core import names
-from shoal_operator.core.snapshot import Defaults, PodFacts
+from shoal_operator.core.snapshot import Defaults, Look, PodFacts, WindowFigures
 
 NAMESPACE = "fish"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,6 +93,27 @@ def pod(name: str, revision: str, *, ready: bool = True, routed: bool = False, s
         created="2026-01-01T00:00:00Z",
         status=status or {},
     )
+
+
+def window(
+    calls: int, errors: int = 0, mean: float = 0.01, spread: float = 0.3, looks: int = 6, noise: float = 0.1
+) -> WindowFigures:
+    """Build figures of calls that came evenly over some looks, with a standard deviation of `spread` means.
+
+    Each call has four rows, of which the share `noise` is noise.
+    """
+    squares = calls * mean * mean * (1 + spread * spread)
+    durations = {mean * (1 - spread): calls / 2, mean * (1 + spread): calls / 2}
+    each = Look(
+        calls / looks,
+        errors / looks,
+        calls * mean / looks,
+        squares / looks,
+        {bound: count / looks for bound, count in durations.items()},
+        4 * calls / looks,
+        4 * calls * noise / looks,
+    )
+    return WindowFigures(calls, errors, calls * mean, squares, (each,) * looks)
 
 
 def terminated(message: str = "", *, reason: str = "Error", code: int = 1, restarts: int = 0) -> Raw:

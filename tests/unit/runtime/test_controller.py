@@ -39,7 +39,9 @@ class Bench:
         self.gateway = FakeGateway()
         self.metrics = Metrics()
         decide = decisions(plan)
-        observer = Observer(self.store, self.gateway, NoFigures(), NoProgress(), decide, Defaults("image", "s3://b"))
+        observer = Observer(
+            self.store, self.gateway, NoFigures(), lambda _: {}, NoProgress(), decide, Defaults("image", "s3://b")
+        )
         self.controller = Controller(self.queue, self.store, observer, self.gateway, decide, self.metrics, lambda: NOW)
         self.put(raw("ClusteringDeployment", **parts))
 

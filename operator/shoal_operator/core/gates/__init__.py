@@ -1,0 +1,136 @@
+"""Judges a candidate: by its pods' readiness, by its calls compared with stable's over the same window, by its record.
+
+Asked by core.transitions; `analysis_window` also by runtime.samples, which counts the calls. One file a gate.
+Invariant: a candidate that is within the limits is condemned in at most one rollout of a hundred, however many gates
+and steps there are and however often one looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from shoal_operator.api.analysis import Analysis, Gate
+from shoal_operator.api.deployment import Verdict
+from shoal_operator.core.gates import prometheus, webhook
+from shoal_operator.core.gates.cluster_count import CLUSTER_COUNT, judge_cluster_count
+from shoal_operator.core.gates.error_rate import ERROR_RATE, judge_error_rate
+from shoal_operator.core.gates.latency import LATENCY, judge_latency
+from shoal_operator.core.gates.noise_ratio import NOISE_RATIO, judge_noise_ratio
+from shoal_operator.core.gates.outside import Request, describe_denial, read_trial
+from shoal_operator.core.gates.readiness import READINESS, judge_readiness
+from shoal_operator.core.gates.records import Records, read_records
+from shoal_operator.core.gates.silhouette import SILHOUETTE, judge_silhouette
+from shoal_operator.core.gates.tally import count_verdicts, find_consequence
+from shoal_operator.core.gates.window import AnalysisWindow, analysis_window
+from shoal_operator.core.snapshot import Answer, RawObject, WindowFigures
+
+__all__ = [
+    "CLUSTER_COUNT",
+    "ERROR_RATE",
+    "FALSE_ALARM",
+    "LATENCY",
+    "NOISE_RATIO",
+    "READINESS",
+    "SILHOUETTE",
+    "AnalysisWindow",
+    "Records",
+    "analysis_window",
+    "count_verdicts",
+    "describe_denial",
+    "find_consequence",
+    "gates_of",
+    "judge_calls",
+    "judge_outside",
+    "judge_readiness",
+    "judge_records",
+    "read_records",
+    "wanted_requests",
+]
+
+FALSE_ALARM = 0.01
+"""Probability of failing a candidate that is within all limits, over a whole rollout."""
+
+
+def gates_of(analysis: Analysis) -> Mapping[str, Gate]:
+    """Return the gates that a spec asks, by the names of their verdicts."""
+    found: dict[str, Gate | None] = {
+        ERROR_RATE: analysis.error_rate,
+        LATENCY: analysis.latency,
+        NOISE_RATIO: analysis.noise_ratio,
+        SILHOUETTE: analysis.silhouette,
+        CLUSTER_COUNT: analysis.cluster_count,
+        **{prometheus.gate_name(gate): gate for gate in analysis.prometheus},
+        **{webhook.gate_name(gate): gate for gate in analysis.webhooks},
+    }
+    return {name: gate for name, gate in found.items() if gate is not None}
+
+
+def judge_calls(
+    analysis: Analysis, stable: WindowFigures | None, candidate: WindowFigures | None, window: int = 1
+) -> tuple[Verdict, ...]:
+    """Judge the candidate's calls by every gate on calls that the spec has.
+
+    Each gate's verdict holds at all looks of its window together. The false alarms are shared evenly by the gates, and
+    by the windows of the rollout, `window` being the number of the present one, as 1/2, 1/6, 1/12, ... 1/(i (i + 1)):
+    that adds up to 1 however many there will be, and most is spent at the first weight, where a bad version is new.
+    """
+    judges: list[Callable[[float], Verdict]] = []
+    if (errors := analysis.error_rate) is not None:
+        judges.append(lambda alpha: judge_error_rate(errors, stable, candidate, alpha))
+    if (latency := analysis.latency) is not None:
+        judges.append(lambda alpha: judge_latency(latency, stable, candidate, alpha))
+    if (noise := analysis.noise_ratio) is not None:
+        judges.append(lambda alpha: judge_noise_ratio(noise, stable, candidate, alpha))
+    index = max(1, window)
+    alpha = FALSE_ALARM / max(1, len(judges)) / (index * (index + 1))
+    return tuple(judge(alpha) for judge in judges)
+
+
+def judge_records(analysis: Analysis, records: Records) -> tuple[Verdict, ...]:
+    """Judge the candidate's record by every gate on records that the spec has."""
+    verdicts = []
+    if analysis.silhouette is not None:
+        verdicts.append(judge_silhouette(analysis.silhouette, records))
+    if analysis.cluster_count is not None:
+        verdicts.append(judge_cluster_count(analysis.cluster_count, records))
+    return tuple(verdicts)
+
+
+def wanted_requests(deployment: RawObject, allowed: tuple[str, ...], now: datetime) -> tuple[Request, ...]:
+    """Return what is to be asked of servers outside about a deployment's rollout; nothing of hosts not allowed."""
+    found = read_trial(deployment, now)
+    if found is None:
+        return ()
+    trial, analysis = found
+    queries = [request for gate in analysis.prometheus for request in prometheus.build_queries(gate, trial)]
+    calls = [webhook.build_call(gate, trial) for gate in analysis.webhooks]
+    return tuple(request for request in (*queries, *calls) if not describe_denial(request.url, allowed))
+
+
+def judge_outside(
+    analysis: Analysis, answers: Mapping[str, Answer], allowed: tuple[str, ...], calls: int
+) -> tuple[Verdict, ...]:
+    """Judge by the answers of servers outside; `calls` is what the side with the fewer calls has in the window."""
+    verdicts = []
+    for query in analysis.prometheus:
+        name = prometheus.gate_name(query)
+        verdict = _refuse(name, query.address, allowed) or _lack(name, query.min_samples, calls)
+        verdicts.append(verdict or prometheus.judge_prometheus(query, answers))
+    for hook in analysis.webhooks:
+        name = webhook.gate_name(hook)
+        verdict = _refuse(name, hook.url, allowed) or _lack(name, hook.min_samples, calls)
+        verdicts.append(verdict or webhook.judge_webhook(hook, answers))
+    return tuple(verdicts)
+
+
+def _refuse(name: str, url: str, allowed: tuple[str, ...]) -> Verdict | None:
+    denial = describe_denial(url, allowed)
+    return Verdict(gate=name, verdict="error", message=denial) if denial else None
+
+
+def _lack(name: str, least: int, calls: int) -> Verdict | None:
+    if calls >= least:
+        return None
+    message = f"too few calls yet: one side has {calls} of {least}."
+    return Verdict(gate=name, verdict="inconclusive", message=message)
