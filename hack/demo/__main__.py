@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import obstore
 import tritonclient.grpc as triton
 from rich.console import Console
 from rich.live import Live
@@ -28,6 +29,7 @@ from hack.lab.install import (
     build_cities,
     credentials,
     install_chart,
+    open_bucket,
     port_forward,
     prepare_namespace,
     upload,
@@ -91,6 +93,13 @@ def await_version(kube: Kube, number: int) -> Object:
     return version
 
 
+def forget_versions(kube: Kube) -> None:
+    """Remove what the store knows of an earlier run, which would number the versions on."""
+    with open_bucket(kube, STORE_BUCKET) as store:
+        found = [each["path"] for page in obstore.list(store, prefix=f"models/models/{NAMESPACE}/") for each in page]
+        obstore.delete(store, found)
+
+
 def fetch_card(kube: Kube, number: int) -> Path:
     """Fetch a version's model card from the store by the command line, as a person does; returns where it lies."""
     path = REPOSITORY / "dist" / f"{NAME}-v{number}.html"
@@ -147,6 +156,7 @@ def main() -> int:
         install_chart(kube)
         kube.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true", "--timeout=120s")
         prepare_namespace(kube, NAMESPACE)
+        forget_versions(kube)
         upload(kube, {"demo/cities.parquet": build_cities()})
         kube.apply(NAMESPACE, build_gateway(NAME))
     tell(f"operator and CRDs are there; data at {SOURCE}")
