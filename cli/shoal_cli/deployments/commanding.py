@@ -124,8 +124,9 @@ def rollback(
     deployment = target.patch(commands.build_rollback(version))
     print(f"{view.namespace}/{view.name}: modelRef.version is now {version}; it was {view.follows}")
     _tell_of_keeper(deployment, change)
-    if not (wait or full) or (version == "latest" and full):
+    if not (wait or full):
         return 0
+    # To skip its steps, the rollout must have begun.
     ended = watch(target, silent, lambda seen: _taken_up(seen, version), seconds)
     if not ended.timed_out and full and ended.view.step is not None:
         return _give(target, "promote-full", commands.unique_value(now()), seconds if wait else None)

@@ -49,21 +49,23 @@ def watch(
 ) -> Ended:
     """Look until it is over or the time is up; with `keep` until the time is up."""
     started = time.monotonic()
-    last_seen = started
+    last_seen: float | None = None
     while True:
         try:
             view, notes = target.look()
-            last_seen = time.monotonic()
         except (MissingError, ForbiddenError):
             raise
         except ShoalError:
-            if time.monotonic() - last_seen > _AWAY_SECONDS or last_seen == started:
+            now = time.monotonic()
+            late = seconds is not None and now - started >= seconds
+            if last_seen is None or late or now - last_seen > _AWAY_SECONDS:
                 raise
             time.sleep(_EVERY_SECONDS)
             continue
+        last_seen = time.monotonic()
         show(view, notes)
         outcome = over(view)
-        late = seconds is not None and time.monotonic() - started >= seconds
+        late = seconds is not None and last_seen - started >= seconds
         if (outcome.over and not keep) or late:
             timed_out = late and not outcome.over
             return Ended(view, notes, outcome, exit_code(outcome, view.phase, timed_out=timed_out), timed_out)
