@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Result, room};
 
 /// Rows of a piece: enough that handing it out costs nothing, few enough that no thread waits long for the last one.
 const PIECE: usize = 4096;
@@ -24,13 +24,25 @@ pub fn ranges(rows: usize) -> Vec<Range<usize>> {
     (0..pieces).map(|piece| rows * piece / pieces..rows * (piece + 1) / pieces).collect()
 }
 
-/// The groups between `starts` (ascending, the last one ends the last group) in pieces of about as many rows.
-pub fn groups(starts: &[u32]) -> Vec<Range<usize>> {
-    let rows = starts.last().map_or(0, |&rows| rows as usize);
+/// So many groups of rows in pieces of about as many rows; `start` says where a group, or the end of the last one, lies.
+pub fn groups(count: usize, start: impl Fn(usize) -> usize) -> Vec<Range<usize>> {
+    let rows = start(count);
     let pieces = if rows <= SMALL { 1 } else { rows.div_ceil(PIECE) };
-    let cut = |piece: usize| starts.partition_point(|&start| (start as usize) < rows * piece / pieces);
-    let cuts = (0..pieces).map(|piece| cut(piece)..cut(piece + 1));
-    cuts.filter(|piece| !piece.is_empty()).collect()
+    let mut cuts = Vec::with_capacity(pieces);
+    let mut from = 0;
+    for piece in 1..=pieces {
+        let mut end = count;
+        let (mut low, wanted) = (from, rows * piece / pieces);
+        while low < end {
+            let middle = (low + end) / 2;
+            if start(middle) < wanted { low = middle + 1 } else { end = middle }
+        }
+        if end > from {
+            cuts.push(from..end);
+        }
+        from = end;
+    }
+    cuts
 }
 
 /// Does every piece of work, on the current thread pool if there are several.
@@ -39,6 +51,17 @@ pub fn each<P: Send>(pieces: Vec<P>, work: impl Fn(P) -> Result<()> + Sync + Sen
         return pieces.into_par_iter().try_for_each(work);
     }
     pieces.into_iter().try_for_each(work)
+}
+
+/// `make` of every index from 0 to `len`, by all threads: fresh memory costs more than most values, and is theirs to touch.
+pub fn made<T: Send>(len: usize, make: impl Fn(usize) -> T + Sync + Send) -> Result<Vec<T>> {
+    let mut out = room(len)?;
+    if len <= SMALL {
+        out.extend((0..len).map(make));
+    } else {
+        (0..len).into_par_iter().with_min_len(PIECE).map(make).collect_into_vec(&mut out);
+    }
+    Ok(out)
 }
 
 /// Cuts a slice into parts of the given lengths.
@@ -63,7 +86,8 @@ mod tests {
             assert_eq!(found, (0..rows).collect::<Vec<_>>());
         }
         let starts: Vec<u32> = (0..=30_000).map(|group| group + group / 7 * 5).collect();
-        let found: Vec<usize> = groups(&starts).into_iter().flatten().collect();
-        assert_eq!(found, (0..30_000).collect::<Vec<_>>());
+        let found = groups(30_000, |group| starts[group] as usize);
+        assert!(found.len() > 1);
+        assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), (0..30_000).collect::<Vec<_>>());
     }
 }

@@ -6,21 +6,25 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::error::{Result, filled, room};
-use crate::pieces::{each, ranges};
+use crate::error::{Result, filled};
+use crate::pieces::{each, made, ranges};
 
 /// Most buckets of one pass: their open cache lines must stay in the first levels of the cache.
 const MAX_DIGIT_BITS: u32 = 11;
 
 /// Keys with the rows that they belong to.
 pub trait Pairs: Sized + Sync {
-    fn with_len(len: usize) -> Result<Self>;
+    /// The pairs of the rows below `len` with their keys.
+    fn made(len: usize, key: impl Fn(usize) -> u64 + Sync + Send) -> Result<Self>;
     fn get(&self, at: usize) -> (u64, u32);
     fn set(&self, at: usize, key: u64, row: u32);
 }
 
-/// Keys below 2³², each in one word with its row.
-pub struct Narrow(Vec<AtomicU64>);
+/// Keys each in one word with its row.
+pub struct Narrow {
+    words: Vec<AtomicU64>,
+    row_bits: u32,
+}
 
 /// Keys of any size.
 pub struct Wide {
@@ -28,31 +32,35 @@ pub struct Wide {
     rows: Vec<AtomicU32>,
 }
 
+impl Narrow {
+    /// Whether a key of that size fits into a word beside a row below `len`.
+    pub fn fits(len: usize, largest: u64) -> bool {
+        bits(len as u64) + bits(largest) <= u64::BITS
+    }
+}
+
 impl Pairs for Narrow {
-    fn with_len(len: usize) -> Result<Self> {
-        let mut words = room(len)?;
-        words.resize_with(len, AtomicU64::default);
-        Ok(Self(words))
+    fn made(len: usize, key: impl Fn(usize) -> u64 + Sync + Send) -> Result<Self> {
+        let row_bits = bits(len as u64);
+        let words = made(len, |row| (key(row) << row_bits | row as u64).into())?;
+        Ok(Self { words, row_bits })
     }
 
     #[inline(always)]
     fn get(&self, at: usize) -> (u64, u32) {
-        let word = self.0[at].load(Relaxed);
-        (word >> 32, word as u32)
+        let word = self.words[at].load(Relaxed);
+        (word >> self.row_bits, (word & ((1 << self.row_bits) - 1)) as u32)
     }
 
     #[inline(always)]
     fn set(&self, at: usize, key: u64, row: u32) {
-        self.0[at].store(key << 32 | u64::from(row), Relaxed);
+        self.words[at].store(key << self.row_bits | u64::from(row), Relaxed);
     }
 }
 
 impl Pairs for Wide {
-    fn with_len(len: usize) -> Result<Self> {
-        let (mut keys, mut rows) = (room(len)?, room(len)?);
-        keys.resize_with(len, AtomicU64::default);
-        rows.resize_with(len, AtomicU32::default);
-        Ok(Self { keys, rows })
+    fn made(len: usize, key: impl Fn(usize) -> u64 + Sync + Send) -> Result<Self> {
+        Ok(Self { keys: made(len, |row| key(row).into())?, rows: made(len, |row| (row as u32).into())? })
     }
 
     #[inline(always)]
@@ -67,17 +75,19 @@ impl Pairs for Wide {
     }
 }
 
+fn bits(largest: u64) -> u32 {
+    u64::BITS - largest.leading_zeros()
+}
+
 /// The rows 0 to `rows` in the order of their keys, none above `largest`; equal keys stay in the order of rows.
-pub fn sort_rows<P: Pairs>(rows: usize, largest: u64, key: impl Fn(usize) -> u64 + Sync) -> Result<P> {
-    let (mut from, mut to) = (P::with_len(rows)?, P::with_len(rows)?);
-    let pieces = ranges(rows);
-    each(pieces.clone(), |piece| {
-        piece.for_each(|row| from.set(row, key(row), row as u32));
-        Ok(())
-    })?;
-    let bits = u64::BITS - largest.leading_zeros();
-    let passes = bits.div_ceil(MAX_DIGIT_BITS);
-    let digit = bits.div_ceil(passes.max(1));
+pub fn sort_rows<P: Pairs>(rows: usize, largest: u64, key: impl Fn(usize) -> u64 + Sync + Send) -> Result<P> {
+    let mut from = P::made(rows, key)?;
+    let passes = bits(largest).div_ceil(MAX_DIGIT_BITS);
+    if passes == 0 {
+        return Ok(from);
+    }
+    let mut to = P::made(rows, |_| 0)?;
+    let (pieces, digit) = (ranges(rows), bits(largest).div_ceil(passes));
     for pass in 0..passes {
         scatter(&from, &to, &pieces, pass * digit, digit)?;
         std::mem::swap(&mut from, &mut to);
@@ -132,6 +142,7 @@ mod tests {
                 check::<Narrow>(n, largest);
                 check::<Wide>(n, largest);
             }
+            check::<Narrow>(n, (1 << 48) - 1);
             check::<Wide>(n, (1 << 62) - 1);
         }
     }

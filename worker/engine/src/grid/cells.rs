@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::error::{Result, filled};
 use crate::grid::frame::{Frame, Run};
 use crate::metric::Kernel;
-use crate::pieces::{each, parts, ranges};
+use crate::pieces::{each, groups, made, parts, ranges};
 use crate::sort::{Narrow, Pairs, Wide, sort_rows};
 use crate::value::Value;
 
@@ -24,15 +24,17 @@ pub struct Cells<const D: usize, T> {
     pub axes: [Vec<T>; D],
     /// Slot to row.
     pub rows: Vec<u32>,
-    /// By cell, ascending.
+    /// By block, ascending.
     keys: Vec<u64>,
+    /// By block its first cell; one more, where the last block ends.
+    firsts: Vec<u32>,
     /// By cell its first slot; one more, where the last cell ends.
     pub starts: Vec<u32>,
 }
 
 impl<const D: usize, T: Value> Cells<D, T> {
     pub fn build(points: &[T], frame: Frame<D>, control: &Control) -> Result<Self> {
-        if frame.largest_key >> 32 == 0 {
+        if Narrow::fits(points.len() / D, frame.largest_key) {
             Self::sorted::<Narrow>(points, frame, control)
         } else {
             Self::sorted::<Wide>(points, frame, control)
@@ -46,10 +48,10 @@ impl<const D: usize, T: Value> Cells<D, T> {
         control.check()?;
         let pieces = ranges(points.len());
         let lengths = || pieces.iter().map(ExactSizeIterator::len);
-        let mut rows = filled(0_u32, points.len())?;
+        let mut rows = made(points.len(), |_| 0_u32)?;
         let mut axes: [Vec<T>; D] = std::array::from_fn(|_| Vec::new());
         for axis in &mut axes {
-            *axis = filled(T::default(), points.len() + LANES)?;
+            *axis = made(points.len() + LANES, |_| T::default())?;
         }
         let mut axis_parts = axes.each_mut().map(|axis| parts(axis, lengths()).into_iter());
         let work = pieces.iter().cloned().zip(parts(&mut rows, lengths()));
@@ -64,12 +66,35 @@ impl<const D: usize, T: Value> Cells<D, T> {
             }
             control.check()
         })?;
-        let (keys, starts) = find_cells(&sorted, &pieces)?;
-        Ok(Self { frame, axes, rows, keys, starts })
+        let (keys, firsts, starts) = find_cells(&sorted, &pieces, frame.places())?;
+        Ok(Self { frame, axes, rows, keys, firsts, starts })
     }
 
     pub fn n_cells(&self) -> usize {
-        self.keys.len()
+        self.starts.len() - 1
+    }
+
+    /// Blocks in pieces of about as many points, for a thread each.
+    pub fn pieces(&self) -> Vec<Range<usize>> {
+        groups(self.keys.len(), |block| self.starts[self.firsts[block] as usize] as usize)
+    }
+
+    /// The block that a cell belongs to.
+    pub fn block_of(&self, cell: usize) -> usize {
+        self.firsts.partition_point(|&first| first as usize <= cell) - 1
+    }
+
+    /// The cells of some blocks.
+    #[inline(always)]
+    pub fn cells(&self, blocks: Range<usize>) -> Range<usize> {
+        self.firsts[blocks.start] as usize..self.firsts[blocks.end] as usize
+    }
+
+    /// The slots of some blocks.
+    #[inline(always)]
+    pub fn slots_in(&self, blocks: Range<usize>) -> Range<usize> {
+        let cells = self.cells(blocks);
+        self.starts[cells.start] as usize..self.starts[cells.end] as usize
     }
 
     pub fn slots(&self, cell: usize) -> Range<usize> {
@@ -81,17 +106,10 @@ impl<const D: usize, T: Value> Cells<D, T> {
         std::array::from_fn(|axis| self.axes[axis][slot].into())
     }
 
-    /// The lowest corner of a cell of a run around the cell at `corner`, in sides.
-    #[inline(always)]
-    pub fn corner_in(&self, run: &Run<D>, cell: usize, corner: &[f64; D], other: usize) -> [f64; D] {
-        let steps = run.steps_to(self.keys[other] as i64 - self.keys[cell] as i64);
-        std::array::from_fn(|axis| corner[axis] + steps[axis])
-    }
-
     /// The lowest corner of a cell, in sides.
     #[inline(always)]
     pub fn corner(&self, cell: usize) -> [f64; D] {
-        self.frame.position(&self.point(self.starts[cell] as usize)).map(|place| place as u32 as f64)
+        Frame::corner(self.frame.position(&self.point(self.starts[cell] as usize)))
     }
 
     #[inline(always)]
@@ -160,32 +178,56 @@ impl<const D: usize, T: Value> Cells<D, T> {
     }
 }
 
-fn find_cells<P: Pairs>(sorted: &P, pieces: &[Range<usize>]) -> Result<(Vec<u64>, Vec<u32>)> {
-    let is_first = |slot: usize| slot == 0 || sorted.get(slot).0 != sorted.get(slot - 1).0;
-    let mut counts = filled(0_usize, pieces.len())?;
-    each(pieces.iter().cloned().zip(&mut counts).collect(), |(piece, count)| {
-        *count = piece.filter(|&slot| is_first(slot)).count();
-        Ok(())
-    })?;
-    let cells = counts.iter().sum();
-    let (mut keys, mut starts) = (filled(0_u64, cells)?, filled(0_u32, cells + 1)?);
-    starts[cells] = pieces.last().map_or(0, |piece| piece.end as u32);
-    let keys_parts = parts(&mut keys, counts.iter().copied());
-    let starts_parts = parts(&mut starts, counts.iter().copied());
-    let work = pieces.iter().cloned().zip(keys_parts).zip(starts_parts);
-    each(work.collect(), |((piece, keys), starts)| {
-        for (cell, slot) in piece.filter(|&slot| is_first(slot)).enumerate() {
-            (keys[cell], starts[cell]) = (sorted.get(slot).0, slot as u32);
+/// By block its key and its first cell, by cell its first slot; `places` bits of a cell's key are not its block's.
+fn find_cells<P: Pairs>(sorted: &P, pieces: &[Range<usize>], places: u32) -> Result<(Vec<u64>, Vec<u32>, Vec<u32>)> {
+    /// In which slots cells and blocks begin.
+    fn begins<P: Pairs>(sorted: &P, piece: Range<usize>, places: u32) -> impl Iterator<Item = (usize, u64, bool)> {
+        let mut before = piece.start.checked_sub(1).map(|slot| sorted.get(slot).0);
+        piece.filter_map(move |slot| {
+            let key = sorted.get(slot).0;
+            let last = before.replace(key);
+            (last != Some(key)).then(|| (slot, key >> places, last.map(|last| last >> places) != Some(key >> places)))
+        })
+    }
+    let mut counts = filled((0_usize, 0_usize), pieces.len())?;
+    each(pieces.iter().cloned().zip(&mut counts).collect(), |(piece, (blocks, cells))| {
+        for (_, _, is_block) in begins(sorted, piece, places) {
+            *cells += 1;
+            *blocks += usize::from(is_block);
         }
         Ok(())
     })?;
-    Ok((keys, starts))
+    let blocks = counts.iter().map(|count| count.0).sum();
+    let cells: usize = counts.iter().map(|count| count.1).sum();
+    let (mut keys, mut firsts, mut starts) = (filled(0, blocks)?, filled(0, blocks + 1)?, filled(0, cells + 1)?);
+    firsts[blocks] = cells as u32;
+    starts[cells] = pieces.last().map_or(0, |piece| piece.end as u32);
+    let before = counts.iter().scan(0, |before, count| {
+        *before += count.1;
+        Some(*before - count.1)
+    });
+    let by_block = || counts.iter().map(|count| count.0);
+    let by_block = parts(&mut keys, by_block()).into_iter().zip(parts(&mut firsts, by_block()));
+    let by_piece = by_block.zip(parts(&mut starts, counts.iter().map(|count| count.1)));
+    let work = pieces.iter().cloned().zip(before).zip(by_piece);
+    each(work.collect(), |((piece, before), ((keys, firsts), starts))| {
+        let mut block = 0;
+        for (cell, (slot, key, is_block)) in begins(sorted, piece, places).enumerate() {
+            starts[cell] = slot as u32;
+            if is_block {
+                (keys[block], firsts[block]) = (key, (before + cell) as u32);
+                block += 1;
+            }
+        }
+        Ok(())
+    })?;
+    Ok((keys, firsts, starts))
 }
 
-/// Finds the cells of a set of runs around one cell after the other, in ascending order.
+/// Finds the blocks of a set of runs around one block after the other, in ascending order.
 pub struct Window<'a, const D: usize> {
     keys: &'a [u64],
-    /// By run, the first cell that was not before it the last time.
+    /// By run, the first block that was not before it the last time.
     from: Vec<usize>,
 }
 
@@ -194,10 +236,10 @@ impl<'a, const D: usize> Window<'a, D> {
         Ok(Self { keys: &cells.keys, from: filled(0, runs)? })
     }
 
-    /// The cells of run number `number` around `cell`, which must not be less than the last time for this run.
+    /// The blocks of run number `number` around `block`, which must not be less than the last time for this run.
     #[inline(always)]
-    pub fn find(&mut self, cell: usize, number: usize, run: &Run<D>) -> Range<usize> {
-        let key = self.keys[cell] as i64;
+    pub fn find(&mut self, block: usize, number: usize, run: &Run<D>) -> Range<usize> {
+        let key = self.keys[block] as i64;
         let (first, last) = ((key + run.first) as u64, (key + run.last) as u64);
         let start = first_from(self.keys, self.from[number], first);
         self.from[number] = start;

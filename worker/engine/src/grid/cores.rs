@@ -1,6 +1,7 @@
 //! Which points are core, and cells with their core points first.
 //!
-//! Called by `grid`. All points of a cell are neighbours of each other, so a full cell needs no look at any other.
+//! Called by `grid`. All points of a cell are neighbours of each other, so a full cell needs no look at any other. For the others the
+//! blocks around theirs are found once, and searched from the own block outwards until enough is found.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -11,12 +12,14 @@ use crate::dbscan::Job;
 use crate::error::{Result, filled, room};
 use crate::grid::cells::{Cells, Window};
 use crate::metric::Kernel;
-use crate::pieces::{each, groups, parts};
+use crate::pieces::{each, made, parts};
 use crate::simd::vectorised;
 use crate::value::Value;
 
-/// A cell that has less than one part in so many of what is needed is sparse.
+/// A block that has less than one part in so many of what is needed is sparse.
 const SPARSE: f64 = 4.0;
+/// Into how many parts the row of a block is cut: the block, what is before it, what is behind it.
+const OWN_PARTS: usize = 3;
 
 /// What makes a point core.
 enum Demand {
@@ -38,17 +41,17 @@ pub fn find_cores<K: Kernel, const D: usize, T: Value>(
     control: &Control,
 ) -> Result<Vec<u32>> {
     let demand = demand(cells, job)?;
-    let pieces = groups(&cells.starts);
-    let mut is_core = filled(false, cells.rows.len())?;
+    let pieces: Vec<Range<usize>> = cells.pieces();
+    let mut is_core = made(cells.rows.len(), |_| false)?;
     let mut ends = filled(0_u32, cells.n_cells())?;
-    let slots: Vec<Range<usize>> =
-        pieces.iter().map(|p| cells.slots(p.start).start..cells.slots(p.end - 1).end).collect();
-    let by_slot = || slots.iter().map(ExactSizeIterator::len);
-    let by_cell = || pieces.iter().map(ExactSizeIterator::len);
+    let slots: Vec<usize> = pieces.iter().map(|piece| cells.slots_in(piece.clone()).len()).collect();
+    let in_cells: Vec<Range<usize>> = pieces.iter().map(|piece| cells.cells(piece.clone())).collect();
+    let by_slot = || slots.iter().copied();
+    let by_cell = in_cells.iter().map(ExactSizeIterator::len);
 
     let search = Search::<K, D, T> { cells, demand, limit, kernel: PhantomData };
     budget::check(job.work_budget, cells.rows.len(), D, |slot| search.cost(slot))?;
-    let work = pieces.iter().cloned().zip(parts(&mut is_core, by_slot())).zip(parts(&mut ends, by_cell()));
+    let work = pieces.iter().cloned().zip(parts(&mut is_core, by_slot())).zip(parts(&mut ends, by_cell));
     each(work.collect(), |((piece, is_core), ends)| {
         vectorised(
             #[inline(always)]
@@ -59,7 +62,7 @@ pub fn find_cores<K: Kernel, const D: usize, T: Value>(
     let mut axis_parts = cells.axes.each_mut().map(|axis| parts(axis, by_slot()).into_iter());
     let work = parts(&mut cells.rows, by_slot()).into_iter();
     let work = work.map(|rows| (rows, axis_parts.each_mut().map(|parts| parts.next().unwrap_or_default())));
-    let work = pieces.iter().cloned().zip(parts(&mut is_core, by_slot())).zip(work);
+    let work = in_cells.iter().cloned().zip(parts(&mut is_core, by_slot())).zip(work);
     let starts = &cells.starts;
     each(work.collect(), |((piece, is_core), (rows, mut axes))| {
         let base = starts[piece.start] as usize;
@@ -108,95 +111,108 @@ impl<K: Kernel, const D: usize, T: Value> Search<'_, K, D, T> {
         let cells = self.cells;
         let mut window = Window::new(cells, cells.frame.runs.len())?;
         let mut around = Vec::new();
-        let (base, first) = (cells.slots(piece.start).start, piece.start);
-        for cell in piece {
-            let slots = cells.slots(cell);
-            let is_core = &mut is_core[slots.start - base..slots.end - base];
-            self.mark_cell(cell, &mut window, &mut around, is_core, control)?;
-            let cores = is_core.iter().filter(|&&is_core| is_core).count();
-            ends[cell - first] = (slots.start + cores) as u32;
+        let (base, first) = (cells.slots_in(piece.clone()).start, cells.cells(piece.clone()).start);
+        for block in piece {
+            around.clear();
+            for cell in cells.cells(block..block + 1) {
+                let slots = cells.slots(cell);
+                let is_core = &mut is_core[slots.start - base..slots.end - base];
+                self.mark_cell(block, slots.clone(), &mut window, &mut around, is_core);
+                let cores = is_core.iter().filter(|&&is_core| is_core).count();
+                ends[cell - first] = (slots.start + cores) as u32;
+                control.check()?;
+            }
         }
         control.advance(is_core.len())
     }
 
+    /// `around` holds what the block's cells have looked up so far.
     #[inline(always)]
     fn mark_cell(
         &self,
-        cell: usize,
+        block: usize,
+        own: Range<usize>,
         window: &mut Window<'_, D>,
         around: &mut Vec<Range<usize>>,
         is_core: &mut [bool],
-        control: &Control,
-    ) -> Result<()> {
-        let cells = self.cells;
-        let own = cells.slots(cell);
-        let start = self.demand.of(own.clone());
-        if self.demand.is_met(start) && self.demand.grows() {
+    ) {
+        let (cells, demand) = (self.cells, &self.demand);
+        let inside = demand.of(own.clone());
+        if demand.grows() && demand.is_met(inside) {
             is_core.fill(true);
-            return Ok(());
+            return;
+        }
+        if around.is_empty() {
+            around.extend(self.own_row(block, window));
         }
         let runs = &cells.frame.runs;
-        let mut slots_of = |number: usize| {
-            let found = window.find(cell, number, &runs[number]);
-            cells.starts[found.start] as usize..cells.starts[found.end] as usize
-        };
-        let row = slots_of(0);
-        around.clear();
-        around.extend([row.start..own.start, own.end..row.end]);
-        // A sparse cell is likely to see all its neighbours, and all of them together may be too few.
-        if self.demand.grows() && !self.demand.is_met(SPARSE * start) {
-            around.extend((1..runs.len()).map(&mut slots_of));
-            let most = start + around.iter().map(|slots| self.demand.of(slots.clone())).sum::<f64>();
-            if !self.demand.is_met(most) {
-                return Ok(());
+        // A sparse block's points are likely to look at everything around, and all of it may be too little.
+        let parts = OWN_PARTS + runs.len() - 1;
+        if demand.grows() && !demand.is_met(SPARSE * demand.of(around[0].clone())) {
+            around.extend((around.len()..parts).map(|part| self.other_row(block, part, window)));
+            if !demand.is_met(around.iter().map(|slots| demand.of(slots.clone())).sum()) {
+                return;
             }
         }
-        let corner = cells.corner(cell);
+        // What is alone in its block has been looked at as a whole.
+        let alone = own == around[0];
+        let (start, first) = if alone { (inside, 1) } else { (0.0, 0) };
         for (slot, is_core) in own.zip(is_core) {
             let point = cells.point(slot);
-            let position = cells.frame.position(&point);
-            let within = std::array::from_fn(|axis| position[axis] - corner[axis]);
+            let within = cells.frame.within_block(&cells.frame.position(&point));
             let mut found = start;
-            // The own row comes in two parts.
-            for at in 0..=runs.len() {
-                let number = at.saturating_sub(1);
-                if at == around.len() {
-                    around.push(slots_of(number));
+            for part in first..parts {
+                if part == around.len() {
+                    around.push(self.other_row(block, part, window));
                 }
-                if !around[at].is_empty() && cells.frame.may_reach::<K>(&within, &runs[number]) {
-                    found += self.near(around[at].clone(), &point, found);
-                    if self.demand.grows() && self.demand.is_met(found) {
+                let slots = around[part].clone();
+                let is_near = part < OWN_PARTS || cells.frame.may_reach::<K>(&within, &runs[part + 1 - OWN_PARTS]);
+                if is_near && !slots.is_empty() {
+                    found += self.near(slots, &point, found);
+                    if demand.grows() && demand.is_met(found) {
                         break;
                     }
                 }
             }
-            *is_core = self.demand.is_met(found);
-            control.check()?;
+            *is_core = demand.is_met(found);
         }
-        Ok(())
+    }
+
+    /// The slots of a block, of what is before it in its row, and of what is behind it.
+    #[inline(always)]
+    fn own_row(&self, block: usize, window: &mut Window<'_, D>) -> [Range<usize>; OWN_PARTS] {
+        let own = self.cells.slots_in(block..block + 1);
+        let row = self.cells.slots_in(window.find(block, 0, &self.cells.frame.runs[0]));
+        [own.clone(), row.start..own.start, own.end..row.end]
+    }
+
+    /// The slots of another row, which is the given part of all that is around.
+    #[inline(always)]
+    fn other_row(&self, block: usize, part: usize, window: &mut Window<'_, D>) -> Range<usize> {
+        let number = part + 1 - OWN_PARTS;
+        self.cells.slots_in(window.find(block, number, &self.cells.frame.runs[number]))
     }
 
     /// Distances that the search for one point's neighbours computes, or a few more: a run of points counts as a whole.
     fn cost(&self, slot: usize) -> u64 {
         let cells = self.cells;
         let cell = cells.starts.partition_point(|&start| start as usize <= slot) - 1;
-        let own = cells.slots(cell);
-        let mut found = self.demand.of(own.clone());
+        if self.demand.grows() && self.demand.is_met(self.demand.of(cells.slots(cell))) {
+            return 0;
+        }
         let Ok(mut window) = Window::new(cells, cells.frame.runs.len()) else { return 0 };
-        let (mut spent, point) = (0, cells.point(slot));
-        for (number, run) in cells.frame.runs.iter().enumerate() {
-            if self.demand.grows() && self.demand.is_met(found) {
-                break;
+        let (block, point) = (cells.block_of(cell), cells.point(slot));
+        let (mut found, mut spent) = (0.0, 0);
+        let mut around = self.own_row(block, &mut window).to_vec();
+        for part in 0..OWN_PARTS + cells.frame.runs.len() - 1 {
+            if part == around.len() {
+                around.push(self.other_row(block, part, &mut window));
             }
-            let near = window.find(cell, number, run);
-            let slots = cells.starts[near.start] as usize..cells.starts[near.end] as usize;
-            // The first run holds the own cell.
-            let parts = if number == 0 { [slots.start..own.start, own.end..slots.end] } else { [slots, 0..0] };
-            for part in parts {
-                spent += part.len() as u64;
-                if !self.demand.is_met(found) {
-                    found += self.near(part, &point, found);
-                }
+            spent += around[part].len() as u64;
+            if !self.demand.is_met(found) {
+                found += self.near(around[part].clone(), &point, found);
+            } else if self.demand.grows() {
+                break;
             }
         }
         spent

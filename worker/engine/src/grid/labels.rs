@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use crate::control::{Control, Stage};
 use crate::dbscan::{Clustering, NOISE};
-use crate::error::{Result, filled, room};
+use crate::error::{Result, filled};
 use crate::grid::cells::{Cells, Window};
 use crate::metric::Kernel;
-use crate::pieces::{each, groups};
+use crate::pieces::{each, made, parts, ranges};
 use crate::simd::vectorised;
 use crate::union_find::UnionFind;
 use crate::value::Value;
@@ -50,26 +50,40 @@ pub fn label<K: Kernel, const D: usize, T: Value>(
     control: &Control,
 ) -> Result<Clustering> {
     control.begin(Stage::Borders, cells.rows.len());
-    let mut labels = room(cells.rows.len())?;
-    labels.resize_with(cells.rows.len(), || AtomicI64::new(NOISE));
+    let labels = made(cells.rows.len(), |_| AtomicI64::new(NOISE))?;
     let search = Search { cells, ends, numbers, limit };
-    each(groups(&search.cells.starts), |piece| {
+    each(search.cells.pieces(), |piece| {
         vectorised(
             #[inline(always)]
             || search.label::<K>(piece, &labels, control),
         )
     })?;
     drop(search);
-    let mut labels: Vec<i64> = labels.into_iter().map(AtomicI64::into_inner).collect();
-    let cores = labels.iter().filter(|&&label| label >= 0).count();
-    let mut core_rows = room(cores)?;
-    for (row, label) in labels.iter_mut().enumerate() {
-        if *label >= 0 {
-            core_rows.push(row as i64);
-        } else {
-            *label = of_border(*label);
+    collect(labels.into_iter().map(AtomicI64::into_inner).collect())
+}
+
+/// The labels as they shall be, and the core rows.
+fn collect(mut labels: Vec<i64>) -> Result<Clustering> {
+    let pieces = ranges(labels.len());
+    let mut counts = filled(0, pieces.len())?;
+    each(pieces.iter().cloned().zip(&mut counts).collect(), |(piece, count)| {
+        *count = labels[piece].iter().filter(|&&label| label >= 0).count();
+        Ok(())
+    })?;
+    let mut core_rows = made(counts.iter().sum(), |_| 0)?;
+    let work = parts(&mut labels, pieces.iter().map(ExactSizeIterator::len)).into_iter();
+    let work = pieces.iter().cloned().zip(work).zip(parts(&mut core_rows, counts.iter().copied()));
+    each(work.collect(), |((piece, labels), core_rows)| {
+        let mut core_rows = core_rows.iter_mut();
+        for (row, label) in piece.zip(labels) {
+            if *label < 0 {
+                *label = of_border(*label);
+            } else if let Some(core_row) = core_rows.next() {
+                *core_row = row as i64;
+            }
         }
-    }
+        Ok(())
+    })?;
     Ok(Clustering { labels, core_rows })
 }
 
@@ -98,36 +112,39 @@ impl<const D: usize, T: Value> Search<D, T> {
         let cells = &self.cells;
         let mut window = Window::new(cells, cells.frame.runs.len())?;
         let mut around = Vec::new();
-        let mut done = 0;
-        for cell in piece {
-            let (slots, end) = (cells.slots(cell), self.ends[cell] as usize);
-            done += slots.len();
-            for slot in slots.start..end {
-                labels[cells.rows[slot] as usize].store(i64::from(self.numbers[cell]), Relaxed);
-            }
-            if end == slots.end || self.numbers[cell] == 0 {
-                let label = if end == slots.start { NOISE } else { of_border(0) };
-                (end..slots.end).for_each(|slot| labels[cells.rows[slot] as usize].store(label, Relaxed));
-                continue;
-            }
+        let done = cells.slots_in(piece.clone()).len();
+        for block in piece {
             around.clear();
-            let corner = cells.corner(cell);
-            for (at, run) in cells.frame.runs.iter().enumerate() {
-                for other in window.find(cell, at, run).filter(|&other| self.numbers[other] < self.numbers[cell]) {
-                    let cores = cells.starts[other] as usize..self.ends[other] as usize;
-                    let corner = cells.corner_in(run, cell, &corner, other);
-                    around.push(Neighbour { number: self.numbers[other], corner, cores });
+            let mut is_known = false;
+            for cell in cells.cells(block..block + 1) {
+                let (slots, end) = (cells.slots(cell), self.ends[cell] as usize);
+                for slot in slots.start..end {
+                    labels[cells.rows[slot] as usize].store(i64::from(self.numbers[cell]), Relaxed);
                 }
-            }
-            for slot in end..slots.end {
-                let number = self.lowest::<K>(slot, self.numbers[cell], &around);
-                if number != NONE {
-                    labels[cells.rows[slot] as usize].store(of_border(i64::from(number)), Relaxed);
+                // A lower number than the first there is not.
+                if end < slots.end && self.numbers[cell] > 0 && !is_known {
+                    is_known = true;
+                    for (at, run) in cells.frame.runs.iter().enumerate() {
+                        let cells = cells.cells(window.find(block, at, run));
+                        around
+                            .extend(cells.filter(|&cell| self.numbers[cell] != NONE).map(|cell| self.neighbour(cell)));
+                    }
+                }
+                for slot in end..slots.end {
+                    let number = self.lowest::<K>(slot, self.numbers[cell], &around);
+                    if number != NONE {
+                        labels[cells.rows[slot] as usize].store(of_border(i64::from(number)), Relaxed);
+                    }
                 }
             }
             control.check()?;
         }
         control.advance(done)
+    }
+
+    fn neighbour(&self, cell: usize) -> Neighbour<D> {
+        let cores = self.cells.starts[cell] as usize..self.ends[cell] as usize;
+        Neighbour { number: self.numbers[cell], corner: self.cells.corner(cell), cores }
     }
 
     /// The lowest number of a core within eps of `slot`, `own` being its cell's.
