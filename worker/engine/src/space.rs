@@ -1,6 +1,6 @@
 //! Maps every metric into a space where boxes bound distances, and says how far that space can be trusted.
 //!
-//! Called by `index`. Euclidean, Manhattan and Chebyshev rows are their own embedding. Haversine rows become points of the unit
+//! Called by the trees. Euclidean, Manhattan and Chebyshev rows are their own embedding. Haversine rows become points of the unit
 //! sphere and cosine rows unit vectors; their reduced distance is then a squared chord, which agrees with the metric up to rounding.
 //! Within that rounding (between `accept` and `reject`) the metric's own formula decides, never the chord.
 

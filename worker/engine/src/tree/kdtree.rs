@@ -1,12 +1,12 @@
 //! A flat k-d tree over embedded rows: blocks of sixteen points under boxes stored in preorder.
 //!
-//! Called by `index`; knows nothing of metrics beyond a kernel and nothing of clusters. Every block but the last is full, so a
+//! Called by `adaptive`; knows nothing of metrics beyond a kernel and nothing of clusters. Every block but the last is full, so a
 //! point's place ("slot") is its block times sixteen plus its lane, and no node stores a pointer or a range.
 //! Box bounds round as point distances do (rounding is monotone) or to the safe side, so pruning by them never changes an answer.
 
 use std::marker::PhantomData;
 
-use crate::error::{Result, filled, room};
+use crate::error::{Result, filled};
 use crate::metric::{Kernel, larger};
 
 pub const LANES: usize = 16;
@@ -69,8 +69,6 @@ pub struct KdTree<K> {
     lanes: Vec<f64>,
     /// Per node the low corner, then the high corner.
     boxes: Vec<f64>,
-    /// Per node, the reduced distance between its corners.
-    diagonals: Vec<f64>,
     /// Slot to row.
     rows: Vec<u32>,
     kernel: PhantomData<K>,
@@ -85,18 +83,13 @@ impl<K: Kernel> KdTree<K> {
         if blocks > 0 {
             split(coords, width, &mut rows, &mut boxes, blocks);
         }
-        let mut diagonals = room(boxes.len() / (2 * width))?;
-        diagonals.extend(boxes.chunks_exact(2 * width).map(|corners| {
-            let (low, high) = corners.split_at(width);
-            low.iter().zip(high).fold(0.0, |sum, (&low, &high)| K::add(sum, high - low))
-        }));
         for (slot, &row) in rows.iter().enumerate() {
             let block = &mut lanes[slot / LANES * LANES * width..];
             for (axis, &value) in coords[row as usize * width..][..width].iter().enumerate() {
                 block[axis * LANES + slot % LANES] = value;
             }
         }
-        Ok(Self { width, lanes, boxes, diagonals, rows, kernel: PhantomData })
+        Ok(Self { width, lanes, boxes, rows, kernel: PhantomData })
     }
 
     pub fn n_points(&self) -> usize {
@@ -183,24 +176,6 @@ impl<K: Kernel> KdTree<K> {
             K::add(sum, larger(larger(other_low - high, low - other_high), 0.0))
         })
     }
-
-    /// Whether every point below the node is within `radius` (reduced).
-    #[inline]
-    pub fn is_inside(&self, query: &[f64], node: usize, radius: f64) -> bool {
-        // Most boxes are too wide for any ball, which costs one comparison to see.
-        self.diagonals[node] <= K::ACROSS * radius && self.farthest(query, node) <= radius
-    }
-
-    fn farthest(&self, query: &[f64], node: usize) -> f64 {
-        let (low, high) = self.corners(node);
-        let sides = low.iter().zip(high).zip(query);
-        sides.fold(0.0, |sum, ((&low, &high), &centre)| K::add(sum, larger(centre - low, high - centre)))
-    }
-
-    /// No two points below the node are farther apart than this.
-    pub fn diagonal(&self, node: usize) -> f64 {
-        self.diagonals[node]
-    }
 }
 
 /// The lanes whose bits are set.
@@ -265,16 +240,16 @@ mod tests {
     }
 
     #[test]
-    fn boxes_bound_the_points_below_them() {
+    fn no_point_is_nearer_than_its_boxes() {
         let tree = tree(777);
         let query = [300.0, 512.5];
         let mut spans = vec![tree.root().unwrap()];
         let mut seen = 0;
         while let Some(span) = spans.pop() {
-            let (near, far) = (tree.nearest(&query, span.node), tree.farthest(&query, span.node));
+            let near = tree.nearest(&query, span.node);
             for slot in span.first * LANES..span.first * LANES + tree.points(span) {
                 let distance = tree.distances(&query, slot / LANES)[slot % LANES];
-                assert!(near <= distance && distance <= far);
+                assert!(near <= distance);
             }
             seen += 1;
             if !span.is_block() {

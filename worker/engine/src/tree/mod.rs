@@ -7,7 +7,6 @@ mod borders;
 mod cores;
 mod exact;
 mod growth;
-pub mod index;
 pub mod kdtree;
 mod order;
 mod packet;
