@@ -22,6 +22,9 @@ _DRAWN: dict[str, Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.int
     "varied blobs": lambda n, d: synthetic.blobs(n, d, centres=8, spread=(0.2, 3.0)),
     "spreader": synthetic.spreader,
     "varied spreader": lambda n, d: synthetic.spreader(n, d, varied=True, noise=0.05),
+    "varied spreader 2": lambda n, d: synthetic.spreader(n, d, varied=True, noise=0.05, seed=2),
+    "noisy blobs": lambda n, d: synthetic.blobs(n, d, centres=8, spread=(0.2, 3.0), noise=0.3, seed=3),
+    "noisy spreader": lambda n, d: synthetic.spreader(n, d, varied=True, noise=0.3, seed=3),
 }
 
 

@@ -71,6 +71,11 @@ def penbased() -> tuple[Points, NDArray[np.int64]]:
     return _keel("penbased")
 
 
+def optdigits() -> tuple[Points, NDArray[np.int64]]:
+    """64 counts of ink of 5,620 handwritten digits, with the digit as truth (KEEL)."""
+    return _keel("optdigits")
+
+
 def digits() -> tuple[Points, NDArray[np.int64]]:
     """1,797 handwritten digits of 8 x 8 pixels, with the digit as truth (scikit-learn)."""
     from sklearn.datasets import load_digits
@@ -88,6 +93,7 @@ SETS: dict[str, Callable[[], tuple[Points, NDArray[np.int64] | None]]] = {
     "magic": magic,
     "letter": letter,
     "penbased": penbased,
+    "optdigits": optdigits,
     "digits": digits,
 }
 

@@ -23,8 +23,14 @@ FULL = [
     DataSet("varied spreader", 10_000, 3),
     DataSet("varied spreader", 100_000, 3),
     DataSet("varied spreader", 20_000, 8),
+    DataSet("varied spreader 2", 30_000, 2),
+    DataSet("varied spreader 2", 30_000, 3),
+    DataSet("noisy spreader", 30_000, 2),
+    DataSet("noisy blobs", 20_000, 2),
+    DataSet("noisy blobs", 20_000, 3),
     DataSet("blobs", 20_000, 2),
     DataSet("penbased"),
+    DataSet("optdigits"),
     DataSet("digits"),
 ]
 CLOSE = 0.02

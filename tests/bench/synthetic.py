@@ -17,9 +17,18 @@ RESET = 100
 
 
 def blobs(
-    n: int, d: int, *, centres: int = 20, spread: tuple[float, float] = (1.0, 1.0), seed: int = 1
+    n: int,
+    d: int,
+    *,
+    centres: int = 20,
+    spread: tuple[float, float] = (1.0, 1.0),
+    noise: float = 0.0,
+    seed: int = 1,
 ) -> tuple[Points, Truth]:
-    """Gaussian clusters in a cube of side 40, each with a standard deviation drawn from `spread`; no noise."""
+    """Gaussian clusters in a cube of side 40, each with a standard deviation drawn from `spread`.
+
+    `noise` is the share of points that are uniform in the box of all others instead.
+    """
     rng = np.random.default_rng([seed, n, d, centres])
     places = rng.uniform(-20.0, 20.0, (centres, d))
     deviations = rng.uniform(*spread, centres)
@@ -27,6 +36,10 @@ def blobs(
     points = rng.standard_normal((n, d))
     points *= deviations[truth, None]
     points += places[truth]
+    strays = round(n * noise)
+    if strays:
+        points[:strays] = rng.uniform(points.min(axis=0), points.max(axis=0), (strays, d))
+        truth[:strays] = -1
     return points, truth
 
 

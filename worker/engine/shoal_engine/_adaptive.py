@@ -42,7 +42,10 @@ class AdaptiveDBSCAN(Estimator):
     """Density-based clustering for data whose density varies: every cluster gets a radius of its own.
 
     DBSCAN* runs at 32 radii, quantiles of the core distances; its clusters nest into a tree, of which the most stable
-    ones are chosen (excess of mass, as in HDBSCAN*). O(n) memory; the result never depends on the number of threads.
+    ones are chosen (excess of mass, as in HDBSCAN*). A cluster that is hardly denser than where it ends is chance, and
+    its rows are noise: mean density over density at the end below 1 + 0.7 / sqrt(min_samples). A cluster within noise,
+    or within a wider cluster, ends where it is twice as dense as that. O(n) memory; the result never depends on the
+    number of threads.
 
     Parameters
     ----------
@@ -62,11 +65,11 @@ class AdaptiveDBSCAN(Estimator):
     outlier_scores_ : in [0, 1]; how much sparser a row lies than the densest part of the cluster around it (GLOSH,
         Campello, Moulavi, Zimek and Sander, 2015, on the levels).
     core_sample_indices_, components_ : the core rows of clusters and their values.
-    cluster_eps_ : radius of every cluster, by label: the widest at which it stands apart.
+    cluster_eps_ : radius of every cluster, by label: the widest at which it stands apart, and out of its background.
     tree_ : the level tree, a structured array with a row per cluster of any level: `child` its number, `parent` that of
         the cluster it becomes part of (-1: none), `appears` and `ends` the radii between which it stands apart, `size`
-        its core rows at `ends`, `stability`, `selected`, and `label` (-1 unless selected). Children come before
-        parents.
+        its core rows at `ends`, `stability`, `selected`, and `label` (-1 unless selected). A selected one's radius
+        lies between `appears` and `ends`. Children come before parents.
     n_features_in_ : columns seen by `fit`.
     feature_names_in_ : their names, if X had a name for every column.
     """

@@ -1,8 +1,8 @@
 //! Clusters of varying density: DBSCAN at many radii, nested into a tree, out of which the most stable clusters are chosen.
 //!
 //! Called by the bindings. Core distances give a ladder of radii; sets of cores only grow from one to the next, so one union-find
-//! serves all levels. Every chosen cluster keeps the widest radius at which it stands apart. Memory is O(n), and the outcome does
-//! not depend on the number of threads.
+//! serves all levels. Every chosen cluster keeps the widest radius at which it stands apart and out of its background. Memory is
+//! O(n), and the outcome does not depend on the number of threads.
 
 mod growth;
 mod hierarchy;
@@ -11,6 +11,7 @@ mod membership;
 mod neighbours;
 mod scale;
 mod selection;
+mod surroundings;
 
 use crate::adaptive::growth::Growth;
 use crate::adaptive::hierarchy::{Cluster, Hierarchy, NO_CLUSTER};
@@ -18,7 +19,8 @@ use crate::adaptive::levels::{Ladder, NEVER};
 use crate::adaptive::membership::find_borders;
 use crate::adaptive::neighbours::{core_distances_of, find_neighbourhoods};
 use crate::adaptive::scale::Scale;
-use crate::adaptive::selection::{density_gains, select};
+use crate::adaptive::selection::{Density, density_gains, least_contrast, select};
+use crate::adaptive::surroundings::Surroundings;
 use crate::control::{Control, Stage};
 use crate::dbscan::{NOISE, number_by_first_core};
 use crate::error::{Result, filled, room};
@@ -135,7 +137,9 @@ fn cluster_with<K: Kernel, T: Value>(job: Job<'_, T>, control: &Control) -> Resu
     let around = find_neighbourhoods(&tree, job.min_samples, control)?;
     let ladder = Ladder::new(&around.core, scale)?;
     let lengths: Vec<f64> = ladder.limits.iter().map(|&limit| scale.length(limit)).collect();
-    let gains = density_gains(&lengths, scale.dimensions(job.width));
+    let columns = scale.dimensions(job.width);
+    let density = Density::new(lengths.last().copied().unwrap_or(1.0), columns);
+    let gains = density_gains(&lengths, density);
     let mut hierarchy = Hierarchy::new(tree.n_points(), job.min_cluster_size)?;
     let mut growth = Growth::new(&tree, &ladder, &around.near)?;
     let (slots, starts) = ladder.newcomers()?;
@@ -147,8 +151,17 @@ fn cluster_with<K: Kernel, T: Value>(job: Job<'_, T>, control: &Control) -> Resu
         control.advance(1)?;
     }
     hierarchy.finish();
-    let owners = select(&hierarchy.clusters, job.allow_single_cluster);
-    let fit = Fit { tree: &tree, scale, core: &around.core, ladder: &ladder, hierarchy: &hierarchy };
+    let reaches = (0..tree.n_points()).map(|slot| match hierarchy.joined_at[slot] {
+        level if level == ladder.of_slot[slot] => scale.length(around.core[slot]),
+        level => lengths.get(usize::from(level)).copied().unwrap_or(f64::INFINITY),
+    });
+    let surroundings = Surroundings::new(&hierarchy, &lengths, reaches, density);
+    let least = least_contrast(job.min_samples);
+    let owners = select(&hierarchy.clusters, &surroundings.contrasts, least, job.allow_single_cluster);
+    let mut boundaries = room(hierarchy.clusters.len())?;
+    boundaries.extend((0..hierarchy.clusters.len()).map(|each| surroundings.boundary(each, &lengths, columns, least)));
+    let fit =
+        Fit { tree: &tree, scale, core: &around.core, ladder: &ladder, hierarchy: &hierarchy, boundaries: &boundaries };
     fit.describe(n, &owners, control)
 }
 
@@ -159,6 +172,8 @@ struct Fit<'a, K> {
     core: &'a [f64],
     ladder: &'a Ladder,
     hierarchy: &'a Hierarchy,
+    /// By cluster, the sparsest level whose cores are its own.
+    boundaries: &'a [usize],
 }
 
 impl<K: Kernel> Fit<'_, K> {
@@ -179,7 +194,7 @@ impl<K: Kernel> Fit<'_, K> {
         let peaks = self.peaks();
         let mut by_label: Vec<usize> = (0..clusters.len()).filter(|&number| label_of[number] != NOISE).collect();
         by_label.sort_unstable_by_key(|&number| label_of[number]);
-        let radii: Vec<f64> = by_label.iter().map(|&number| self.ladder.radii[clusters[number].last]).collect();
+        let radii: Vec<f64> = by_label.iter().map(|&number| self.ladder.radii[self.boundaries[number]]).collect();
         let label_peaks: Vec<f64> = by_label.iter().map(|&number| peaks[number]).collect();
 
         let (mut probabilities, mut outlier_scores) = (filled(0.0, n)?, filled(1.0, n)?);
@@ -203,8 +218,12 @@ impl<K: Kernel> Fit<'_, K> {
         Ok(Clustering { labels, probabilities, outlier_scores, core_rows, radii, peaks: label_peaks, tree })
     }
 
+    /// The chosen cluster whose core a slot is.
     fn owner(&self, owners: &[u32], slot: usize) -> u32 {
-        owners.get(self.hierarchy.joined[slot] as usize).copied().unwrap_or(NO_CLUSTER)
+        let (joined, level) = (self.hierarchy.joined[slot], usize::from(self.hierarchy.joined_at[slot]));
+        let owner = owners.get(joined as usize).copied().unwrap_or(NO_CLUSTER);
+        let is_beyond = owner == joined && owner != NO_CLUSTER && level > self.boundaries[owner as usize];
+        if is_beyond { NO_CLUSTER } else { owner }
     }
 
     /// By cluster, the radius at which the densest part of it appears.
