@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shoal_worker.data import range_file
 from shoal_worker.data.dataset import Access
@@ -257,6 +259,26 @@ class TestFiles:
         refuse("a.arrow", content)
 
 
+@given(st.data())
+@settings(deadline=None, max_examples=200)
+@pytest.mark.parametrize("name", ["a.arrow", "a.arrows", "a.npy", "a.csv"])
+def test_a_damaged_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    content = bytearray(made(name, rows=20))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    folder = tmp_path_factory.getbasetemp()
+    (folder / name).write_bytes(
+        content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    )
+    access = Access(Path("/none"), folder)
+    try:
+        read_training_data(SourceSpec(uri=f"file://{folder / name}"), access, Bounds(1_000, 1 << 20), frozenset())
+    except SourceInvalid as error:
+        assert error.remedy  # noqa: PT017
+
+
 def table(columns: dict[str, Any], **options: Any) -> bytes:
     stream = io.BytesIO()
     pq.write_table(pa.table(columns), stream, **options)
@@ -272,6 +294,8 @@ def made(name: str, rows: int = 1_000) -> bytes:
             return table({"x": values}, row_group_size=300)
         case "npy":
             np.save(stream, values)
+        case "csv":
+            return b"x,y\n" + b"".join(b"%.3f,%d\n" % (value, row) for row, value in enumerate(values))
         case suffix:
             batch = pa.record_batch({"x": values})
             with (pa.ipc.new_stream if suffix == "arrows" else pa.ipc.new_file)(stream, batch.schema) as writer:

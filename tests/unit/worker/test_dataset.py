@@ -186,6 +186,13 @@ class TestFolders:
         assert (error.reason, error.value) == ("ColumnMissing", "n")
         assert "1.parquet" in error.message
 
+    def test_a_column_that_occurs_twice_names_the_file(self, tmp_path: Path) -> None:
+        pq.write_table(TABLE, tmp_path / "0.parquet")
+        pq.write_table(TABLE.append_column("n", TABLE["x"]), tmp_path / "1.parquet")
+        error = refusal(tmp_path)
+        assert (error.reason, error.value) == ("SourceFormatInvalid", "n")
+        assert "1.parquet" in error.message
+
     def test_a_type_that_changes_names_both_files(self, tmp_path: Path) -> None:
         pq.write_table(TABLE, tmp_path / "0.parquet")
         pq.write_table(TABLE.set_column(1, "n", TABLE["n"].cast(pa.string())), tmp_path / "1.parquet")

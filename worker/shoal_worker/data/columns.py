@@ -33,13 +33,7 @@ def choose_columns(
     textual = {field.name for field in schema if texts is not None and is_text(field.type)}
     numeric = [field.name for field in schema if is_numeric(field.type)]
     if twice := sorted({name for name in names if names.count(name) > 1} & set(wanted or names)):
-        raise SourceInvalid(
-            "the column occurs twice",
-            reason="SourceFormatInvalid",
-            field=COLUMNS_FIELD,
-            value=twice[0],
-            remedy="Give the columns of the file distinct names",
-        )
+        raise _repeated_column(twice[0])
     default = [
         name for name in names if name not in unasked and (name in numeric or name in textual & (texts or frozenset()))
     ]
@@ -75,6 +69,8 @@ def check_agreement(found: pa.Schema, first: pa.Schema, names: tuple[str, ...], 
     for name in names:
         if name not in found.names:
             raise missing_column(name, list(found.names), uri)
+        if found.names.count(name) > 1:
+            raise _repeated_column(name, uri)
         kinds = _kind(found.field(name).type), _kind(first.field(name).type)
         if "null" not in kinds and kinds[0] != kinds[1]:
             raise SourceInvalid(
@@ -108,6 +104,16 @@ def missing_column(name: str, there: list[str], uri: str = "") -> SourceInvalid:
         field=COLUMNS_FIELD,
         value=name,
         remedy=f"The file has: {_listed(there)}",
+    )
+
+
+def _repeated_column(name: str, uri: str = "") -> SourceInvalid:
+    return SourceInvalid(
+        "the column occurs twice" + (f" in {shorten(uri, 300)}" if uri else ""),
+        reason="SourceFormatInvalid",
+        field=COLUMNS_FIELD,
+        value=name,
+        remedy="Give the columns of the file distinct names",
     )
 
 
