@@ -312,9 +312,11 @@ def test_the_command_line_creates_watches_and_shows(
     assert (listed["name"], listed["phase"], listed["rows"]) == (BATCH, "Complete", 4500)
     shoal("create", BATCH, "--model", NAME, *what, code=1)
     shoal("create", "other", "--model", NAME, *what, "--shards", "2", "--rows-per-shard", "5000", code=2)
-    with port_forward(kube, "shoal-system", "deployment/shoal", 8080) as port:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            metrics = answer.read().decode()
+    with (
+        port_forward(kube, "shoal-system", "deployment/shoal", 8080) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer,
+    ):
+        metrics = answer.read().decode()
     assert f'shoal_batch_rows{{name="{BATCH}",namespace="{namespace}"}} 4500.0' in metrics
     assert f'shoal_batch_shards{{name="{BATCH}",namespace="{namespace}",state="done"}} 3.0' in metrics
 
