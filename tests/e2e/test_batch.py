@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import subprocess
+import urllib.request
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +18,10 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from hack.lab.install import DATA_BUCKET, open_bucket, port_forward, upload
-from hack.lab.kube import Kube, Object, condition, wait_for
+from hack.lab.install import DATA_BUCKET, build_cities, open_bucket, port_forward, upload
+from hack.lab.kube import REPOSITORY, Kube, Object, condition, wait_for
 from hack.lab.objects import build_batch
 from shoal_cli.__main__ import main
 from tests.e2e.scene import BLUE_GREEN, NAME, Scene, infer
@@ -306,10 +312,44 @@ def test_the_command_line_creates_watches_and_shows(
     assert (listed["name"], listed["phase"], listed["rows"]) == (BATCH, "Complete", 4500)
     shoal("create", BATCH, "--model", NAME, *what, code=1)
     shoal("create", "other", "--model", NAME, *what, "--shards", "2", "--rows-per-shard", "5000", code=2)
-    with port_forward(kube, "shoal-system", "deployment/shoal", 8080) as port:
-        import urllib.request
-
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            metrics = answer.read().decode()
+    with (
+        port_forward(kube, "shoal-system", "deployment/shoal", 8080) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer,
+    ):
+        metrics = answer.read().decode()
     assert f'shoal_batch_rows{{name="{BATCH}",namespace="{namespace}"}} 4500.0' in metrics
     assert f'shoal_batch_shards{{name="{BATCH}",namespace="{namespace}",state="done"}} 3.0' in metrics
+
+
+def test_the_page_s_commands_work_as_printed(scene: Scene, tmp_path: Path) -> None:
+    """docs/batch.md from its first block to its last, in one shell; the only preparation is the demo's model."""
+    upload(scene.kube, {"demo/cities.parquet": build_cities()})
+    scene.apply_model(
+        "cities", path="demo/cities.parquet", columns=("lat", "lon"), preprocessing=[{"toRadians": {}}],
+        eps=0.006, metric="haversine",
+    )  # fmt: skip
+    wait_for("the model", lambda: scene.kube.find("clusteringmodelversions", scene.namespace), 90)
+    page = (REPOSITORY / "docs" / "batch.md").read_text()
+    (manifest,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "batch.yaml").write_text(manifest)
+    config = yaml.safe_load(scene.kube.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = scene.namespace
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    commands = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    assert "shoal batch watch world" in commands
+    done = subprocess.run(
+        ["bash", "-euxo", "pipefail", "-c", commands],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "KUBECONFIG": str(tmp_path / "kubeconfig"),
+            "PATH": f"{REPOSITORY / '.venv' / 'bin'}:{os.environ['PATH']}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rows are labelled" in done.stdout
+    assert "clusteringbatch" in done.stdout
+    assert scene.kube.get("clusteringbatches", scene.namespace, "world", missing_ok=True) is None
