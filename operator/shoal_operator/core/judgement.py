@@ -68,4 +68,6 @@ def judge_candidate(
 
 def consequence(facts: Facts, progress: Progress, verdict: Verdict) -> Consequence:
     """Return what a verdict leads to."""
-    return find_consequence(verdict, gates_of(facts.spec.analysis), progress.gates)
+    began = progress.window_started_at
+    records = [record for record in progress.gates if began is not None and record.window == timestamp(began)]
+    return find_consequence(verdict, gates_of(facts.spec.analysis), records)

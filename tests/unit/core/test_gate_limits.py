@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from shoal_operator.api.analysis import Gate
 from shoal_operator.api.deployment import GateRecord, Verdict
 from shoal_operator.core.gates import count_verdicts, find_consequence
+from tests.unit.core import objects
 from tests.unit.core.fake_cluster import FakeCluster
-from tests.unit.core.trials import bad_calls, good_calls, trying
+from tests.unit.core.trials import bad_calls, good_calls, served, trying
 
 WORDS = ("pass", "fail", "inconclusive", "error")
 
@@ -110,6 +111,34 @@ class TestRollout:
         cluster.wait(2)
         bad_look(cluster)
         assert cluster.status["blockedVersions"][0]["reason"] == "GateFailed"
+
+    def test_counts_of_the_step_before_hold_nothing(self) -> None:
+        steps = [{"setWeight": 25}, {"pause": {"durationSeconds": 120}}]
+        steps += [{"setWeight": 50}, {"pause": {"durationSeconds": 60}}]
+        limits = {"inconclusiveLimit": 0, "initialDelaySeconds": 100}
+        cluster = trying(
+            strategy={"canary": {"steps": steps}}, analysis={"onInconclusive": "Proceed", "errorRate": limits}
+        )
+        new = cluster.revision("candidate")
+        cluster.wait(121)
+        for role in ("stable", "candidate"):
+            cluster.figure(cluster.revision(role) or "", calls=3)
+        cluster.settle()
+        assert cluster.condition("Paused")["reason"] == "GateInconclusive"
+        cluster.command("promote")
+        cluster.settle()
+        assert cluster.status["step"] == 3
+        cluster.wait(61)
+        cluster.settle()
+        assert cluster.revision("stable") == new
+
+    def test_a_record_fails_without_a_single_look(self) -> None:
+        cluster = served(analysis={"clusterCount": {}, "onInconclusive": "Proceed"})
+        worse = objects.version(2)
+        worse["spec"]["metrics"]["clusters"] = 50
+        cluster.versions.append(worse)
+        cluster.settle()
+        assert "clusterCount" in cluster.status["blockedVersions"][0]["message"]
 
     def test_holds_for_a_person_beyond_the_inconclusive_limit(self) -> None:
         cluster = trying(analysis={"onInconclusive": "Proceed", "errorRate": {"inconclusiveLimit": 0}})

@@ -26,7 +26,7 @@ def count_verdicts(
 
 
 def find_consequence(verdict: Verdict, gates: Mapping[str, Gate], records: Iterable[GateRecord]) -> Consequence:
-    """Return what a verdict leads to, with what the same gate said before in its window.
+    """Return what a verdict leads to, with the records of the same window.
 
     Failures beyond `failureLimit` fail the rollout. Inconclusive looks beyond `inconclusiveLimit`, and errors in a row
     beyond `consecutiveErrorLimit`, hold it whatever `onInconclusive` says. (The limits are those of an AnalysisRun of
@@ -40,7 +40,8 @@ def find_consequence(verdict: Verdict, gates: Mapping[str, Gate], records: Itera
         case "pass":
             return "none"
         case "fail":
-            return "fail" if record.failed > gate.failure_limit else "none"
+            # This one counts, even where no look could be counted yet.
+            return "fail" if max(1, record.failed) > gate.failure_limit else "none"
         case "inconclusive":
             limit = gate.inconclusive_limit
             return "hold" if limit is not None and record.inconclusive > limit else "wait"
