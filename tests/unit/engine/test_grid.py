@@ -14,9 +14,12 @@ METRICS = ("euclidean", "manhattan", "chebyshev")
 
 
 def fit(case: HardCase, index: str, n_jobs: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return _engine.dbscan(
+    labels, cores, values, core_labels = _engine.dbscan(
         case.points, case.eps, case.min_samples, case.metric, n_jobs, sample_weight=case.weights, index=index
     )
+    np.testing.assert_array_equal(values, case.points[cores])
+    np.testing.assert_array_equal(core_labels, labels[cores])
+    return labels, cores
 
 
 def assert_same(found: tuple[Any, Any], expected: tuple[Any, Any]) -> None:

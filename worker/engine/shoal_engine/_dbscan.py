@@ -89,7 +89,7 @@ class DBSCAN(Estimator):
         weights = as_weights(sample_weight, rows.matrix.shape[0])
         jobs = self._bounded_jobs()
         planned = plan(*rows.matrix.shape, metric=self.metric, dtype=rows.matrix.dtype.name)
-        labels, cores = _engine.dbscan(
+        labels, cores, values, core_labels = _engine.dbscan(
             rows.matrix,
             float(self.eps),
             min(int(self.min_samples), _MAX_COUNT),
@@ -100,7 +100,7 @@ class DBSCAN(Estimator):
             work_budget=None if self.work_budget is None else float(self.work_budget),
             progress=self.progress,
         )
-        self._learn(Rows(rows.matrix[cores], rows.names), labels, cores)
+        self._learn(Rows(values, rows.names), core_labels, labels, cores)
         return self
 
     def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> NDArray[np.int64]:  # noqa: N803
@@ -116,12 +116,16 @@ class DBSCAN(Estimator):
         # A planned grid gives way to the tree where rows are too far apart to number its cells; one asked for may not.
         return "tree" if self.index == "auto" and planned.index == "tree" else self.index
 
-    def _learn(self, cores: Rows, labels: NDArray[np.int64], core_rows: NDArray[np.int64]) -> None:
+    def _learn(
+        self,
+        cores: Rows,
+        core_labels: NDArray[np.integer[Any]],
+        labels: NDArray[np.int64],
+        core_rows: NDArray[np.int64],
+    ) -> None:
         """Set what a fit found, here or, for `from_sklearn`, elsewhere; `cores` are the core rows' values."""
         self.labels_ = labels
         self.core_sample_indices_ = core_rows
         self.components_ = cores.matrix
         self._remember_columns(cores)
-        self._predictor = LazyPredictor(
-            cores.matrix, labels[core_rows], float(self.eps), self.metric, self._bounded_jobs()
-        )
+        self._predictor = LazyPredictor(cores.matrix, core_labels, float(self.eps), self.metric, self._bounded_jobs())

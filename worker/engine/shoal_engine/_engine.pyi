@@ -22,8 +22,10 @@ def dbscan(
     index: str = "auto",
     work_budget: float | None = None,
     progress: Callable[[str, float], object] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Labels of every row and the rows that are core samples; points are C-contiguous float64 or float32.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any], NDArray[np.int32]]:
+    """Labels of every row, the rows that are core samples, and the values and the labels of these.
+
+    Points are C-contiguous float64 or float32; the values have their type.
 
     `work_budget` is the most distance computations that the fit may cost, estimated from a few rows before it begins;
     above it a WorkBudgetError says by how much. One core does about 1e10 / d of them in a second.

@@ -57,7 +57,7 @@ def from_sklearn(estimator: Any, X: object = None) -> DBSCAN | AdaptiveDBSCAN:  
     cores: NDArray[np.int64] = np.array(estimator.core_sample_indices_, dtype=np.int64)
     _check_cores(labels, cores, np.shape(estimator.components_), name)
     names = getattr(estimator, "feature_names_in_", None)
-    model._learn(Rows(_components(estimator.components_), names), labels, cores)
+    model._learn(Rows(_components(estimator.components_), names), labels[cores], labels, cores)
     return model
 
 

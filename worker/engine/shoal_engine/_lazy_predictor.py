@@ -18,7 +18,7 @@ class LazyPredictor:
     """Core samples with a label each, and how far a label reaches; see `Predictor`."""
 
     core_points: NDArray[Any]
-    core_labels: NDArray[np.int64]
+    core_labels: NDArray[np.integer[Any]]
     eps: float | NDArray[np.float64]
     metric: str
     n_jobs: int | None
@@ -28,7 +28,7 @@ class LazyPredictor:
         """Return the index; two threads that ask at once may both build it, to the same effect."""
         if self._built is None:
             points = self.core_points.astype(np.float64, copy=False)
-            labels = self.core_labels.astype(np.int32)
+            labels = self.core_labels.astype(np.int32, copy=False)
             self._built = Predictor(points, labels, self.eps, self.metric, n_jobs=self.n_jobs)
         return self._built
 

@@ -8,6 +8,7 @@ use crate::control::Control;
 use crate::error::{Result, filled, invalid};
 use crate::grid;
 use crate::metric::{MaxAbs, Metric, SumAbs, SumSquares};
+use crate::pieces::{each, made, parts, ranges};
 use crate::tree;
 use crate::value::Value;
 
@@ -88,6 +89,22 @@ pub fn cluster<T: Value>(job: Job<'_, T>, control: &Control) -> Result<Clusterin
     }
 }
 
+/// The values of the core rows, and their labels.
+pub fn core_samples<T: Value>(points: &[T], width: usize, found: &Clustering) -> Result<(Vec<T>, Vec<i32>)> {
+    let rows = &found.core_rows;
+    let labels = made(rows.len(), |core| found.labels[rows[core] as usize] as i32)?;
+    let mut values = made(rows.len() * width, |_| T::default())?;
+    let pieces = ranges(rows.len());
+    let work = parts(&mut values, pieces.iter().map(|piece| piece.len() * width));
+    each(pieces.into_iter().zip(work).collect(), |(piece, values)| {
+        for (&row, values) in rows[piece].iter().zip(values.chunks_exact_mut(width)) {
+            values.copy_from_slice(&points[row as usize * width..][..width]);
+        }
+        Ok(())
+    })?;
+    Ok((values, labels))
+}
+
 /// Turns the set of every core row (any numbers below `sets`, `NOISE` for other rows) into cluster numbers, in place.
 pub fn number_by_first_core(labels: &mut [i64], sets: usize) -> Result<Vec<i64>> {
     let mut numbers = filled(NOISE, sets)?;
@@ -132,6 +149,8 @@ mod tests {
         let found = labels(&[10.0, 11.0, 12.0, 50.0, 0.0, 1.0, 2.0, 13.0], 1.0, 3);
         assert_eq!(found.labels, [0, 0, 0, -1, 1, 1, 1, 0]);
         assert_eq!(found.core_rows, [1, 2, 5]);
+        let points = [10.0, 11.0, 12.0, 50.0, 0.0, 1.0, 2.0, 13.0];
+        assert_eq!(core_samples(&points, 1, &found).unwrap(), (vec![11.0, 12.0, 1.0], vec![0, 0, 1]));
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! The door of exact DBSCAN.
 
+use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 
 use super::{check_eps, check_finite, check_shape, contiguous, shape, threads, watched};
-use crate::dbscan::{Index, Job, cluster};
+use crate::dbscan::{Index, Job, cluster, core_samples};
 use crate::error::{Result, invalid};
 use crate::metric::Metric;
+use crate::pieces::{each, ranges};
 use crate::value::Value;
 
 /// An int64 array on its way to Python.
 type Integers<'py> = Bound<'py, PyArray1<i64>>;
+
+/// Labels, core rows, their values in the type of the rows, their labels.
+type Found<'py> = (Integers<'py>, Integers<'py>, Bound<'py, PyAny>, Bound<'py, PyArray1<i32>>);
 
 /// How a fit is done, whatever the type of its rows.
 struct Request<'a, 'py> {
@@ -25,7 +30,7 @@ struct Request<'a, 'py> {
     progress: Option<Bound<'py, PyAny>>,
 }
 
-/// Labels of every row and the rows that are core samples.
+/// Labels of every row, the rows that are core samples, and the values and the labels of these.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 #[pyo3(signature = (points, eps, min_samples, metric, n_jobs, *, sample_weight = None, index = "auto", work_budget = None, progress = None))]
@@ -39,7 +44,7 @@ pub fn dbscan<'py>(
     index: &str,
     work_budget: Option<f64>,
     progress: Option<Bound<'py, PyAny>>,
-) -> PyResult<(Integers<'py>, Integers<'py>)> {
+) -> PyResult<Found<'py>> {
     let min_samples = usize::try_from(min_samples).unwrap_or(usize::MAX);
     let request = Request { eps, min_samples, metric, n_jobs, weights: sample_weight, index, work_budget, progress };
     let py = points.py();
@@ -56,7 +61,7 @@ fn fit<'py, T: numpy::Element + Value>(
     py: Python<'py>,
     points: &PyReadonlyArray2<'py, T>,
     request: Request<'_, 'py>,
-) -> PyResult<(Integers<'py>, Integers<'py>)> {
+) -> PyResult<Found<'py>> {
     let Request { eps, min_samples, metric, n_jobs, weights, index, work_budget, progress } = request;
     let (metric, index, threads) = (Metric::parse(metric)?, Index::parse(index)?, threads(n_jobs)?);
     check_eps(eps)?;
@@ -73,11 +78,16 @@ fn fit<'py, T: numpy::Element + Value>(
         check_finite(weights, "sample_weight")?;
     }
     let job = Job { points, width, metric, eps, min_samples, weights, index, work_budget };
-    let found = watched(py, threads, progress, |control| {
-        check_finite(points, "X")?;
-        cluster(job, control)
+    let (found, values, labels) = watched(py, threads, progress, |control| {
+        // All threads look; one looks again for what to say.
+        each(ranges(points.len()), |piece| check_finite(&points[piece], "X")).or_else(|_| check_finite(points, "X"))?;
+        let found = cluster(job, control)?;
+        let (values, labels) = core_samples(points, width, &found)?;
+        Ok((found, values, labels))
     })?;
-    Ok((found.labels.into_pyarray(py), found.core_rows.into_pyarray(py)))
+    let values = Array2::from_shape_vec((labels.len(), width), values);
+    let values = values.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py).into_any();
+    Ok((found.labels.into_pyarray(py), found.core_rows.into_pyarray(py), values, labels.into_pyarray(py)))
 }
 
 fn check_budget(budget: Option<f64>) -> Result<()> {
