@@ -56,7 +56,7 @@ def test_clusters_of_varying_density_are_found(data: Labelled, least: float) -> 
 
 @pytest.mark.parametrize("seed", [1, 3, 4])
 def test_a_large_set_of_few_clusters_is_not_split(seed: int) -> None:
-    # Every walk crosses itself, so densities differ tenfold within it, and a hundredfold and more from the noise around.
+    # Every walk crosses itself: densities differ tenfold within it, and a hundredfold from the noise around.
     points, names = spreader(100_000, 2, varied=True, noise=0.05, seed=seed)
     assert adjusted_rand_score(names, AdaptiveDBSCAN(min_cluster_size=100).fit(points).labels_) > 0.98
 
