@@ -56,7 +56,7 @@ def test_clusters_of_varying_density_are_found(data: Labelled, least: float) -> 
 
 @pytest.mark.parametrize("seed", [1, 3, 4])
 def test_a_large_set_of_few_clusters_is_not_split(seed: int) -> None:
-    # Every walk crosses itself, so within it densities differ tenfold; against the noise around it, a hundredfold and more.
+    # Every walk crosses itself: densities differ tenfold within it, and a hundredfold from the noise around.
     points, names = spreader(100_000, 2, varied=True, noise=0.05, seed=seed)
     assert adjusted_rand_score(names, AdaptiveDBSCAN(min_cluster_size=100).fit(points).labels_) > 0.98
 
@@ -88,7 +88,7 @@ def test_a_cluster_in_noise_ends_before_the_noise_begins() -> None:
     rng = np.random.default_rng(2)
     ball = rng.normal(size=(3000, 2))
     ball *= np.sqrt(rng.uniform(size=(3000, 1))) / np.linalg.norm(ball, axis=1, keepdims=True)
-    points = np.concatenate([ball, ball + (4.0, 0.0), rng.uniform((-3.0, -3.0), (7.0, 3.0), (4000, 2))])
+    points = np.concatenate([ball, ball + np.array([4.0, 0.0]), rng.uniform((-3.0, -3.0), (7.0, 3.0), (4000, 2))])
     model = AdaptiveDBSCAN().fit(points)
     distance = np.minimum(np.linalg.norm(points, axis=1), np.linalg.norm(points - (4.0, 0.0), axis=1))
     assert np.mean(model.labels_[distance < 0.95] >= 0) == 1.0
