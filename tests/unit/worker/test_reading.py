@@ -223,3 +223,10 @@ def test_arbitrary_csv_bytes_never_crash(content: bytes) -> None:
         read(content, suffix="csv")
     except SourceInvalid as error:
         assert error.field  # noqa: PT017
+
+
+def test_a_text_that_is_no_utf8_names_its_column() -> None:
+    content = parquet({"kind": pa.array([b"\xff\xfe"]).view(pa.string()), "x": [1.0]})
+    with pytest.raises(SourceInvalid, match="UTF-8") as error:
+        read_data(content, SourceSpec(uri="file:///rows.parquet"), texts=frozenset({"kind"}))
+    assert error.value.value == "kind"

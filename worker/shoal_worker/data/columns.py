@@ -123,7 +123,7 @@ def frame_of(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Frame:
     numbers = np.empty((batch.num_rows, len(numeric)))
     for index, name in enumerate(numeric):
         numbers[:, index] = _numbers(batch.column(name), name)
-    texts = {column.name: _texts(batch.column(column.name)) for column in columns if column.dtype == TEXT}
+    texts = {column.name: _texts(batch.column(column.name), column.name) for column in columns if column.dtype == TEXT}
     return Frame(columns, numbers, texts)
 
 
@@ -157,11 +157,19 @@ def _numbers(column: "pa.Array[Any]", name: str) -> np.ndarray:
         ) from None
 
 
-def _texts(column: "pa.Array[Any]") -> np.ndarray:
+def _texts(column: "pa.Array[Any]", name: str) -> np.ndarray:
     """Make one str of all equal texts; a missing one becomes None."""
     # Decoded first, a long text that is repeated would be copied as often.
     coded = column if isinstance(column, pa.DictionaryArray) else column.cast(pa.string()).dictionary_encode()
-    known = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    try:
+        known = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    except UnicodeDecodeError as error:
+        raise SourceInvalid(
+            f"a text is no UTF-8: {shorten(error, 200)}",
+            field=COLUMNS_FIELD,
+            value=name,
+            remedy="Write the texts in UTF-8, or leave the column out",
+        ) from None
     places = coded.indices.cast(pa.int64()).fill_null(len(known) - 1).to_numpy(zero_copy_only=False)
     texts: np.ndarray = known[places]
     return texts

@@ -24,13 +24,19 @@ class ParquetRows:
         self._metadata = pa.parquet.read_metadata(file.as_arrow())
         self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
         self.rows: int = self._metadata.num_rows
-        if self.rows < 0 or self.rows != sum(span.rows or 0 for span in self.spans()):
+        counts = [self._metadata.row_group(index).num_rows for index in range(self._metadata.num_row_groups)]
+        if self.rows != sum(counts) or any(count < 0 for count in counts):
             raise miscounted(self.rows)
 
     def spans(self) -> list[Span]:
-        """One for each row group."""
-        groups = (self._metadata.row_group(index) for index in range(self._metadata.num_row_groups))
-        return [Span(at, at + 1, group.num_rows, _size_of(group)) for at, group in enumerate(groups)]
+        """One for each row group; sizes are shares of the file's, by what the groups take when they are read."""
+        groups = [self._metadata.row_group(index) for index in range(self._metadata.num_row_groups)]
+        weights = [max(group.total_byte_size, 0) for group in groups]
+        total = sum(weights) or 1
+        return [
+            Span(at, at + 1, group.num_rows, self._file.size * weight // total)
+            for at, (group, weight) in enumerate(zip(groups, weights, strict=True))
+        ]
 
     def batches(self, spans: Sequence[Span], names: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Rows of these row groups."""
@@ -58,13 +64,13 @@ class ParquetRows:
         """Refuse texts of which a few may fill the memory, before they are read."""
         for index in groups:
             group = self._metadata.row_group(index)
-            for position in range(group.num_columns):
-                chunk = group.column(position)
-                rows = max(group.num_rows, 1)
-                if chunk.path_in_schema not in names or chunk.total_uncompressed_size <= self._file.largest_read:
-                    continue
-                # Many rows are many pages, and those are read one by one.
-                if chunk.total_uncompressed_size / rows > self._file.largest_read / 1024:
+            # Many rows are many pages, and those are read one by one.
+            bearable = max(self._file.largest_read, self._file.largest_read // 1024 * group.num_rows)
+            # Only where it matters: of a damaged footer Arrow's C++ ends the process when it is asked for columns.
+            if group.total_byte_size <= bearable:
+                continue
+            for chunk in (group.column(position) for position in range(group.num_columns)):
+                if chunk.path_in_schema in names and chunk.total_uncompressed_size > bearable:
                     raise SourceInvalid(
                         f"row group {index} holds {chunk.total_uncompressed_size} bytes in {group.num_rows} values, "
                         "and single values may not fit into the memory",
@@ -72,7 +78,3 @@ class ParquetRows:
                         value=chunk.path_in_schema,
                         remedy="Leave the column out, shorten its values, or raise spec.training.resources",
                     )
-
-
-def _size_of(group: "pa.parquet.RowGroupMetaData") -> int:
-    return sum(group.column(position).total_compressed_size for position in range(group.num_columns))
