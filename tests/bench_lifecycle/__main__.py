@@ -1,6 +1,6 @@
 """`make bench-lifecycle`: what trainings, the model store and batches cost; writes docs/benchmarks-lifecycle.md.
 
-The suites `training` and `pod` measure on the cluster that is up; the others need none.
+The suite `training` measures on the cluster that is up; the others need none.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench.machine import hardware
-from tests.bench_lifecycle import page, store, training
+from tests.bench_lifecycle import batch, page, store, training
 
 SUITES: dict[str, Callable[[], dict[str, Any]]] = {
     "training": training.measure,
     "store": store.measure,
+    "batch": batch.measure,
 }
 
 
