@@ -38,6 +38,8 @@ class Arrangement:
     routed: frozenset[str]
     """Revisions that may get calls now, and must stay."""
     problem: Problem | None = None
+    candidate_pods: int | None = None
+    """The candidate's pods that get calls now, where pods are what is routed; None where weights are."""
 
 
 def live_pods(snapshot: DeploymentSnapshot, revision: Revision | None) -> tuple[PodFacts, ...]:

@@ -97,6 +97,7 @@ def arrange(question: Question) -> Arrangement:
         settled=settled,
         actual_weight=_actual_weight(question, observed, marked),
         routed=_routed(observed, marked),
+        candidate_pods=_candidate_pods(question, observed, marked),
     )
 
 
@@ -129,6 +130,14 @@ def _actual_weight(question: Question, observed: dict[str, str], marked: tuple[P
     ready = [pod for pod in marked if pod.ready]
     candidates = sum(pod.revision == question.candidate.revision for pod in ready)
     return round(100 * candidates / len(ready)) if ready else 0
+
+
+def _candidate_pods(question: Question, observed: dict[str, str], marked: tuple[PodFacts, ...]) -> int:
+    if question.candidate is None:
+        return 0
+    if observed.get(names.ROUTED) == _ON:
+        return sum(pod.revision == question.candidate.revision for pod in marked)
+    return question.spec.worker.replicas if observed.get(names.REVISION) == question.candidate.revision else 0
 
 
 def _routed(observed: dict[str, str], marked: tuple[PodFacts, ...]) -> frozenset[str]:

@@ -17,6 +17,7 @@ from shoal_operator.core.routing import Arrangement, Question
 from shoal_operator.core.service_router import arrange, split
 from shoal_operator.core.snapshot import DeploymentSnapshot, PodFacts
 from tests.unit.core import objects
+from tests.unit.core.fake_cluster import FakeCluster
 
 STABLE = Revision(revision="aaaaaaaa", version=1)
 CANDIDATE = Revision(revision="bbbbbbbb", version=2)
@@ -139,3 +140,17 @@ def test_arrange(
     assert told(answer) == expected
     assert answer.settled is settled
     assert answer.actual_weight == actual
+
+
+@pytest.mark.parametrize("replicas", range(1, 8))
+@pytest.mark.parametrize("weight", [1, 10, 33, 50, 60, 67, 80, 99])
+def test_a_share_that_pods_only_come_near_to_comes_to_rest(weight: int, replicas: int) -> None:
+    """Found by the rollout's state machine: at 60 % of 3 replicas the pool grew and shrank between 2 and 3 for ever."""
+    strategy = {"canary": {"steps": [{"setWeight": weight}, {"pause": {}}]}}
+    cluster = FakeCluster(objects.deployment({"strategy": strategy, "worker": {"replicas": replicas}}))
+    cluster.versions = [objects.version(1)]
+    cluster.settle()
+    cluster.versions.append(objects.version(2))
+    cluster.settle()
+    assert cluster.status["weight"] == weight
+    assert len(cluster.pool(cluster.revision("candidate"))) == pods_needed(weight, replicas, full_pool=False)
