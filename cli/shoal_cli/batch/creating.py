@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from shoal_cli.batch.reading import NameArgument, watch_batch
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import UsageError
-from shoal_cli.models.options import ContextOption, NamespaceOption
+from shoal_cli.names import split_name
+from shoal_cli.options import ContextOption, NamespaceOption
 from shoal_operator.api.batch import ClusteringBatchSpec
 from shoal_operator.api.meta import API_VERSION
 
@@ -49,6 +50,7 @@ def create(
     watch: Annotated[bool, typer.Option("--watch", help="Watch it until its end.")] = False,
 ) -> None:
     """Create a batch: label a whole data set with one version of a model."""
+    told_namespace, name = split_name(name, namespace)
     spec: dict[str, Any] = {
         "modelRef": _model_reference(model) if model else None,
         "deploymentRef": {"name": deployment} if deployment else None,
@@ -68,14 +70,14 @@ def create(
     manifest = {
         "apiVersion": API_VERSION,
         "kind": "ClusteringBatch",
-        "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
+        "metadata": {"name": name, **({"namespace": told_namespace} if told_namespace else {})},
         "spec": _checked(spec),
     }
     if dry_run:
         print(yaml.safe_dump(manifest, sort_keys=False), end="")
         return
     cluster = Cluster(context)
-    where = cluster.create_batch(manifest, namespace)
+    where = cluster.create_batch(manifest, told_namespace)
     print(f"clusteringbatch {where}/{name} created")
     if watch:
         watch_batch(cluster, name, where, 86_400)

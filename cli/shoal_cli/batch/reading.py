@@ -13,9 +13,10 @@ from rich.text import Text
 from shoal_cli.batch.rows import Row, describe, print_rows, row_of
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import ShoalError
-from shoal_cli.models.options import ContextOption, NamespaceOption, OutputOption, make_console
+from shoal_cli.models.options import OutputOption
+from shoal_cli.options import ContextOption, NamespaceOption, make_console
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the batch.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(help="Name of the batch, or namespace/name.", show_default=False)]
 _PAUSE_SECONDS = 1.0
 
 
@@ -43,7 +44,10 @@ def show(
 
     found = Cluster(context).batch(name, namespace).manifest
     if output == "json":
-        print_json(make_console(), {"name": name, "spec": found["spec"], "status": found.get("status") or {}})
+        print_json(
+            make_console(),
+            {"name": found["metadata"]["name"], "spec": found["spec"], "status": found.get("status") or {}},
+        )
     else:
         describe(make_console(), found)
 

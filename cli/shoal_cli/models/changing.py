@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import UsageError
 from shoal_cli.models.options import (
-    ContextOption,
     CredentialsOption,
     ModelArgument,
     NamespaceOption,
@@ -28,6 +27,7 @@ from shoal_cli.models.options import (
     read_version,
     working,
 )
+from shoal_cli.options import ContextOption
 
 if TYPE_CHECKING:
     from shoal_worker.models.record import State

@@ -13,7 +13,6 @@ from rich.text import Text
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.models.options import (
-    ContextOption,
     CredentialsOption,
     ModelArgument,
     NamespaceOption,
@@ -21,7 +20,6 @@ from shoal_cli.models.options import (
     OutputOption,
     StoreOption,
     VersionArgument,
-    make_console,
     open_store,
     read_key,
     read_labels,
@@ -29,13 +27,16 @@ from shoal_cli.models.options import (
     read_version,
     working,
 )
+from shoal_cli.options import ContextOption, make_console
 
 if TYPE_CHECKING:
     from shoal_worker.models.record import Problem
 
 
 def list_versions(
-    model: Annotated[str | None, typer.Argument(help="Name of a model; all unless told.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Name of a model, or namespace/name; all unless told.", show_default=False)
+    ] = None,
     store: StoreOption = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
@@ -163,7 +164,9 @@ def pull(
 
 def verify(
     store: NeededStore,
-    model: Annotated[str | None, typer.Argument(help="Name of a model; all unless told.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Name of a model, or namespace/name; all unless told.", show_default=False)
+    ] = None,
     version: Annotated[str | None, typer.Argument(help="Number of the version; all unless told.")] = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from shoal_cli.errors import UsageError
-from shoal_cli.models.options import make_console, read_time, working
+from shoal_cli.models.options import read_time, working
+from shoal_cli.options import make_console
 from shoal_cli.quantities import show_bytes
 from shoal_cli.results.options import (
     LATEST,
