@@ -1,20 +1,20 @@
 """`shoal batch create`: a ClusteringBatch from options.
 
-Invariant: the manifest passed the operator's own types before anything is sent.
+Invariant: the manifest passed the checks of `shoal lint` before anything is sent.
 """
 
 from typing import Annotated, Any
 
 import typer
 import yaml
-from pydantic import ValidationError
 
 from shoal_cli.batch.reading import NameArgument, watch_batch
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import UsageError
+from shoal_cli.lint.check import check
+from shoal_cli.lint.documents import Document
 from shoal_cli.names import split_name
 from shoal_cli.options import ContextOption, NamespaceOption
-from shoal_operator.api.batch import ClusteringBatchSpec
 from shoal_operator.api.meta import API_VERSION
 
 
@@ -71,8 +71,9 @@ def create(
         "apiVersion": API_VERSION,
         "kind": "ClusteringBatch",
         "metadata": {"name": name, **({"namespace": told_namespace} if told_namespace else {})},
-        "spec": _checked(spec),
+        "spec": _without_absent(spec),
     }
+    _check(manifest)
     if dry_run:
         print(yaml.safe_dump(manifest, sort_keys=False), end="")
         return
@@ -88,17 +89,10 @@ def _model_reference(text: str) -> dict[str, Any]:
     return {"name": name, "version": version} if version else {"name": name}
 
 
-def _checked(spec: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = _without_absent(spec)
-    try:
-        ClusteringBatchSpec.model_validate(told)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(["spec", *(str(part) for part in first["loc"])])
-        raise UsageError(
-            first["msg"].removeprefix("Value error, "), field=field, remedy="See shoal batch create --help"
-        ) from None
-    return told
+def _check(manifest: dict[str, Any]) -> None:
+    """Refuse what the API server would, in the words of `shoal lint`."""
+    for wrong in check(Document("options", manifest, {})):
+        raise UsageError(wrong.message, field=wrong.field, remedy="See shoal batch create --help")
 
 
 def _without_absent(value: Any) -> Any:

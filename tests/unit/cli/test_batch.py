@@ -116,6 +116,7 @@ def test_a_dry_run_prints_what_would_be_applied(capsys: pytest.CaptureFixture[st
     [
         (["--source", "s3://d/"], "exactly one of modelRef and deploymentRef"),
         (["--model", "m", "--source", "d"], "spec.source.uri"),
+        (["--model", "m", "--source", "/d"], '(it is "/d")'),
         (["--model", "m", "--source", "s3://d/", "--shards", "0"], "spec.shards"),
         (["--model", "m", "--source", "s3://d/x"], "set source.format"),
     ],
