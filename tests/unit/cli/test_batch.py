@@ -114,7 +114,7 @@ def test_a_dry_run_prints_what_would_be_applied(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--source", "s3://d/"], "exactly one of modelRef and deploymentRef"),
+        (["--source", "s3://d/"], "deploymentRef must be set; keep the one that you want. See"),
         (["--model", "m", "--source", "d"], "spec.source.uri"),
         (["--model", "m", "--source", "/d"], '(it is "/d")'),
         (["--model", "m", "--source", "s3://d/", "--shards", "0"], "spec.shards"),
