@@ -66,7 +66,7 @@ def ls(
     until: Annotated[str | None, typer.Option(help="Begun before.")] = None,
     output: OutputOption = "table",
 ) -> None:
-    """List runs, the newest first."""
+    """List runs, batch by batch, the newest first."""
     from shoal_worker.results.listing import STATES
 
     if wrong := set(state or ()) - set(STATES):
@@ -165,7 +165,6 @@ def _told(run: "RunSummary") -> tuple[Any, ...]:
 
 def print_runs(runs: "list[RunSummary]") -> None:
     """Print runs as a table, and on standard error what is wrong with them."""
-
     console = make_console()
     if not runs:
         console.print("No runs.")
