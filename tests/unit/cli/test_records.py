@@ -89,10 +89,10 @@ def test_versions_are_listed_by_a_name_with_its_namespace(
 def test_a_model_shows_its_newest_version(records: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     records[f"{ROOT}/demo/clusteringmodels/cities"] = objects.model(status={"latestVersion": 3})
     records[f"{ROOT}/demo/clusteringmodelversions/cities-v3"] = version()
-    for words in (["model/cities"], ["model", "cities"]):
-        assert main(["explain", *words, "-n", "demo"]) == 0
+    for words in (["model/cities", "-n", "demo"], ["model", "cities", "-n", "demo"], ["model", "demo/cities"]):
+        assert main(["explain", *words]) == 0
         out = capsys.readouterr().out
-        assert "demo/cities-v3" in out
+        assert "Training: demo/cities-v3" in out
         assert objects.PLAN["reasons"]["index"] in out  # type: ignore[index]
 
 
