@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shoal_cli.cluster import Cluster
+from shoal_cli.console import make_console, print_json
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.models.options import (
     CredentialsOption,
@@ -27,7 +28,7 @@ from shoal_cli.models.options import (
     read_version,
     working,
 )
-from shoal_cli.options import ContextOption, make_console
+from shoal_cli.options import ContextOption
 
 if TYPE_CHECKING:
     from shoal_worker.models.record import Problem
@@ -50,7 +51,7 @@ def list_versions(
     output: OutputOption = "table",
 ) -> None:
     """List the versions of a model, or of all models."""
-    from shoal_cli.models.rows import Row, print_json, print_rows, row_of, row_of_object
+    from shoal_cli.models.rows import Row, print_rows, row_of, row_of_object
     from shoal_worker.models.record import SHOWN, STATES
 
     if wrong := set(state or ()) - set(STATES):
@@ -96,8 +97,6 @@ def show(
     context: ContextOption = None,
 ) -> None:
     """Show all that is recorded of a version, as JSON."""
-    from shoal_cli.models.rows import print_json
-
     document: dict[str, Any]
     if store is None:
         cluster = Cluster(context)

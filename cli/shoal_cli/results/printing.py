@@ -16,7 +16,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from shoal_cli.options import make_console
+from shoal_cli.console import make_console
 
 MOST_SHOWN = 100
 _EXACT = 2**53
