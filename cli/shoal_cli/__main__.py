@@ -21,7 +21,7 @@ from shoal_cli.results.app import app as results
 
 app = typer.Typer(
     name="shoal",
-    help="Density-based clustering on Kubernetes: what the engine would do, and did.",
+    help="Density-based clustering on Kubernetes: rollouts, versions of models, batches and their results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,7 +37,7 @@ add_verbs(app)
 def about(
     version: bool = typer.Option(False, "--version", help="Print the version and stop."),
 ) -> None:
-    """Density-based clustering on Kubernetes: what the engine would do, and did."""
+    """Density-based clustering on Kubernetes: rollouts, versions of models, batches and their results."""
     if version:
         print(f"shoal {__version__}")
         raise typer.Exit

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from shoal_cli.errors import ShoalError
 from shoal_cli.kube import BATCHES, MODELS, VERSIONS, Kube, Resource
+from shoal_cli.names import split_name
 from shoal_operator.api.meta import GROUP, VERSION
 
 
@@ -19,7 +20,10 @@ class Found(NamedTuple):
 
 
 class Cluster:
-    """The models, versions and batches of one cluster, by the kubeconfig that kubectl would use."""
+    """The models, versions and batches of one cluster, by the kubeconfig that kubectl would use.
+
+    Names are NAME or NAMESPACE/NAME.
+    """
 
     def __init__(self, context: str | None) -> None:
         self._kube = Kube(context)
@@ -34,8 +38,9 @@ class Cluster:
 
     def versions(self, model: str | None, namespace: str | None) -> list[dict[str, Any]]:
         """Return the ClusteringModelVersions of a namespace, of one model only if told."""
-        items = self._kube.list(VERSIONS, namespace or self._kube.namespace)
-        return [each for each in items if model in (None, each["spec"]["modelRef"]["name"])]
+        where, name = (namespace, None) if model is None else split_name(model, namespace)
+        items = self._kube.list(VERSIONS, where or self._kube.namespace)
+        return [each for each in items if name in (None, each["spec"]["modelRef"]["name"])]
 
     def latest_version(self, model: str, namespace: str | None) -> int:
         """Return the number of a model's newest version that can be served."""
@@ -51,7 +56,8 @@ class Cluster:
     def wish_state(self, version: str, namespace: str | None, state: str) -> None:
         """Ask the operator to bring a version to a state."""
         change = {"metadata": {"annotations": {f"{GROUP}/state": state}}}
-        self._kube.patch(VERSIONS, version, namespace or self._kube.namespace, change)
+        where, name = split_name(version, namespace)
+        self._kube.patch(VERSIONS, name, where or self._kube.namespace, change)
 
     def create_version(self, manifest: dict[str, Any]) -> bool:
         """Create a ClusteringModelVersion, owned by its model if that is there; tell whether it was not there yet."""
@@ -83,5 +89,6 @@ class Cluster:
         return where
 
     def _get(self, resource: Resource, name: str, namespace: str | None) -> Found:
-        where = namespace or self._kube.namespace
-        return Found(where, self._kube.get(resource, name, where))
+        told, plain = split_name(name, namespace)
+        where = told or self._kube.namespace
+        return Found(where, self._kube.get(resource, plain, where))

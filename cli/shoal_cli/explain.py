@@ -147,7 +147,8 @@ def _recorded(kind: str, name: str, namespace: str | None, context: str | None) 
             remedy="Train the model again",
         )
     columns = spec.schema_.feature_count or len(spec.schema_.columns)
-    about = f"{found.namespace}/{name}, {spec.metrics.rows:,} rows × {columns} columns, {spec.algorithm.metric}"
+    place = f"{found.namespace}/{found.manifest['metadata']['name']}"
+    about = f"{place}, {spec.metrics.rows:,} rows × {columns} columns, {spec.algorithm.metric}"
     serving = plan(spec.metrics.core_samples, columns, metric=spec.algorithm.metric, workload="predict")
     return [
         Explained("Training", f"{about}, as recorded", spec.plan),

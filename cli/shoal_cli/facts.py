@@ -6,14 +6,13 @@ then the data.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from shoal_cli.errors import UsageError
 from shoal_operator.api.algorithm import Metric
 from shoal_operator.api.preprocessing import PreprocessingStep
 
 Dtype = Literal["float64", "float32"]
-METRICS: tuple[str, ...] = get_args(Metric)
 
 
 @dataclass(frozen=True, slots=True)

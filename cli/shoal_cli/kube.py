@@ -181,7 +181,7 @@ class Kube:
             more = f" and {len(here) - 8} more" if len(here) > 8 else ""
             remedy = f"There are: {', '.join(here[:8])}{more}"
         else:
-            remedy = f"There is none in namespace {namespace}; try -n, or shoal get -A"
+            remedy = f"There is none in namespace {namespace}; name another one by -n"
         return MissingError(f"it is not in namespace {namespace}", field=f"{resource.told}/{name}", remedy=remedy)
 
     @cached_property
@@ -221,7 +221,9 @@ def _refused(status: int, body: object, verb: str, resource: str, name: str, nam
                 remedy="Install Shoal (docs/install.md), or choose the right cluster by --context",
             )
         case 404:
-            return MissingError(f"it is not in {scope}", field=field, remedy="List what is there: shoal get -A")
+            return MissingError(
+                f"it is not in {scope}", field=field, remedy=f"List what is there: kubectl get {resource} -A"
+            )
         case 403:
             return ForbiddenError(
                 f"you may not {verb} {resource} in {scope}",

@@ -3,7 +3,6 @@
 Invariant: both show the same plans. A plan has the form of the ClusteringModelVersion's record.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shoal_cli.console import print_json as print_document
 from shoal_cli.quantities import show_bytes
 from shoal_engine import Plan
 from shoal_operator.api.version import TrainingPlan
@@ -60,7 +60,7 @@ def print_table(console: Console, explained: Sequence[Explained]) -> None:
 def print_json(console: Console, explained: Sequence[Explained]) -> None:
     """Print all plans as one JSON object, by the work that they are for."""
     document = {each.work.lower(): {"about": each.about, "plan": each.plan.to_wire()} for each in explained}
-    console.print(json.dumps(document, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+    print_document(console, document)
 
 
 def _shown(field: str, value: object) -> str:

@@ -22,7 +22,7 @@ import yaml
 
 from hack.lab.install import DATA_BUCKET, build_cities, open_bucket, port_forward, upload
 from hack.lab.kube import REPOSITORY, Kube, Object, condition, wait_for
-from hack.lab.objects import build_batch
+from hack.lab.objects import build_batch, build_deployment
 from shoal_cli.__main__ import main
 from tests.e2e.scene import BLUE_GREEN, NAME, Scene, infer
 
@@ -322,13 +322,14 @@ def test_the_command_line_creates_watches_and_shows(
 
 
 def test_the_page_s_commands_work_as_printed(scene: Scene, tmp_path: Path) -> None:
-    """docs/batch.md from its first block to its last, in one shell; the only preparation is the demo's model."""
+    """docs/batch.md from its first block to its last, in one shell; the only preparation is what the demo leaves."""
     upload(scene.kube, {"demo/cities.parquet": build_cities()})
     scene.apply_model(
         "cities", path="demo/cities.parquet", columns=("lat", "lon"), preprocessing=[{"toRadians": {}}],
         eps=0.006, metric="haversine",
     )  # fmt: skip
-    wait_for("the model", lambda: scene.kube.find("clusteringmodelversions", scene.namespace), 90)
+    scene.kube.apply(scene.namespace, build_deployment("cities", "cities", strategy=BLUE_GREEN))
+    wait_for("the deployment", lambda: scene.status("cities").get("stable"), 90)
     page = (REPOSITORY / "docs" / "batch.md").read_text()
     (manifest,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "batch.yaml").write_text(manifest)

@@ -1,19 +1,20 @@
 """`shoal batch create`: a ClusteringBatch from options.
 
-Invariant: the manifest passed the operator's own types before anything is sent.
+Invariant: the manifest passed the checks of `shoal lint` before anything is sent.
 """
 
 from typing import Annotated, Any
 
 import typer
 import yaml
-from pydantic import ValidationError
 
 from shoal_cli.batch.reading import NameArgument, watch_batch
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import UsageError
-from shoal_cli.models.options import ContextOption, NamespaceOption
-from shoal_operator.api.batch import ClusteringBatchSpec
+from shoal_cli.lint.check import check
+from shoal_cli.lint.documents import Document
+from shoal_cli.names import split_name
+from shoal_cli.options import ContextOption, NamespaceOption
 from shoal_operator.api.meta import API_VERSION
 
 
@@ -49,6 +50,7 @@ def create(
     watch: Annotated[bool, typer.Option("--watch", help="Watch it until its end.")] = False,
 ) -> None:
     """Create a batch: label a whole data set with one version of a model."""
+    told_namespace, name = split_name(name, namespace)
     spec: dict[str, Any] = {
         "modelRef": _model_reference(model) if model else None,
         "deploymentRef": {"name": deployment} if deployment else None,
@@ -68,14 +70,15 @@ def create(
     manifest = {
         "apiVersion": API_VERSION,
         "kind": "ClusteringBatch",
-        "metadata": {"name": name, **({"namespace": namespace} if namespace else {})},
-        "spec": _checked(spec),
+        "metadata": {"name": name, **({"namespace": told_namespace} if told_namespace else {})},
+        "spec": _without_absent(spec),
     }
+    _check(manifest)
     if dry_run:
         print(yaml.safe_dump(manifest, sort_keys=False), end="")
         return
     cluster = Cluster(context)
-    where = cluster.create_batch(manifest, namespace)
+    where = cluster.create_batch(manifest, told_namespace)
     print(f"clusteringbatch {where}/{name} created")
     if watch:
         watch_batch(cluster, name, where, 86_400)
@@ -86,17 +89,10 @@ def _model_reference(text: str) -> dict[str, Any]:
     return {"name": name, "version": version} if version else {"name": name}
 
 
-def _checked(spec: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = _without_absent(spec)
-    try:
-        ClusteringBatchSpec.model_validate(told)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(["spec", *(str(part) for part in first["loc"])])
-        raise UsageError(
-            first["msg"].removeprefix("Value error, "), field=field, remedy="See shoal batch create --help"
-        ) from None
-    return told
+def _check(manifest: dict[str, Any]) -> None:
+    """Refuse what the API server would, in the words of `shoal lint`."""
+    for wrong in check(Document("options", manifest, {})):
+        raise UsageError(wrong.message, field=wrong.field, remedy="See shoal batch create --help")
 
 
 def _without_absent(value: Any) -> Any:

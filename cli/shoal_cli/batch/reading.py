@@ -12,10 +12,12 @@ from rich.text import Text
 
 from shoal_cli.batch.rows import Row, describe, print_rows, row_of
 from shoal_cli.cluster import Cluster
+from shoal_cli.console import make_console, print_json
 from shoal_cli.errors import ShoalError
-from shoal_cli.models.options import ContextOption, NamespaceOption, OutputOption, make_console
+from shoal_cli.models.options import OutputOption
+from shoal_cli.options import ContextOption, NamespaceOption
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the batch.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(help="Name of the batch, or namespace/name.", show_default=False)]
 _PAUSE_SECONDS = 1.0
 
 
@@ -23,8 +25,6 @@ def list_batches(
     namespace: NamespaceOption = None, context: ContextOption = None, output: OutputOption = "table"
 ) -> None:
     """List the batches of a namespace."""
-    from shoal_cli.models.rows import print_json
-
     rows = sorted((row_of(each) for each in Cluster(context).batches(namespace)), key=lambda row: row.created)
     if output == "json":
         print_json(make_console(), [row.as_json() for row in rows])
@@ -39,11 +39,12 @@ def show(
     output: OutputOption = "table",
 ) -> None:
     """Show how far a batch is, and what came of it."""
-    from shoal_cli.models.rows import print_json
-
     found = Cluster(context).batch(name, namespace).manifest
     if output == "json":
-        print_json(make_console(), {"name": name, "spec": found["spec"], "status": found.get("status") or {}})
+        print_json(
+            make_console(),
+            {"name": found["metadata"]["name"], "spec": found["spec"], "status": found.get("status") or {}},
+        )
     else:
         describe(make_console(), found)
 

@@ -12,13 +12,14 @@ import typer
 from shoal_cli.deployments import commands, looking
 from shoal_cli.deployments.lines import tell
 from shoal_cli.deployments.looking import Target
-from shoal_cli.deployments.options import ContextOption, NameArgument, NamespaceOption, now, read_seconds
+from shoal_cli.deployments.options import NameArgument, now, read_seconds
 from shoal_cli.deployments.outcome import Outcome
 from shoal_cli.deployments.rules import command_annotation, known_versions
 from shoal_cli.deployments.view import View
 from shoal_cli.deployments.watching import silent, watch
 from shoal_cli.errors import ShoalError
 from shoal_cli.kube import VERSIONS, Object
+from shoal_cli.options import ContextOption, NamespaceOption
 
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until the operator has acted, and tell what it did.")]
 TimeoutOption = Annotated[

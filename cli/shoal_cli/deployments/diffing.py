@@ -9,15 +9,16 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from shoal_cli.console import make_console, print_json
 from shoal_cli.deployments import comparison
 from shoal_cli.deployments.comparison import Comparison, Surroundings
-from shoal_cli.deployments.options import ContextOption, NamespaceOption, OutputOption, make_console
+from shoal_cli.deployments.options import OutputOption
 from shoal_cli.deployments.outcome import ExitCode
 from shoal_cli.errors import UsageError
 from shoal_cli.kube import MODELS, VERSIONS, Kube, MissingError, Object, Resource
 from shoal_cli.lint.check import check, is_ours, read_spec
 from shoal_cli.lint.documents import Document, read_documents
-from shoal_cli.models.rows import print_json
+from shoal_cli.options import ContextOption, NamespaceOption
 from shoal_operator.api.deployment import ClusteringDeploymentSpec
 
 

@@ -19,9 +19,11 @@ from rich.text import Text
 
 from shoal_cli.deployments import looking, rules
 from shoal_cli.deployments.looking import Target
-from shoal_cli.deployments.options import ContextOption, NamespaceOption, complete_name, read_seconds
+from shoal_cli.deployments.options import complete_name, read_seconds
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kube import PODS, Kube, MissingError, Object
+from shoal_cli.names import split_name
+from shoal_cli.options import ContextOption, NamespaceOption
 
 _OPERATOR = "app.kubernetes.io/component=operator,app.kubernetes.io/name=shoal"
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue", "bright_black")
@@ -72,8 +74,8 @@ def logs(
         kube = Kube(context)
         streams = _operator_streams(kube, operator_namespace)
         if name is not None:
-            before, slash, after = name.partition("/")
-            about = name if slash else f"{namespace or kube.namespace}/{before}{after}"
+            where, plain = split_name(name, namespace)
+            about = f"{where or kube.namespace}/{plain}"
     elif name is None:
         raise UsageError("which deployment is not told", field="NAME", remedy="Name one, or add --operator")
     else:

@@ -9,6 +9,7 @@ from shoal_cli.deployments import rules
 from shoal_cli.deployments.options import now
 from shoal_cli.deployments.view import View, build_view
 from shoal_cli.kube import DEPLOYMENTS, PODS, ForbiddenError, Kube, Object
+from shoal_cli.names import split_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,5 @@ class Target:
 def find(name: str, namespace: str | None, context: str | None) -> Target:
     """Return the deployment that was named, as NAME or NAMESPACE/NAME."""
     kube = Kube(context)
-    before, slash, after = name.partition("/")
-    return Target(kube, before if slash else namespace or kube.namespace, after if slash else before)
+    where, plain = split_name(name, namespace)
+    return Target(kube, where or kube.namespace, plain)

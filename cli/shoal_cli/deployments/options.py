@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kube import DEPLOYMENTS, Kube
@@ -16,7 +15,6 @@ from shoal_cli.kube import DEPLOYMENTS, Kube
 Output = Literal["table", "json"]
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s?)?")
-_NARROWEST = 160
 
 
 def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -33,10 +31,6 @@ NameArgument = Annotated[
     str,
     typer.Argument(help="Name of the ClusteringDeployment.", show_default=False, autocompletion=complete_name),
 ]
-NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Namespace; that of the kubeconfig unless told.")
-]
-ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
 
 
@@ -56,11 +50,3 @@ def read_seconds(text: str, field: str) -> float:
 def now() -> datetime:
     """Return the time."""
     return datetime.now(UTC)
-
-
-def make_console() -> Console:
-    """Return the console for results, never so narrow that what is piped breaks."""
-    console = Console(soft_wrap=False, highlight=False)
-    if console.width < _NARROWEST and not console.is_terminal:
-        console.width = _NARROWEST
-    return console

@@ -7,19 +7,11 @@ from typing import Annotated
 
 import typer
 
+from shoal_cli.console import make_console, print_json
 from shoal_cli.deployments import looking
 from shoal_cli.deployments.history import print_history, read_history
 from shoal_cli.deployments.listing import print_listing
-from shoal_cli.deployments.options import (
-    ContextOption,
-    NameArgument,
-    NamespaceOption,
-    OutputOption,
-    complete_name,
-    make_console,
-    now,
-    read_seconds,
-)
+from shoal_cli.deployments.options import NameArgument, OutputOption, complete_name, now, read_seconds
 from shoal_cli.deployments.outcome import exit_code, judge
 from shoal_cli.deployments.picture import draw
 from shoal_cli.deployments.rules import pods_selector
@@ -27,7 +19,7 @@ from shoal_cli.deployments.view import View, build_view
 from shoal_cli.deployments.watching import JsonLines, silent, watch, watch_live
 from shoal_cli.errors import UsageError
 from shoal_cli.kube import DEPLOYMENTS, EVENTS, PODS, VERSIONS, ForbiddenError, Kube, Object
-from shoal_cli.models.rows import print_json
+from shoal_cli.options import ContextOption, NamespaceOption
 
 TimeoutOption = Annotated[
     str | None, typer.Option("--timeout", help="Longest wait: 90s, 15m, 1h30m; exit code 4 when it is over.")

@@ -1,14 +1,16 @@
-"""What the operator's own pure core says about steps, names, pods and bundles; the only door to it from this program.
+"""What the operator's own pure core says about steps, names, pods, bundles and schedules; the only door to it here.
 
 Invariant: nothing of a rollout's rules is written down a second time here; what cannot be read gives an empty answer.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from shoal_cli.kube import Object
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
+from shoal_operator.api.lifecycle import Retrain
 from shoal_operator.core.diagnosis import diagnose_pod
 from shoal_operator.core.facts import instant, mapping_at
 from shoal_operator.core.names import COMMANDS, DEPLOYMENT, REVISION, ROUTED, VERSION, command_annotation, label_value
@@ -16,6 +18,7 @@ from shoal_operator.core.pools import pods_needed
 from shoal_operator.core.progress import read_progress, read_status
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.rollout import build_schedule
+from shoal_operator.core.schedule import ScheduleError, next_time
 from shoal_operator.core.service_router import split
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot
 from shoal_operator.core.steps import Schedule, Step
@@ -80,3 +83,12 @@ def select(
     )
     progress = read_progress(deployment, read_status(deployment), known_versions(versions))
     return select_revision(spec, snapshot, progress)
+
+
+def schedule_problem(retrain: Retrain) -> str:
+    """Return the field, and why a schedule names no time, whenever that is asked; nothing where it names one."""
+    try:
+        next_time(retrain, datetime(2026, 1, 1, tzinfo=UTC))
+    except ScheduleError as error:
+        return str(error)
+    return ""

@@ -137,7 +137,7 @@ def _explain(document: Document, kind: type[ApiModel], error: ErrorDetails) -> F
     if error["type"] == "missing":
         return finding("error", document, path, "it is required")
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if message.startswith("exactly one of"):
+    if message.startswith("exactly one of") and ";" not in message:
         message = f"{message}; keep the one that you want"
     given = error["input"]
     shown = (

@@ -5,7 +5,7 @@ Invariant: each warning says what will happen and what would avoid it; none is a
 
 from collections.abc import Iterator, Sequence
 
-from shoal_cli.deployments.rules import build_schedule, share_by_pods
+from shoal_cli.deployments.rules import build_schedule, schedule_problem, share_by_pods
 from shoal_cli.lint.check import Finding, finding, read_spec
 from shoal_cli.lint.documents import Document, Path_
 from shoal_operator.api.deployment import ClusteringDeploymentSpec
@@ -161,6 +161,9 @@ def _model(spec: ClusteringModelSpec) -> Iterator[_Risk]:
             ("validation",),
             "a version with one cluster, or with nearly all rows as noise, passes; set minClusters and maxNoiseRatio",
         )
+    if spec.retrain and (problem := schedule_problem(spec.retrain)):
+        field, _, message = problem.partition(": ")
+        yield "no-time", ("retrain", field.rpartition(".")[2]), message
     dbscan = spec.algorithm.dbscan if spec.algorithm else None
     if dbscan and dbscan.metric == "haversine" and dbscan.eps is not None and dbscan.eps > _FAR_RADIANS:
         yield (

@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from shoal_cli.console import print_json
 from shoal_cli.deployments.options import OutputOption
 from shoal_cli.lint.check import Finding, check, is_ours
 from shoal_cli.lint.documents import read_documents
 from shoal_cli.lint.risks import warn
-from shoal_cli.models.rows import print_json
 
 _COLOURS = {"error": "red", "warning": "yellow"}
 

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from shoal_cli.cluster import Cluster
 from shoal_cli.errors import UsageError
 from shoal_cli.models.options import (
-    ContextOption,
     CredentialsOption,
     ModelArgument,
     NamespaceOption,
@@ -28,6 +27,7 @@ from shoal_cli.models.options import (
     read_version,
     working,
 )
+from shoal_cli.options import ContextOption
 
 if TYPE_CHECKING:
     from shoal_worker.models.record import State
@@ -48,7 +48,7 @@ def push(
 ) -> None:
     """Store an artifact as a version: its probes are tested first. `shoal_worker.models.export` writes a directory."""
     from shoal_worker.artifact.files import verify_artifact
-    from shoal_worker.artifact.manifest import digest_of
+    from shoal_worker.artifact.manifest import MANIFEST_NAME, MODEL_NAME, digest_of
     from shoal_worker.card.making import keep_card
     from shoal_worker.card.sketch import sketch_artifact
     from shoal_worker.importing.sources import fetch_artifact
@@ -57,9 +57,10 @@ def push(
     from shoal_worker.resources import this_machine
     from shoal_worker.spec.validation import ValidationSpec
 
-    if not directory.is_dir():
+    if not all((directory / each).is_file() for each in (MANIFEST_NAME, MODEL_NAME)):
         raise UsageError(
-            "it is no directory. A pickled estimator is never read, because reading one runs code that is in it",
+            f"it is no directory with {MANIFEST_NAME} and {MODEL_NAME}. A pickled estimator is never read, because "
+            "reading one runs code that is in it",
             field="DIRECTORY",
             value=directory,
             remedy="Where the estimator was fitted, call shoal_worker.models.export(estimator, X, directory)",

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from shoal_cli.errors import ShoalError, UsageError
+from shoal_cli.names import split_name
 
 if TYPE_CHECKING:
     from shoal_worker.models.record import ModelKey
@@ -33,23 +34,16 @@ CredentialsOption = Annotated[
     Path | None,
     typer.Option("--credentials-dir", help="Directory with files AWS_ACCESS_KEY_ID and others; else the environment."),
 ]
-NamespaceOption = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace of the model.")]
-ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Namespace; that of the kubeconfig unless told, default in a store."),
+]
 OutputOption = Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="How to print it.")]
-ModelArgument = Annotated[str, typer.Argument(help="Name of the model.", show_default=False)]
+ModelArgument = Annotated[str, typer.Argument(help="Name of the model, or namespace/name.", show_default=False)]
 VersionArgument = Annotated[str, typer.Argument(help="Number of the version, or latest.", show_default=False)]
 
 _AGO = re.compile(r"(\d{1,6})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_NARROWEST = 160
-
-
-def make_console() -> Console:
-    """Return the console for results, never so narrow that a piped table breaks."""
-    console = Console(soft_wrap=False)
-    if console.width < _NARROWEST and not console.is_terminal:
-        console.width = _NARROWEST
-    return console
 
 
 @contextmanager
@@ -84,8 +78,8 @@ def read_key(model: str, namespace: str | None) -> "ModelKey":
     """Read `name` or `namespace/name`."""
     from shoal_worker.models.record import model_key
 
-    before, slash, after = model.partition("/")
-    return model_key(before if slash else namespace or "default", after if slash else before)
+    where, name = split_name(model, namespace)
+    return model_key(where or "default", name)
 
 
 def read_version(models: "ModelStore", key: "ModelKey", version: str) -> int:

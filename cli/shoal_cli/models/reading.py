@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from shoal_cli.cluster import Cluster
+from shoal_cli.console import make_console, print_json
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.models.options import (
-    ContextOption,
     CredentialsOption,
     ModelArgument,
     NamespaceOption,
@@ -21,7 +21,6 @@ from shoal_cli.models.options import (
     OutputOption,
     StoreOption,
     VersionArgument,
-    make_console,
     open_store,
     read_key,
     read_labels,
@@ -29,13 +28,16 @@ from shoal_cli.models.options import (
     read_version,
     working,
 )
+from shoal_cli.options import ContextOption
 
 if TYPE_CHECKING:
     from shoal_worker.models.record import Problem
 
 
 def list_versions(
-    model: Annotated[str | None, typer.Argument(help="Name of a model; all unless told.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Name of a model, or namespace/name; all unless told.", show_default=False)
+    ] = None,
     store: StoreOption = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
@@ -49,7 +51,7 @@ def list_versions(
     output: OutputOption = "table",
 ) -> None:
     """List the versions of a model, or of all models."""
-    from shoal_cli.models.rows import Row, print_json, print_rows, row_of, row_of_object
+    from shoal_cli.models.rows import Row, print_rows, row_of, row_of_object
     from shoal_worker.models.record import SHOWN, STATES
 
     if wrong := set(state or ()) - set(STATES):
@@ -95,8 +97,6 @@ def show(
     context: ContextOption = None,
 ) -> None:
     """Show all that is recorded of a version, as JSON."""
-    from shoal_cli.models.rows import print_json
-
     document: dict[str, Any]
     if store is None:
         cluster = Cluster(context)
@@ -163,7 +163,9 @@ def pull(
 
 def verify(
     store: NeededStore,
-    model: Annotated[str | None, typer.Argument(help="Name of a model; all unless told.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Name of a model, or namespace/name; all unless told.", show_default=False)
+    ] = None,
     version: Annotated[str | None, typer.Argument(help="Number of the version; all unless told.")] = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,

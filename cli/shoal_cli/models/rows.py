@@ -3,7 +3,6 @@
 Invariant: table and JSON show the same versions.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -101,11 +100,6 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
             " ".join(f"{name}={value}" for name, value in sorted(row.labels.items())),
         )
     console.print(table)
-
-
-def print_json(console: Console, document: object) -> None:
-    """Print JSON as it is, whatever the width of the terminal."""
-    console.print(json.dumps(document, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
 
 
 def _is_ours(label: str) -> bool:

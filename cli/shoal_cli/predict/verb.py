@@ -16,11 +16,13 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from shoal_cli.console import make_console
 from shoal_cli.deployments import looking, rules
 from shoal_cli.deployments.looking import Target
-from shoal_cli.deployments.options import ContextOption, NameArgument, NamespaceOption, make_console
+from shoal_cli.deployments.options import NameArgument
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kube import VERSIONS, Object
+from shoal_cli.options import ContextOption, NamespaceOption
 
 if TYPE_CHECKING:
     from shoal_cli.predict.protocol import Answer

@@ -41,8 +41,11 @@ def prune(
         results = open_store(store, credentials_dir)
         keys = choose_batches(results, batch, namespace)
         expired = [run for key in keys for run in results.prune(key, retention, dry_run=True)]
+    if not expired:
+        print("Nothing to delete.")
+        return
     print_runs(expired)
-    if not expired or dry_run:
+    if dry_run:
         return
     if not yes:
         if not sys.stdin.isatty():

@@ -7,6 +7,7 @@ import typer
 
 from shoal_cli.errors import ShoalError
 from shoal_cli.models.options import CredentialsOption
+from shoal_cli.names import split_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,9 @@ StoreOption = Annotated[
         "--store", envvar="SHOAL_RESULTS", help="spec.output.uri of the batch: s3://bucket/path or file:///path."
     ),
 ]
-NamespaceOption = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace of the batch.")]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace of the batch; default unless told.")
+]
 OutputOption = Annotated[Literal["table", "json", "csv"], typer.Option("--output", "-o", help="How to print it.")]
 BatchArgument = Annotated[str, typer.Argument(help="Name of the batch, or namespace/name.", show_default=False)]
 SomeBatchArgument = Annotated[
@@ -47,8 +50,8 @@ def read_batch(batch: str, namespace: str | None) -> "BatchKey":
     """Read `name` or `namespace/name`."""
     from shoal_worker.results.layout import batch_key
 
-    before, slash, after = batch.partition("/")
-    return batch_key(before if slash else namespace or "default", after if slash else before)
+    where, name = split_name(batch, namespace)
+    return batch_key(where or "default", name)
 
 
 def choose_batches(results: "ResultStore", batch: str | None, namespace: str | None) -> "tuple[BatchKey, ...]":

@@ -16,9 +16,10 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from shoal_cli.models.options import make_console
+from shoal_cli.console import make_console
 
 MOST_SHOWN = 100
+_EXACT = 2**53
 _AS_IT_IS = frozenset({int, str, float, bool, type(None)})
 Row = Sequence[Any]
 
@@ -68,7 +69,9 @@ def _print_table(headings: Sequence[str], rows: Iterable[Row]) -> None:
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.6g}" if math.isfinite(value) else str(value)
+        # Sums and counts of floats are read as the whole numbers that they are.
+        whole = value.is_integer() and abs(value) < _EXACT
+        return f"{value:,.0f}" if whole else f"{value:,.6g}" if math.isfinite(value) else str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return str(_plain(value))

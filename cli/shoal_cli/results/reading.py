@@ -3,7 +3,6 @@
 Invariant: nothing is changed.
 """
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,8 +10,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from shoal_cli.console import make_console, print_json
 from shoal_cli.errors import UsageError
-from shoal_cli.models.options import make_console, read_time, working
+from shoal_cli.models.options import read_time, working
 from shoal_cli.quantities import show_bytes
 from shoal_cli.results.options import (
     LATEST,
@@ -65,7 +65,7 @@ def ls(
     until: Annotated[str | None, typer.Option(help="Begun before.")] = None,
     output: OutputOption = "table",
 ) -> None:
-    """List runs, the newest first."""
+    """List runs, batch by batch, the newest first."""
     from shoal_worker.results.listing import STATES
 
     if wrong := set(state or ()) - set(STATES):
@@ -103,8 +103,7 @@ def show(
     if manifest is None:
         print_runs([found]) if output == "table" else print_rows(_HEADINGS, [_told(found)], output)
     elif output == "json":
-        text = json.dumps(manifest.model_dump(by_alias=True, mode="json", exclude_none=True), indent=2)
-        make_console().print(text, markup=False, highlight=False, soft_wrap=True)
+        print_json(make_console(), manifest.model_dump(by_alias=True, mode="json", exclude_none=True))
     elif output == "csv":
         print_rows(("clusterId", "rows"), [(-1, manifest.noise), *manifest.counts.items()], "csv")
     else:
@@ -164,7 +163,6 @@ def _told(run: "RunSummary") -> tuple[Any, ...]:
 
 def print_runs(runs: "list[RunSummary]") -> None:
     """Print runs as a table, and on standard error what is wrong with them."""
-
     console = make_console()
     if not runs:
         console.print("No runs.")

@@ -92,15 +92,20 @@ class Source(ApiModel):
     format: Literal["parquet", "csv", "arrow", "npy"] | None = Field(
         default=None, description="Format of the files; taken from their suffixes when absent."
     )
-    sql: Sql | None = Field(default=None, description="What to ask the database of a postgresql:// uri.")
+    sql: Sql | None = Field(
+        default=None,
+        description="What to ask the database of a postgresql:// uri; of trainings only, for a batch reads files.",
+    )
     columns: list[ColumnName] | None = Field(
         default=None,
         min_length=1,
         max_length=256,
         description="Columns to cluster, in order, those named by folders (key=value) among them; every numeric column "
-        "of the files when absent.",
+        "of the files when absent. Of trainings only: a batch takes the columns of its model.",
     )
-    sample: Sample | None = Field(default=None, description="Train on a part of the rows; on all of them when absent.")
+    sample: Sample | None = Field(
+        default=None, description="Train on a part of the rows; on all of them when absent. A batch labels every row."
+    )
     secret_ref: SecretReference | None = Field(
         default=None,
         description="Secret with the credentials of the source (AWS_ACCESS_KEY_ID, GOOGLE_SERVICE_ACCOUNT_KEY, "

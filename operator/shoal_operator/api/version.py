@@ -192,7 +192,9 @@ class IdentityReport(ApiModel):
         default="", max_length=500, description="Why no id could be continued, though there is an earlier version."
     )
     events: list[ClusterEvent] = Field(
-        default_factory=list, max_length=64, description="What changed, the largest cluster first."
+        default_factory=list,
+        max_length=64,
+        description="What changed, the largest cluster first; as many as the record has room for, all in the store.",
     )
 
 

@@ -22,9 +22,6 @@ from shoal_operator.core.routing import Arrangement
 from shoal_operator.core.snapshot import DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 
-_MOST_RETIRING = 3
-"""A user who changes their mind often must not fill the cluster with pools that stand by."""
-
 
 @dataclass(frozen=True, slots=True)
 class Scene:

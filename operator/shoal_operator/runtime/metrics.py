@@ -108,6 +108,7 @@ class _StoreCollector(Collector):
         total = GaugeMetricFamily("shoal_batch_rows_expected", "Rows of its source, where it is known.", labels=owner)
         rate = GaugeMetricFamily("shoal_batch_rows_per_second", "Rows it labels in a second.", labels=owner)
         eta = GaugeMetricFamily("shoal_batch_eta_seconds", "Seconds that the rest will take.", labels=owner)
+        clusters = GaugeMetricFamily("shoal_batch_clusters", "Clusters that have rows in its result.", labels=owner)
         noise = GaugeMetricFamily("shoal_batch_noise_ratio", "Share of noise in its result.", labels=owner)
         seconds = GaugeMetricFamily(
             "shoal_batch_processing_seconds", "Seconds from its plan to its result.", labels=owner
@@ -120,12 +121,13 @@ class _StoreCollector(Collector):
                 if status.get(field) is not None:
                     family.add_metric(labels, _number(status[field]))
             if result := status.get("result"):
+                clusters.add_metric(labels, _number(result.get("clusters")))
                 noise.add_metric(labels, _number(result.get("noiseRatio")))
                 seconds.add_metric(labels, _number(result.get("processingSeconds")))
             for state in ("total", "done", "failed", "active"):
                 shards.add_metric([*labels, state], _number((status.get("shards") or {}).get(state)))
             phase.add_metric(["ClusteringBatch", *labels, str(status.get("phase") or "Pending")], 1)
-        yield from (rows, total, rate, eta, noise, seconds, shards)
+        yield from (rows, total, rate, eta, clusters, noise, seconds, shards)
 
 
 def _owner_labels(raw: RawObject) -> list[str]:

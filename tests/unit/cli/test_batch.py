@@ -38,6 +38,8 @@ def batch(name: str = "nightly", **status: Any) -> dict[str, Any]:
     }
 
 
+PLACES = ("--source", "s3://data/", "--output", "s3://out/x")
+
 RUNNING = {
     "phase": "Running",
     "shards": {"total": 4, "done": 1, "failed": 1, "active": 2},
@@ -72,6 +74,14 @@ def test_all_batches_are_listed(records: dict[str, Any], capsys: pytest.CaptureF
     assert "1/4" in table
 
 
+def test_a_name_may_bring_its_namespace(records: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    records[f"{ROOT}/sea/clusteringbatches/nightly"] = batch(**RUNNING)
+    assert main(["batch", "show", "sea/nightly"]) == 0
+    assert "1 of 4 shards" in capsys.readouterr().out
+    assert main(["batch", "create", "sea/nightly", "--model", "cities", "--dry-run", *PLACES]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["metadata"] == {"name": "nightly", "namespace": "sea"}
+
+
 def test_watching_ends_with_the_result_or_with_the_failure(
     records: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,8 +114,9 @@ def test_a_dry_run_prints_what_would_be_applied(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--source", "s3://d/"], "exactly one of modelRef and deploymentRef"),
+        (["--source", "s3://d/"], "deploymentRef must be set; keep the one that you want. See"),
         (["--model", "m", "--source", "d"], "spec.source.uri"),
+        (["--model", "m", "--source", "/d"], '(it is "/d")'),
         (["--model", "m", "--source", "s3://d/", "--shards", "0"], "spec.shards"),
         (["--model", "m", "--source", "s3://d/x"], "set source.format"),
     ],

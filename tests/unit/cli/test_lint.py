@@ -179,6 +179,20 @@ def test_an_eps_that_spans_continents_is_told_in_kilometres(lint: Any) -> None:
     assert any("6,371 km" in each["message"] for each in found)
 
 
+@pytest.mark.parametrize(
+    ("retrain", "field"),
+    [
+        ({"schedule": "61 * * * *"}, "spec.retrain.schedule"),
+        ({"schedule": "@daily", "timeZone": "Moon/Sea"}, "spec.retrain.timeZone"),
+        ({"schedule": "0 3 29 2 *"}, None),
+    ],
+)
+def test_a_schedule_that_names_no_time_is_told(lint: Any, retrain: Raw, field: str | None) -> None:
+    spec = {"source": {"uri": "s3://b/x.csv"}, "algorithm": {"adaptiveDbscan": {}}, "retrain": retrain}
+    _, found = lint(manifest("ClusteringModel", **spec))
+    assert [each["field"] for each in found if each["rule"] == "no-time"] == ([field] if field else [])
+
+
 @given(st.integers(0, 100), st.integers(1, 200))
 def test_the_share_of_pods_is_a_percent_and_near_where_pods_are_many(weight: int, replicas: int) -> None:
     share = share_by_pods(weight, replicas, full_pool=False)

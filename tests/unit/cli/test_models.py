@@ -125,9 +125,10 @@ def test_card_opens(shoal: Shoal, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_pickle_is_refused_with_the_reason(shoal: Shoal, tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(b"\x80\x04.")
-    told = shoal("push", str(tmp_path / "model.pkl"), "--name", "towns", code=2)
-    assert "reading one runs code" in told.replace("\n", " ")
-    assert "shoal_worker.models.export" in told
+    for directory in (tmp_path / "model.pkl", tmp_path):
+        told = shoal("push", str(directory), "--name", "towns", code=2)
+        assert "reading one runs code" in told.replace("\n", " ")
+        assert "shoal_worker.models.export" in told
 
 
 def test_verify_tells_a_flipped_bit(shoal: Shoal, place: Place, other_files: ArtifactFiles) -> None:

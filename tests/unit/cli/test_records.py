@@ -76,13 +76,23 @@ def test_a_version_shows_the_plan_that_it_was_trained_by(
     assert told["serving"]["about"] == "its 5 core samples"
 
 
+def test_versions_are_listed_by_a_name_with_its_namespace(
+    records: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = version()
+    found["metadata"]["creationTimestamp"] = "2026-05-01T10:00:00Z"
+    records[f"{ROOT}/sea/clusteringmodelversions"] = {"items": [found]}
+    assert main(["models", "list", "sea/cities", "-o", "json"]) == 0
+    assert [row["version"] for row in json.loads(capsys.readouterr().out)] == [3]
+
+
 def test_a_model_shows_its_newest_version(records: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     records[f"{ROOT}/demo/clusteringmodels/cities"] = objects.model(status={"latestVersion": 3})
     records[f"{ROOT}/demo/clusteringmodelversions/cities-v3"] = version()
-    for words in (["model/cities"], ["model", "cities"]):
-        assert main(["explain", *words, "-n", "demo"]) == 0
+    for words in (["model/cities", "-n", "demo"], ["model", "cities", "-n", "demo"], ["model", "demo/cities"]):
+        assert main(["explain", *words]) == 0
         out = capsys.readouterr().out
-        assert "demo/cities-v3" in out
+        assert "Training: demo/cities-v3" in out
         assert objects.PLAN["reasons"]["index"] in out  # type: ignore[index]
 
 

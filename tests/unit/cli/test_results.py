@@ -125,6 +125,7 @@ def test_sql(shoal: Shoal) -> None:
         {"run": "r1", "version": 3},
         {"run": "r2", "version": 4},
     ]
+    assert "12,345,678" in shoal("sql", "demo/nightly", "SELECT 12345678::DOUBLE AS people")
     assert "first 100 rows" in shoal("sql", "demo/nightly", "SELECT * FROM results a, results b")
     assert shoal("sql", "demo/nightly", "SELECT row, height FROM results ORDER BY 1, file LIMIT 7", "-o", "csv") == (
         "row,height\n0,-4\n0,-4\n1,-3\n1,-3\n2,-2\n2,-2\n3,\n"
@@ -247,7 +248,7 @@ def test_prune(shoal: Shoal) -> None:
     assert len(shoal.json("ls", "demo/nightly")) == 3
     assert shoal("prune", "--keep", "1", "--yes").endswith("1 deleted.\n")
     assert [row["run"] for row in shoal.json("ls", "demo/nightly")] == ["r3", "r2"]
-    assert shoal("prune", "--older-than-days", "1", "--yes") == "No runs.\n"
+    assert shoal("prune", "--older-than-days", "1", "--yes") == "Nothing to delete.\n"
 
 
 def test_carried_columns_of_other_types(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

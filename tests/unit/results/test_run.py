@@ -238,4 +238,3 @@ def test_a_full_disk_is_told(run: ResultRun) -> None:
 def test_location_of_a_run() -> None:
     run = ResultRun(None, Location("s3", "out", "x"), key())  # type: ignore[arg-type]  # nothing is read
     assert run.uri == "s3://out/x/demo/nightly/r1"
-    assert run.manifest_uri == "s3://out/x/demo/nightly/r1/manifest.json"

@@ -127,7 +127,7 @@ def _connection_failure(uri: str, text: str) -> StoreError:
         reason="SourceUnreadable",
         field=URI_FIELD,
         value=uri,
-        remedy="Check host and port, the network policy and the server's health; the attempt is repeated",
+        remedy="Check host and port, the network policy and the server's health",
     )
 
 
@@ -149,7 +149,7 @@ def _query_failure(error: Exception, sql: SqlSpec) -> WorkerError:
             f"the database broke the query off: {told}",
             reason="SourceUnreadable",
             field=URI_FIELD,
-            remedy="Check the server's health; the attempt is repeated",
+            remedy="Check the server's health",
         )
     if _TIMEOUT in text:
         message = f"the query did not end within {sql.timeout_seconds} s and was stopped"

@@ -101,7 +101,7 @@ class Web:
                     reason="SourceUnreadable",
                     field=FIELD,
                     value=shown(url),
-                    remedy="Check the host, the network policy and the certificate; the attempt is repeated",
+                    remedy="Check the host, the network policy and the certificate",
                 ) from None
             if target.origin() != url.origin():
                 sent.pop("Authorization", None)
@@ -146,7 +146,7 @@ def check_answer(response: aiohttp.ClientResponse, url: URL) -> None:
         reason="SourceUnreadable",
         field=FIELD,
         value=shown(url),
-        remedy="Check the host's health; the attempt is repeated",
+        remedy="Check the host's health",
         transient=response.status >= 500 or response.status == 429,
     )
 

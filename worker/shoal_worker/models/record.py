@@ -123,7 +123,7 @@ class StoredVersion(Stored):
     clusters: int | None = None
     noise_ratio: float | None = None
     next_id: int = 0
-    """Above the ids of its clusters, and of those before; see docs/cluster-identity.md."""
+    """Above the ids of its clusters, and of those before; see docs/cluster-ids.md."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from shoal_worker.artifact.files import Artifact, ArtifactFiles, verify_artifact
 from shoal_worker.errors import ArtifactInvalid, SettingsInvalid, VersionRefused
-from shoal_worker.models.artifacts import CARD_NAMES, Artifacts, Owner
+from shoal_worker.models.artifacts import Artifacts, Owner
 from shoal_worker.models.history import History, decide_labels, decide_state, decide_version
 from shoal_worker.models.log import ModelLog
 from shoal_worker.models.record import (
@@ -153,10 +153,6 @@ class ModelStore:
     def card(self, key: ModelKey, number: int) -> dict[str, bytes]:
         """Return the files of a version's card by name; none where it was stored without."""
         return self._artifacts.read_card(self._folder(key, self.find(key, number)), Owner(key, number))
-
-    def card_uri(self, key: ModelKey, number: int) -> str:
-        """Where a version's card lies."""
-        return self._folder(key, self.find(key, number)).child(Owner(key, number).file_name(CARD_NAMES[0])).uri
 
     def artifact_uri(self, digest: str) -> str:
         """Where the artifact of a version that is not archived lies."""

@@ -52,11 +52,6 @@ class ResultRun:
         """Where the run lies."""
         return self._folder.uri
 
-    @property
-    def manifest_uri(self) -> str:
-        """Where the manifest lies when the run is complete."""
-        return self._folder.child(MANIFEST_NAME).uri
-
     def begin(self, plan: RunPlan) -> RunPlan:
         """Write the plan; where one is there already, return that one: all parts must follow the same."""
         if (plan.namespace, plan.batch, plan.run) != (*self.key.batch, self.key.run):

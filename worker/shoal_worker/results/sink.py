@@ -126,7 +126,7 @@ class PostgresSink:
                 f"the database cannot be reached: {text}",
                 field=f"{_FIELD}.uri",
                 value=self._spec.uri,
-                remedy="Check host, port, network policy and the database's health; the attempt is repeated",
+                remedy="Check host, port, network policy and the database's health",
                 transient=True,
             )
         if unconnected:

@@ -43,7 +43,7 @@ def explain(error: Exception, *, uri: str, field: str, listing: bool) -> StoreEr
             "the disk is full",
             field=field,
             value=uri,
-            remedy="Make room, or the volume larger; the attempt is repeated",
+            remedy="Make room, or the volume larger",
         )
     missing = isinstance(error, FileNotFoundError)
     if "NoSuchBucket" in text or "ContainerNotFound" in text or (missing and listing):
@@ -65,5 +65,5 @@ def explain(error: Exception, *, uri: str, field: str, listing: bool) -> StoreEr
         else f"the store did not answer as expected: {answer}",
         field=field,
         value=uri,
-        remedy=f"Check {_ENDPOINT[scheme]}the network policy and the store's health; the attempt is repeated",
+        remedy=f"Check {_ENDPOINT[scheme]}the network policy and the store's health",
     )

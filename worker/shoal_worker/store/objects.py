@@ -326,7 +326,7 @@ def _changed(field: str, location: Location) -> ObjectChanged:
         "the object changed while it was read",
         field=field,
         value=location.uri,
-        remedy="Write data under new names instead of over old ones; the attempt is repeated",
+        remedy="Write data under new names instead of over old ones",
     )
 
 

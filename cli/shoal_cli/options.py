@@ -1,0 +1,10 @@
+"""The options of all verbs that ask a cluster."""
+
+from typing import Annotated
+
+import typer
+
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; that of the kubeconfig unless told.")
+]
+ContextOption = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
