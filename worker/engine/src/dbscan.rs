@@ -8,11 +8,13 @@ use crate::control::Control;
 use crate::error::{Result, filled, invalid};
 use crate::grid;
 use crate::metric::{MaxAbs, Metric, SumAbs, SumSquares};
-use crate::pieces::{each, made, parts, ranges};
+use crate::pieces::{SMALL, each, made, parts, ranges};
 use crate::tree;
 use crate::value::Value;
 
 pub const NOISE: i64 = -1;
+/// So few values that no step of a grid cuts them into pieces.
+pub const FEW_VALUES: usize = SMALL / 2;
 
 /// One fit; everything is validated: finite rows, eps > 0, as many weights as rows.
 #[derive(Clone, Copy)]
@@ -64,6 +66,14 @@ pub struct Clustering {
     pub labels: Vec<i64>,
     /// Rows, ascending.
     pub core_rows: Vec<i64>,
+}
+
+/// Clusters few rows on the calling thread, which takes less time than to start others; None where it takes a thread pool.
+pub fn cluster_few<T: Value>(job: Job<'_, T>) -> Result<Option<Clustering>> {
+    if job.points.len() > FEW_VALUES || job.index == Index::Tree {
+        return Ok(None);
+    }
+    grid::cluster(job, &Control::default())
 }
 
 /// Clusters on the current thread pool.

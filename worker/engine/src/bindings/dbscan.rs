@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 
 use super::{check_eps, check_finite, check_shape, contiguous, shape, threads, watched};
-use crate::dbscan::{Index, Job, cluster, core_samples};
+use crate::dbscan::{Clustering, FEW_VALUES, Index, Job, cluster, cluster_few, core_samples};
 use crate::error::{Result, invalid};
 use crate::metric::Metric;
 use crate::pieces::{each, ranges};
@@ -78,13 +78,26 @@ fn fit<'py, T: numpy::Element + Value>(
         check_finite(weights, "sample_weight")?;
     }
     let job = Job { points, width, metric, eps, min_samples, weights, index, work_budget };
-    let (found, values, labels) = watched(py, threads, progress, |control| {
-        // All threads look; one looks again for what to say.
-        each(ranges(points.len()), |piece| check_finite(&points[piece], "X")).or_else(|_| check_finite(points, "X"))?;
-        let found = cluster(job, control)?;
+    let with_samples = |found: Clustering| {
         let (values, labels) = core_samples(points, width, &found)?;
         Ok((found, values, labels))
-    })?;
+    };
+    let done: Result<Option<_>> = py.detach(|| {
+        if points.len() > FEW_VALUES {
+            return Ok(None);
+        }
+        check_finite(points, "X")?;
+        cluster_few(job)?.map(with_samples).transpose()
+    });
+    let (found, values, labels) = match done? {
+        Some(done) => done,
+        None => watched(py, threads, progress, |control| {
+            // All threads look; one looks again for what to say.
+            each(ranges(points.len()), |piece| check_finite(&points[piece], "X"))
+                .or_else(|_| check_finite(points, "X"))?;
+            with_samples(cluster(job, control)?)
+        })?,
+    };
     let values = Array2::from_shape_vec((labels.len(), width), values);
     let values = values.map_err(|error| PyRuntimeError::new_err(error.to_string()))?.into_pyarray(py).into_any();
     Ok((found.labels.into_pyarray(py), found.core_rows.into_pyarray(py), values, labels.into_pyarray(py)))

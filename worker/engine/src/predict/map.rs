@@ -72,13 +72,32 @@ pub fn home(key: u64, slots: usize) -> usize {
     ((u128::from(mixed) * slots as u128) >> 64) as usize
 }
 
-/// Looks a row up; the index must have a map.
+/// Where a row is to be looked up.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot {
+    key: u64,
+    bit: u32,
+    first: usize,
+    /// The key in the first slot: read ahead, so that rows do not wait for each other's slots.
+    found: u64,
+}
+
+/// The spot of a place; the index must have a map. None outside of what it can name, which is noise.
 #[inline(always)]
-pub fn look<const WIDTH: usize>(index: &Index<'_>, place: &[f64]) -> Known {
-    let Some(place) = place.first_chunk::<WIDTH>() else { return Known::Nothing };
-    let Some((key, bit)) = index.frame.locate(place) else { return Known::Noise };
+pub fn spot<const WIDTH: usize>(index: &Index<'_>, place: &[f64; WIDTH]) -> Option<Spot> {
+    let (key, bit) = index.frame.locate(place)?;
+    let first = home(key, index.map.len());
+    Some(Spot { key, bit, first, found: index.map[first][KEY] })
+}
+
+/// Looks up what is known at a spot.
+#[inline(always)]
+pub fn look(index: &Index<'_>, spot: Option<Spot>) -> Known {
+    let Some(Spot { key, bit, first, found }) = spot else { return Known::Noise };
+    if found == UNUSED {
+        return Known::Noise;
+    }
     let slots = index.map.len();
-    let first = home(key, slots);
     for probe in 0..=index.meta.probes {
         let slot = &index.map[(first + probe) & (slots - 1)];
         if slot[KEY] == key {

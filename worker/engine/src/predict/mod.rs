@@ -18,7 +18,7 @@ use crate::error::{EngineError, Result, filled, invalid};
 use crate::metric::{Kernel, MaxAbs, Metric, SumAbs, SumSquares};
 use crate::predict::arrays::{Arrays, Index, Meta};
 use crate::predict::build::{Built, Cores};
-use crate::predict::map::{Known, look};
+use crate::predict::map::{Known, look, spot};
 use crate::predict::radii::{Eps, Radii};
 use crate::predict::search::{Best, Query, Search};
 use crate::value::Value;
@@ -26,6 +26,9 @@ use crate::value::Value;
 pub const NOISE: i32 = -1;
 /// Fewer rows than this per thread are answered sooner than a thread starts.
 const ROWS_PER_THREAD: usize = 2048;
+
+/// Rows looked up together: while one slot of the map comes from memory, the next ones are on their way, too.
+const BATCH: usize = 64;
 
 /// The core sample that labels a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,11 +78,9 @@ impl<'a> Predictor<'a> {
     /// Labels of rows of finite values.
     pub fn predict<T: Value>(&self, rows: &[T]) -> Result<Vec<i32>> {
         match self.index.meta.metric {
-            Metric::Manhattan => self.each(rows, NOISE, |row, query| self.label::<SumAbs>(row, query)),
-            Metric::Chebyshev => self.each(rows, NOISE, |row, query| self.label::<MaxAbs>(row, query)),
-            Metric::Euclidean | Metric::Haversine | Metric::Cosine => {
-                self.each(rows, NOISE, |row, query| self.label::<SumSquares>(row, query))
-            }
+            Metric::Manhattan => self.labels::<SumAbs, T>(rows),
+            Metric::Chebyshev => self.labels::<MaxAbs, T>(rows),
+            Metric::Euclidean | Metric::Haversine | Metric::Cosine => self.labels::<SumSquares, T>(rows),
         }
     }
 
@@ -87,11 +88,49 @@ impl<'a> Predictor<'a> {
     pub fn nearest<T: Value>(&self, rows: &[T]) -> Result<Vec<Nearest>> {
         let none = Nearest { label: NOISE, distance: f64::INFINITY, core: -1 };
         match self.index.meta.metric {
-            Metric::Manhattan => self.each(rows, none, |row, query| self.core::<SumAbs>(row, query)),
-            Metric::Chebyshev => self.each(rows, none, |row, query| self.core::<MaxAbs>(row, query)),
-            Metric::Euclidean | Metric::Haversine | Metric::Cosine => {
-                self.each(rows, none, |row, query| self.core::<SumSquares>(row, query))
-            }
+            Metric::Manhattan => self.cores::<SumAbs, T>(rows, none),
+            Metric::Chebyshev => self.cores::<MaxAbs, T>(rows, none),
+            Metric::Euclidean | Metric::Haversine | Metric::Cosine => self.cores::<SumSquares, T>(rows, none),
+        }
+    }
+
+    fn cores<K: Kernel, T: Value>(&self, rows: &[T], none: Nearest) -> Result<Vec<Nearest>> {
+        self.each(rows, none, |rows, cores, query| {
+            rows.chunks_exact(self.index.meta.features)
+                .zip(cores)
+                .for_each(|(row, core)| *core = self.core::<K>(row, query));
+        })
+    }
+
+    fn labels<K: Kernel, T: Value>(&self, rows: &[T]) -> Result<Vec<i32>> {
+        let is_place = !matches!(self.index.meta.metric, Metric::Haversine | Metric::Cosine);
+        match if is_place && !self.index.map.is_empty() { self.index.width } else { 0 } {
+            1 => self.each(rows, NOISE, |rows, labels, query| self.look_all::<K, 1>(rows, labels, query)),
+            2 => self.each(rows, NOISE, |rows, labels, query| self.look_all::<K, 2>(rows, labels, query)),
+            3 => self.each(rows, NOISE, |rows, labels, query| self.look_all::<K, 3>(rows, labels, query)),
+            _ => self.each(rows, NOISE, |rows, labels, query| {
+                rows.chunks_exact(self.index.meta.features)
+                    .zip(labels)
+                    .for_each(|(row, label)| *label = self.label::<K>(row, query));
+            }),
+        }
+    }
+
+    /// Labels of up to `BATCH` rows that are their own places, by the map where it knows them.
+    fn look_all<K: Kernel, const WIDTH: usize>(&self, rows: &[f64], labels: &mut [i32], query: &mut Query) {
+        let rows = rows.as_chunks::<WIDTH>().0;
+        let mut spots = [None; BATCH];
+        spots.iter_mut().zip(rows).for_each(|(at, row)| *at = spot(&self.index, row));
+        for ((row, at), label) in rows.iter().zip(spots).zip(labels) {
+            *label = match look(&self.index, at) {
+                Known::Label(label) => label,
+                Known::Noise => NOISE,
+                Known::Nothing => {
+                    query.aim(self.index.meta.metric, row);
+                    let best = self.search::<true>(self.radii, query).run::<K>();
+                    if best.is_none() { NOISE } else { best.label }
+                }
+            };
         }
     }
 
@@ -110,13 +149,14 @@ impl<'a> Predictor<'a> {
 
     /// Asks the map.
     fn look(&self, query: &Query) -> Known {
-        match (self.index.map, query.place(), self.index.width) {
-            ([], ..) | (_, None, _) => Known::Nothing,
-            (_, Some(place), 1) => look::<1>(&self.index, place),
-            (_, Some(place), 2) => look::<2>(&self.index, place),
-            (_, Some(place), 3) => look::<3>(&self.index, place),
-            _ => Known::Nothing,
-        }
+        let Some(place) = query.place().filter(|_| !self.index.map.is_empty()) else { return Known::Nothing };
+        let at = match *place {
+            [x] => spot(&self.index, &[x]),
+            [x, y] => spot(&self.index, &[x, y]),
+            [x, y, z] => spot(&self.index, &[x, y, z]),
+            _ => return Known::Nothing,
+        };
+        look(&self.index, at)
     }
 
     fn core<K: Kernel>(&self, row: &[f64], query: &mut Query) -> Nearest {
@@ -142,12 +182,12 @@ impl<'a> Predictor<'a> {
         Search { reaches: &[], ..self.search(radii, query) }
     }
 
-    /// One answer per row, on as many threads as pay.
+    /// One answer per row, on as many threads as pay; `answer` gets up to `BATCH` rows at once.
     fn each<T: Value, A: Copy + Send>(
         &self,
         rows: &[T],
         none: A,
-        answer: impl Fn(&[f64], &mut Query) -> A + Sync,
+        answer: impl Fn(&[f64], &mut [A], &mut Query) + Sync,
     ) -> Result<Vec<A>> {
         let width = self.index.meta.features;
         let n = rows.len() / width;
@@ -159,10 +199,11 @@ impl<'a> Predictor<'a> {
         let chunk = n.div_ceil(self.threads.get()).max(ROWS_PER_THREAD);
         let work = |rows: &[T], answers: &mut [A]| {
             let mut query = Query::new(self.index.width);
-            let mut row = vec![0.0; width];
-            for (values, out) in rows.chunks_exact(width).zip(answers) {
-                row.iter_mut().zip(values).for_each(|(out, &value)| *out = value.into());
-                *out = answer(&row, &mut query);
+            let mut batch = Vec::with_capacity(width * BATCH.min(answers.len()));
+            for (rows, answers) in rows.chunks(width * BATCH).zip(answers.chunks_mut(BATCH)) {
+                batch.clear();
+                batch.extend(rows.iter().map(|&value| value.into()));
+                answer(&batch, answers, &mut query);
             }
         };
         // Threads that end with the call, not a pool: a process forked meanwhile never waits for threads it lacks.
