@@ -201,7 +201,12 @@ def test_a_schedule_trains_once_a_tick_and_says_that_nothing_changed(scene: Scen
 
     wait_for("two ticks", look, 200, every=0.3)
     assert len(jobs) == 3, "the first training, and one for each tick"
-    assert sum(int(event.get("count") or 1) for event in life.events("Unchanged")) >= 2
+
+    def told() -> bool:
+        return sum(int(event.get("count") or 1) for event in life.events("Unchanged")) >= 2
+
+    # The event follows the status.
+    wait_for("an event for each tick", told, 20)
     assert life.version(2) is None
     life.apply(retrain={"schedule": "61 * * * *"})
     scene.await_condition("clusteringmodels", NAME, "Degraded", "InvalidSpec")
