@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 use super::{check_finite, check_shape, contiguous, on_pool, shape, threads};
 use crate::error::{Result, invalid};
 use crate::metric::Metric;
-use crate::predict::arrays::Arrays;
+use crate::predict::arrays::{Arrays, FRAME_LEN};
 use crate::predict::build::{Built, Cores};
 use crate::predict::radii::{Eps, Radii};
 use crate::predict::{Nearest, Predictor as Answers, build, open};
@@ -180,18 +180,50 @@ fn read_eps(eps: &Bound<'_, PyAny>) -> PyResult<Eps> {
     Ok(eps)
 }
 
+/// Up to so many values are copied: to borrow an array anew for every call costs more. `meta` has more, and is checked with every call.
+const FEW: usize = FRAME_LEN;
+
+/// An array, and its values if they are few.
+struct Held<T> {
+    array: Py<PyArray1<T>>,
+    few: Option<Vec<T>>,
+}
+
+impl<T: Element + Copy> Held<T> {
+    fn new(array: Bound<'_, PyArray1<T>>) -> PyResult<Self> {
+        let few = if array.len()? <= FEW { Some(array.to_vec()?) } else { None };
+        Ok(Self { array: array.unbind(), few })
+    }
+
+    /// A borrow where one is needed; see `slice`.
+    fn borrow<'py>(&self, py: Python<'py>) -> PyResult<Option<PyReadonlyArray1<'py, T>>> {
+        if self.few.is_some() {
+            return Ok(None);
+        }
+        let borrowed = self.array.bind(py).try_readonly();
+        borrowed.map(Some).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn slice<'a>(&'a self, borrowed: &'a Option<PyReadonlyArray1<'_, T>>) -> PyResult<&'a [T]> {
+        match borrowed {
+            Some(array) => Ok(array.as_slice()?),
+            None => Ok(self.few.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
 /// The arrays of an index, kept alive and never written.
 struct Kept {
-    meta: Py<PyArray1<u64>>,
-    frame: Py<PyArray1<f64>>,
-    points: Py<PyArray1<f64>>,
-    angles: Py<PyArray1<f64>>,
-    labels: Py<PyArray1<i32>>,
-    rows: Py<PyArray1<u32>>,
-    boxes: Py<PyArray1<f32>>,
-    reaches: Py<PyArray1<f64>>,
-    alone: Py<PyArray1<i32>>,
-    map: Py<PyArray1<u64>>,
+    meta: Held<u64>,
+    frame: Held<f64>,
+    points: Held<f64>,
+    angles: Held<f64>,
+    labels: Held<i32>,
+    rows: Held<u32>,
+    boxes: Held<f32>,
+    reaches: Held<f64>,
+    alone: Held<i32>,
+    map: Held<u64>,
 }
 
 /// Does the same to every array of an index.
@@ -203,10 +235,10 @@ macro_rules! each_array {
 
 impl Kept {
     fn build(py: Python<'_>, built: Built) -> PyResult<Self> {
-        fn frozen<T: Element>(py: Python<'_>, values: Vec<T>) -> PyResult<Py<PyArray1<T>>> {
+        fn frozen<T: Element + Copy>(py: Python<'_>, values: Vec<T>) -> PyResult<Held<T>> {
             let array = values.into_pyarray(py);
             array.call_method1("setflags", (false,))?;
-            Ok(array.unbind())
+            Held::new(array)
         }
         macro_rules! freeze {
             ($($name:ident),*) => { Self { $($name: frozen(py, built.$name)?),* } };
@@ -215,7 +247,7 @@ impl Kept {
     }
 
     fn read(arrays: &Bound<'_, PyDict>) -> PyResult<Self> {
-        fn named<T: Element>(arrays: &Bound<'_, PyDict>, name: &str) -> PyResult<Py<PyArray1<T>>> {
+        fn named<T: Element + Copy>(arrays: &Bound<'_, PyDict>, name: &str) -> PyResult<Held<T>> {
             let found = arrays.get_item(name)?;
             let array = found.as_ref().and_then(|array| array.cast::<PyArray1<T>>().ok());
             let Some(array) = array.filter(|array| array.try_readonly().is_ok_and(|array| array.as_slice().is_ok()))
@@ -226,7 +258,7 @@ impl Kept {
                     "The index array '{name}' must be a contiguous one-dimensional {dtype} array, but it {found}."
                 ))?);
             };
-            Ok(array.clone().unbind())
+            Held::new(array.clone())
         }
         macro_rules! read {
             ($($name:ident),*) => { Self { $($name: named(arrays, stringify!($name))?),* } };
@@ -237,7 +269,7 @@ impl Kept {
     fn write<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let arrays = PyDict::new(py);
         macro_rules! write {
-            ($($name:ident),*) => { $(arrays.set_item(stringify!($name), self.$name.bind(py))?;)* };
+            ($($name:ident),*) => { $(arrays.set_item(stringify!($name), self.$name.array.bind(py))?;)* };
         }
         each_array!(write);
         Ok(arrays)
@@ -247,8 +279,8 @@ impl Kept {
     fn with<A>(&self, py: Python<'_>, work: impl FnOnce(Arrays<'_>) -> Result<A>) -> PyResult<A> {
         macro_rules! borrow {
             ($($name:ident),*) => {{
-                $(let $name = self.$name.bind(py).try_readonly().map_err(|error| PyValueError::new_err(error.to_string()))?;)*
-                Ok(work(Arrays { $($name: $name.as_slice()?),* })?)
+                $(let $name = self.$name.borrow(py)?;)*
+                Ok(work(Arrays { $($name: self.$name.slice(&$name)?),* })?)
             }};
         }
         each_array!(borrow)
