@@ -31,7 +31,7 @@ class Goal:
 
 
 GOALS = (
-    Goal("training, from apply to the recorded version, without the fit", "training", "overheadSeconds", 3, " s"),
+    Goal("training, from apply to the stored artifact, without the fit", "training", "overheadSeconds", 3, " s"),
     Goal("list of 10,000 versions, files", "store", "file.listSeconds", 1, " s"),
     Goal("list of 10,000 versions, S3", "store", "s3.listSeconds", 1, " s"),
     Goal(

@@ -19,7 +19,7 @@ def test_goals_of_suites_that_ran_are_judged() -> None:
         "batch": suite(batchShareOfBare=0.7),
     }
     assert [(row[0], row[3]) for row in goals(known).rows] == [
-        ("training, from apply to the recorded version, without the fit", "not met"),
+        ("training, from apply to the stored artifact, without the fit", "not met"),
         ("list of 10,000 versions, S3", "met"),
         ("batch, rows a second against the bare engine with Parquet", "met"),
     ]
