@@ -1,8 +1,11 @@
-"""How results are printed: the console for them, and JSON as every verb prints it."""
+"""How results are printed: the console for them, tables and JSON as every verb prints them."""
 
 import json
+from collections.abc import Collection, Sequence
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.table import Table
 
 _NARROWEST = 160
 
@@ -13,6 +16,14 @@ def make_console() -> Console:
     if console.width < _NARROWEST and not console.is_terminal:
         console.width = _NARROWEST
     return console
+
+
+def make_table(headings: Sequence[str], right: Collection[str] = ()) -> Table:
+    """Return an empty table; the headings in `right` stand over columns of numbers."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left")
+    return table
 
 
 def print_json(console: Console, document: object) -> None:

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic.alias_generators import to_camel
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shoal_cli.console import make_table
 from shoal_cli.quantities import show_bytes
 
 _COLUMNS = ("Name", "Phase", "Model", "Shards", "Rows", "Rows/s", "ETA", "Created")
@@ -91,9 +91,7 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
     if not rows:
         console.print("No batches.")
         return
-    table = Table(box=SIMPLE, pad_edge=False)
-    for heading in _COLUMNS:
-        table.add_column(heading, justify="right" if heading in _RIGHT else "left")
+    table = make_table(_COLUMNS, _RIGHT)
     for row in rows:
         table.add_row(
             row.name,
