@@ -13,7 +13,9 @@ PREFIX = "resource.customizations"
 
 
 def printed(render: Callable[..., Rendered]) -> dict[str, str]:
-    (found,) = [each for each in render("argocd.enabled=true").of("ConfigMap") if each["metadata"]["name"] == "argocd-cm"]
+    (found,) = [
+        each for each in render("argocd.enabled=true").of("ConfigMap") if each["metadata"]["name"] == "argocd-cm"
+    ]
     assert found["metadata"]["namespace"] == "argocd"
     assert found["metadata"]["labels"]["app.kubernetes.io/part-of"] == "argocd", "Argo CD reads no other"
     data: dict[str, str] = found["data"]
