@@ -97,6 +97,10 @@ TESTS ?= tests/e2e
 e2e: cluster-up images ## tests on the real cluster, which is started if it is not up (TESTS=tests/e2e/test_chart.py)
 	.venv/bin/pytest -q $(TESTS)
 
+.PHONY: e2e-argocd
+e2e-argocd: cluster-up images ## opt-in: a real Argo CD syncs a Git repository through rollouts (builds it: 10 minutes)
+	.venv/bin/pytest -q tests/e2e_argocd
+
 .PHONY: demo
 demo: cluster-up images ## the whole story: train, serve, canary under load, promote, roll back
 	@$(PYTHON) -m hack.demo
