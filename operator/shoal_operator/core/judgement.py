@@ -20,6 +20,7 @@ from shoal_operator.core.gates import (
     judge_outside,
     judge_records,
     read_records,
+    without_comparisons,
 )
 from shoal_operator.core.gates.tally import Consequence
 from shoal_operator.core.progress import Progress
@@ -36,18 +37,22 @@ class Judgement:
 def judge_candidate(
     facts: Facts, progress: Progress, candidate: Revision, stable: Revision, now: datetime
 ) -> Judgement:
-    """Ask the gates, while the candidate gets calls beside stable and a window is open."""
-    began = progress.window_started_at
-    if began is None or not 0 < progress.weight < 100:
+    """Ask the gates, while the candidate gets calls and a window is open.
+
+    With all calls on the candidate there are none to compare them with: figures of stable from before would judge the
+    time of day as well. So only the records and the gates that ask others are heard then.
+    """
+    began, alone = progress.window_started_at, _serves_alone(facts, progress)
+    if began is None or not (alone or 0 < progress.weight < 100):
         return Judgement((), progress)
-    analysis = facts.spec.analysis
+    analysis = without_comparisons(facts.spec.analysis) if alone else facts.spec.analysis
     base, mine = (facts.snapshot.windows.get(item.revision) for item in (stable, candidate))
-    sides = [figures for figures in (base, mine) if figures]
+    sides = [figures for figures in ((mine,) if alone else (base, mine)) if figures]
     window = facts.schedule.windows_up_to(progress.step or 0)
     records = read_records(facts.snapshot.versions, stable.version, candidate.version)
     inside = (*judge_calls(analysis, base, mine, window), *judge_records(analysis, records))
     answers, allowed = facts.snapshot.answers, facts.snapshot.defaults.analysis_allowed_hosts
-    calls = min(figures.calls for figures in sides) if len(sides) == 2 else 0
+    calls = min(figures.calls for figures in sides) if len(sides) == (1 if alone else 2) else 0
     outside = judge_outside(analysis, answers, allowed, calls)
     looked_at = max((figures.looked_at for figures in sides), default="")
     answered_at = max((answer.at for answer in answers.values()), default=looked_at)
@@ -64,6 +69,13 @@ def judge_candidate(
             verdicts.append(item.model_copy(update={"dry_run": gate.dry_run}))
         progress = replace(progress, gates=count_verdicts(progress.gates, counted, timestamp(began), at))
     return Judgement(tuple(verdicts), progress)
+
+
+def _serves_alone(facts: Facts, progress: Progress) -> bool:
+    """Tell whether the present step holds all calls on the candidate."""
+    steps, step = facts.schedule.steps, progress.step or 0
+    began = progress.step_started_at is not None and step < len(steps)
+    return began and progress.weight == steps[step].weight == 100
 
 
 def consequence(facts: Facts, progress: Progress, verdict: Verdict) -> Consequence:

@@ -46,6 +46,7 @@ __all__ = [
     "judge_records",
     "read_records",
     "wanted_requests",
+    "without_comparisons",
 ]
 
 FALSE_ALARM = 0.01
@@ -64,6 +65,19 @@ def gates_of(analysis: Analysis) -> Mapping[str, Gate]:
         **{webhook.gate_name(gate): gate for gate in analysis.webhooks},
     }
     return {name: gate for name, gate in found.items() if gate is not None}
+
+
+def without_comparisons(analysis: Analysis) -> Analysis:
+    """Return the gates that can judge a candidate which gets all calls: none that compares its calls with stable's."""
+    alone = [gate.model_copy(update={"min_ratio": None, "max_ratio": None}) for gate in analysis.prometheus]
+    return analysis.model_copy(
+        update={
+            "error_rate": None,
+            "latency": None,
+            "noise_ratio": None,
+            "prometheus": [gate for gate in alone if gate.min is not None or gate.max is not None],
+        }
+    )
 
 
 def judge_calls(
