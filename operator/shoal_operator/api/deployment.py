@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 from shoal_operator.api.agreement import AgreementFigures
 from shoal_operator.api.analysis import JUDGES_IN_SHADOW, Analysis
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
+from shoal_operator.api.replacement import MOST_PREVIOUS, Replacement
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
 RevisionHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
@@ -98,8 +99,20 @@ class Shadow(ApiModel):
     )
 
 
-class BlueGreen(ApiModel):
+class BlueGreen(Replacement):
     """A full second pool, then traffic in equal steps."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.autoPromotionSeconds) || self.autoPromotionSeconds == 0 || !has(self.autoPromotion) || "
+            "self.autoPromotion",
+            message="blueGreen.autoPromotionSeconds has no effect with autoPromotion false, which waits for the "
+            "promote command; set autoPromotion to true, or remove autoPromotionSeconds",
+            message_expression="'blueGreen.autoPromotionSeconds %d has no effect with autoPromotion false, which waits "
+            "for the promote command; set autoPromotion to true, or remove autoPromotionSeconds'"
+            ".format([self.autoPromotionSeconds])",
+        ),
+    )
 
     steps: int = Field(default=5, ge=1, le=100, description="Equal weight steps from 0 to 100 percent.")
     interval_seconds: int = Field(default=60, ge=0, le=86_400, description="Seconds at each step before the next.")
@@ -109,9 +122,19 @@ class BlueGreen(ApiModel):
     auto_promotion: bool = Field(
         default=True, description="false: wait at weight 0 for the promote command before the first step."
     )
-    scale_down_delay_seconds: int = Field(
-        default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
+    auto_promotion_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Seconds that the complete second pool stands at weight 0, to be looked at, before the first step; "
+        "the promote command ends them.",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.auto_promotion_seconds and not self.auto_promotion:
+            raise ValueError(self.cel_rules[0].message)
+        return self
 
 
 class Pause(ApiModel):
@@ -136,7 +159,7 @@ class CanaryStep(ApiModel):
     )
 
 
-class Canary(ApiModel):
+class Canary(Replacement):
     """A small share first, then more, step by step; after the last step the candidate is promoted."""
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
@@ -162,9 +185,6 @@ class Canary(ApiModel):
         min_length=1,
         max_length=64,
         description="Shadows, weights (never falling) and pauses, in order.",
-    )
-    scale_down_delay_seconds: int = Field(
-        default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
     )
 
     @model_validator(mode="after")
@@ -293,7 +313,10 @@ class Revision(StatusModel):
 class RetiringRevision(Revision):
     """A replaced revision that still stands by."""
 
-    until: str = Field(description="When its pods are removed, RFC 3339.")
+    since: str = Field(default="", description="When it was replaced, RFC 3339.")
+    until: str | None = Field(
+        default=None, description="When its pods are removed, RFC 3339; absent while it is kept as a standby."
+    )
 
 
 class BlockedRevision(Revision):
@@ -302,6 +325,17 @@ class BlockedRevision(Revision):
     reason: str = Field(description="Why it was rolled back.")
     message: str = Field(default="", description="The same, for people.")
     since: str = Field(description="When it was rolled back, RFC 3339.")
+
+
+class Rollback(StatusModel):
+    """How the deployment goes back to a revision that was stable before: the candidate of the status."""
+
+    by: Literal["Command", "Spec"] = Field(
+        description="Command: the rollback command asked for it. Spec: spec.modelRef or spec.worker leads back."
+    )
+    at_once: bool = Field(
+        description="true: without steps and analysis, as soon as its pods are ready. false: by the strategy's steps."
+    )
 
 
 class PoolFigures(StatusModel):
@@ -351,6 +385,13 @@ class ClusteringDeploymentStatus(StatusModel):
     stable: Revision | None = Field(default=None, description="The revision that serves.")
     candidate: Revision | None = Field(default=None, description="The revision on trial.")
     retiring: list[RetiringRevision] = Field(default_factory=list, description="Replaced revisions that stand by.")
+    previous: list[Revision] = Field(
+        default_factory=list,
+        description=f"Revisions that were stable before and can be gone back to, newest last; at most {MOST_PREVIOUS}.",
+    )
+    rollback: Rollback | None = Field(
+        default=None, description="Present while the candidate is a revision that is gone back to."
+    )
     blocked_versions: list[BlockedRevision] = Field(
         default_factory=list, description="Revisions that failed and are not tried again until the retry command."
     )

@@ -55,6 +55,8 @@ class Decision:
     """Why the rollout does not go on by itself."""
     waiting: Problem | None = None
     """What the rollout waits for."""
+    holds_until: datetime | None = None
+    """When the time of the present step is over."""
     look_again: tuple[datetime, ...] = ()
     shadow: bool = False
     """Whether the candidate is being judged in shadow."""

@@ -7,11 +7,10 @@ nothing is deleted that the router may still send calls to.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from shoal_operator.api.deployment import ClusteringDeploymentSpec, RetiringRevision, Revision
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision
 from shoal_operator.core import names
-from shoal_operator.core.facts import instant, is_deleting, key_of, label_of, name_of, text_at, uid_of
+from shoal_operator.core.facts import is_deleting, key_of, label_of, name_of, text_at, uid_of
 from shoal_operator.core.manifests.budget import build_budget
 from shoal_operator.core.manifests.preview import build_preview
 from shoal_operator.core.manifests.route import build_backend, redirect_route
@@ -19,6 +18,7 @@ from shoal_operator.core.manifests.workload import build_workload, pool_selector
 from shoal_operator.core.plan import Action, Apply, Delete
 from shoal_operator.core.pools import pods_needed
 from shoal_operator.core.progress import Progress
+from shoal_operator.core.retiring import retiring_pools
 from shoal_operator.core.routing import Arrangement
 from shoal_operator.core.snapshot import DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
@@ -83,14 +83,6 @@ def _left_routes(scene: Scene) -> tuple[Action, ...]:
     )
 
 
-def still_retiring(scene: Scene, now: datetime) -> tuple[RetiringRevision, ...]:
-    """Return the replaced revisions that stay: not due yet, or still routed to."""
-    routed = scene.arrangement.routed if scene.arrangement else frozenset()
-    return tuple(
-        item for item in scene.progress.retiring if item.revision in routed or now < (instant(item.until) or now)
-    )
-
-
 def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
     """Return the deletion of owned objects that nothing wants any more; routing first, then pools.
 
@@ -103,8 +95,10 @@ def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
     keep = living | arrangement.routed
     # Without a stable revision, pools that status does not know may be what serves: they stay until one is found.
     forgotten = progress.stable is None
-    large = {revision.revision for revision, size in _sizes(scene) if size > 1}
-    retiring = {item.revision for item in progress.retiring}
+    sizes = {revision.revision: size for revision, size in _sizes(scene)}
+    # A pool whose size is not ours to say keeps its budget until it goes.
+    budgeted = {item.revision for item in progress.retiring if sizes.get(item.revision, 2) > 1}
+    budgeted |= {revision for revision, size in sizes.items() if size > 1}
 
     def unwanted(raw: RawObject) -> bool:
         revision = label_of(raw, names.REVISION) or text_at(raw, "spec", "selector", names.REVISION)
@@ -116,7 +110,7 @@ def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
         *(
             _delete(item, "PodDisruptionBudget")
             for item in scene.snapshot.budgets
-            if label_of(item, names.REVISION) not in large | retiring
+            if label_of(item, names.REVISION) not in budgeted
         ),
     ]
     return tuple(item for item in removals if item)
@@ -142,7 +136,13 @@ def _unused_routing(scene: Scene, unwanted_services: list[RawObject]) -> list[De
 
 
 def _sizes(scene: Scene) -> list[tuple[Revision, int]]:
-    """Return how many pods each served revision should have."""
+    """Return how many pods each served revision should have, and each that is kept to go back to."""
+    routed = scene.arrangement.routed if scene.arrangement else frozenset()
+    kept = retiring_pools(scene.progress, scene.schedule, routed, scene.spec.worker.replicas)
+    return [*_serving_sizes(scene), *kept]
+
+
+def _serving_sizes(scene: Scene) -> list[tuple[Revision, int]]:
     progress, replicas = scene.progress, scene.spec.worker.replicas
     if progress.candidate is None:
         return [(progress.stable, replicas)] if progress.stable else []

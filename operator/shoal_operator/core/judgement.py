@@ -22,6 +22,7 @@ from shoal_operator.core.gates import (
     judge_records,
     read_records,
     tell_agreement,
+    without_comparisons,
 )
 from shoal_operator.core.gates.tally import Consequence
 from shoal_operator.core.progress import Progress
@@ -38,19 +39,24 @@ class Judgement:
 def judge_candidate(
     facts: Facts, progress: Progress, candidate: Revision, stable: Revision, now: datetime
 ) -> Judgement:
-    """Ask the gates while a window is open: those on calls where the candidate gets some, the others in shadow too."""
-    began, step = progress.window_started_at, facts.schedule.at(progress.step)
-    called = 0 < progress.weight < 100
+    """Ask the gates while a window is open: those on calls where the candidate gets some, the others in shadow too.
+
+    With all calls on the candidate there are none to compare them with: figures of stable from before would judge the
+    time of day as well. So only the records and the gates that ask others are heard then.
+    """
+    began, step, alone = progress.window_started_at, facts.schedule.at(progress.step), _serves_alone(facts, progress)
+    called = alone or 0 < progress.weight < 100
     if began is None or not (called or (step is not None and step.judged)):
         return Judgement((), progress)
-    snapshot, analysis = facts.snapshot, facts.spec.analysis
+    snapshot = facts.snapshot
+    analysis = without_comparisons(facts.spec.analysis) if alone else facts.spec.analysis
     base, mine = (snapshot.windows.get(item.revision) for item in (stable, candidate))
-    sides = [figures for figures in (base, mine) if figures]
+    sides = [figures for figures in ((mine,) if alone else (base, mine)) if figures]
     window = facts.schedule.windows_up_to(progress.step or 0)
     records = judge_records(analysis, read_records(snapshot.versions, stable.version, candidate.version))
     inside = (*(judge_calls(analysis, base, mine, window) if called else ()), *records)
     same_rows = judge_comparison(analysis, snapshot.comparison, progress.agreement_history, window)
-    calls = min(figures.calls for figures in sides) if len(sides) == 2 else 0
+    calls = min(figures.calls for figures in sides) if len(sides) == (1 if alone else 2) else 0
     allowed = snapshot.defaults.analysis_allowed_hosts
     outside = judge_outside(analysis, snapshot.answers, allowed, calls if called else None)
     looked_at = max((figures.looked_at for figures in sides), default="")
@@ -70,6 +76,13 @@ def judge_candidate(
         progress = replace(progress, gates=count_verdicts(progress.gates, counted, timestamp(began), at))
     told = tell_agreement(snapshot.comparison, stable, candidate) if snapshot.comparison else None
     return Judgement(tuple(verdicts), replace(progress, agreement=told or progress.agreement))
+
+
+def _serves_alone(facts: Facts, progress: Progress) -> bool:
+    """Tell whether the present step holds all calls on the candidate."""
+    steps, step = facts.schedule.steps, progress.step or 0
+    began = progress.step_started_at is not None and step < len(steps)
+    return began and progress.weight == steps[step].weight == 100
 
 
 def consequence(facts: Facts, progress: Progress, verdict: Verdict) -> Consequence:

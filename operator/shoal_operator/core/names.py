@@ -29,7 +29,7 @@ RERUN = f"{GROUP}/rerun"
 SCHEDULED = f"{GROUP}/scheduled"
 STATE = f"{GROUP}/state"
 LIFECYCLE = f"{GROUP}/lifecycle"
-COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry", "approve")
+COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry", "approve", "rollback")
 
 GRPC_PORT = 8001
 METRICS_PORT = 8002

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,11 +21,16 @@ from shoal_operator.api.deployment import (
     GateRecord,
     RetiringRevision,
     Revision,
+    Rollback,
 )
+from shoal_operator.api.replacement import MOST_PREVIOUS
 from shoal_operator.core import names
+from shoal_operator.core.conditions import Problem
 from shoal_operator.core.facts import annotation_of, instant, mapping_at, timestamp
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.core.versions import KnownVersion
+
+_MOST_BLOCKED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,10 @@ class Progress:
     stable: Revision | None = None
     candidate: Revision | None = None
     retiring: tuple[RetiringRevision, ...] = ()
+    previous: tuple[Revision, ...] = ()
+    """What was stable before and may be gone back to, newest last."""
+    rollback: Rollback | None = None
+    """How the candidate is gone back to; None for one that is new."""
     blocked: tuple[BlockedRevision, ...] = ()
     weight: int = 0
     """What the router is told to give the candidate; raised only once its pods can bear it."""
@@ -61,6 +70,7 @@ class Progress:
         return replace(
             self,
             candidate=None,
+            rollback=None,
             weight=0,
             step=None,
             step_count=None,
@@ -73,6 +83,36 @@ class Progress:
     def enter(self, step: int, now: datetime) -> Progress:
         """Return the same at the beginning of a step."""
         return replace(self, step=step, step_started_at=None, progressed_at=now)
+
+    def block(self, revision: Revision, why: Problem, now: datetime) -> Progress:
+        """Return the same with a revision that is not to be tried again."""
+        entry = BlockedRevision(**bundle_of(revision), reason=why.reason, message=why.message, since=timestamp(now))
+        others = tuple(item for item in self.blocked if item.revision != revision.revision)
+        return replace(self, blocked=(*others, entry)[-_MOST_BLOCKED:])
+
+    def promote(self, delay_seconds: int, now: datetime) -> Progress:
+        """Return the same with the candidate as stable; what it replaces stands by for the delay.
+
+        Whoever goes back leaves all later revisions behind: they are not among the previous ones any more, so that
+        nothing returns to them without steps.
+        """
+        stable, candidate = self.stable, self.candidate
+        if candidate is None:
+            return self
+        names = [item.revision for item in self.previous]
+        place = names.index(candidate.revision) if candidate.revision in names else None
+        if self.rollback is not None:
+            previous = self.previous[: place or 0]
+        else:
+            others = tuple(item for item in self.previous if item.revision != candidate.revision)
+            previous = (*others, *((revision_only(stable),) if stable else ()))[-MOST_PREVIOUS:]
+        replaced = (retire(stable, now, delay_seconds),) if stable else ()
+        return replace(
+            self.without_candidate(),
+            stable=candidate,
+            previous=previous,
+            retiring=(*self.retiring, *replaced),
+        )
 
 
 def read_status(deployment: RawObject) -> ClusteringDeploymentStatus:
@@ -90,6 +130,8 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         stable=stable,
         candidate=status.candidate,
         retiring=tuple(status.retiring),
+        previous=tuple(status.previous),
+        rollback=status.rollback,
         blocked=tuple(status.blocked_versions),
         weight=status.weight,
         step=status.step,
@@ -109,7 +151,11 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
     if candidate is None or (stable is not None and candidate.revision == stable.revision):
         progress = progress.without_candidate()
     living = {item.revision for item in (progress.stable, progress.candidate) if item}
-    return replace(progress, retiring=tuple(item for item in progress.retiring if item.revision not in living))
+    return replace(
+        progress,
+        retiring=tuple(item for item in progress.retiring if item.revision not in living),
+        previous=tuple(item for item in progress.previous if stable is None or item.revision != stable.revision),
+    )
 
 
 def read_record(deployment: RawObject) -> Revision | None:
@@ -130,9 +176,12 @@ def revision_only(revision: Revision) -> Revision:
     return Revision(**bundle_of(revision))
 
 
-def retire(revision: Revision, until: datetime) -> RetiringRevision:
-    """Return a revision as one that stands by until a time."""
-    return RetiringRevision(**bundle_of(revision), until=timestamp(until))
+def retire(revision: Revision, now: datetime, delay_seconds: int | None) -> RetiringRevision:
+    """Return a revision as one that stands by for the scale-down delay; None for one that goes at once."""
+    if delay_seconds is None:
+        return RetiringRevision(**bundle_of(revision), until=timestamp(now))
+    until = timestamp(now + timedelta(seconds=delay_seconds))
+    return RetiringRevision(**bundle_of(revision), since=timestamp(now), until=until)
 
 
 def bundle_of(revision: Revision) -> dict[str, Any]:

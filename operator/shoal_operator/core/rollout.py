@@ -21,11 +21,12 @@ from shoal_operator.core.canary import build_canary
 from shoal_operator.core.commands import clear_commands, read_commands
 from shoal_operator.core.conditions import Problem, build_conditions
 from shoal_operator.core.decision import Decision, Facts
-from shoal_operator.core.desired import Scene, build_objects, find_removals, still_retiring
+from shoal_operator.core.desired import Scene, build_objects, find_removals
 from shoal_operator.core.manifests.workload import pool_selector
 from shoal_operator.core.plan import Label, Plan, StatusWrite
 from shoal_operator.core.pools import supported_weight
 from shoal_operator.core.progress import Progress, read_progress, read_record, read_status, write_record
+from shoal_operator.core.retiring import keep_retiring
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
@@ -103,12 +104,12 @@ class _Pass:
             self.now,
         )
         arrangement = self._share(decision.progress)
-        scene = Scene(self.snapshot, self.spec, self.schedule, decision.progress, arrangement)
-        staying = still_retiring(scene, self.now)
-        due = frozenset(item.revision for item in decision.progress.retiring if item not in staying)
-        progress = replace(decision.progress, retiring=staying)
+        routed = arrangement.routed if arrangement else frozenset()
+        progress = keep_retiring(decision.progress, self.schedule, routed, self.now)
+        staying = {item.revision for item in progress.retiring}
+        due = frozenset(item.revision for item in decision.progress.retiring) - staying
         decision = replace(decision, progress=progress)
-        scene = replace(scene, progress=progress)
+        scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement)
         actions = (*build_objects(scene), *find_removals(scene, due))
         if decision.recording is not None:
             # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
@@ -240,6 +241,8 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "stable": progress.stable,
         "candidate": progress.candidate,
         "retiring": list(progress.retiring),
+        "previous": list(progress.previous),
+        "rollback": progress.rollback,
         "blocked_versions": list(progress.blocked),
         "weight": progress.weight,
         "step": progress.step,

@@ -16,7 +16,7 @@ from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.gates.agreement import remember_promotion
 from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
-from shoal_operator.core.progress import Progress, retire
+from shoal_operator.core.progress import Progress
 from shoal_operator.core.routing import ready_pods
 from shoal_operator.core.steps import Step
 
@@ -31,7 +31,7 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
         if waiting is not None:
             return replace(decision, progress=progress, waiting=waiting)
         if progress.step_started_at is None or (step.judged and progress.window_started_at is None):
-            window = now if step.compared else None
+            window = now if step.judged or step.compared else None
             progress = replace(progress, step_started_at=now, window_started_at=window, progressed_at=now)
             # Figures in hand are of the window before: the new step is judged by its own only.
             decision = replace(
@@ -48,13 +48,15 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
     if not facts.records(candidate):
         message = "Recording the new stable version."
         return replace(decision, progress=progress, recording=candidate, waiting=Problem(Reason.ROLLING_OUT, message))
-    until = now + timedelta(seconds=facts.schedule.scale_down_delay_seconds)
-    progress = replace(
-        remember_promotion(progress, stable, candidate).without_candidate(),
-        stable=candidate,
-        retiring=(*progress.retiring, retire(stable, until)),
-    )
+    rollback = progress.rollback
+    progress = remember_promotion(progress, stable, candidate).promote(facts.schedule.scale_down_delay_seconds, now)
     told = Emit("Normal", Reason.PROMOTED, f"Version {candidate.version} is promoted; it replaces {stable.version}.")
+    if rollback is not None:
+        message = f"Version {candidate.version} serves again instead of version {stable.version}."
+        told = Emit("Normal", Reason.ROLLED_BACK, message)
+    if rollback is not None and rollback.by == "Command":
+        why = Problem(Reason.ROLLED_BACK, f"the rollback command led back to version {candidate.version}")
+        progress = progress.block(stable, why, now)
     return replace(decision, progress=progress, events=(*decision.events, told), verdicts=())
 
 
@@ -107,7 +109,7 @@ def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decisi
         return replace(decision, pause=Problem(reason, message), look_again=(look,) if step.weight else ())
     over = (progress.step_started_at or now) + timedelta(seconds=step.hold_seconds)
     if now < over:
-        return replace(decision, look_again=(min(over, look) if step.judged else over,))
+        return replace(decision, holds_until=over, look_again=(min(over, look) if step.judged else over,))
     if not step.judged:
         return None
     found = [(consequence(facts, progress, item), item) for item in decision.verdicts]

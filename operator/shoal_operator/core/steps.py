@@ -5,7 +5,9 @@ Built by core.bluegreen and core.canary, walked by core.transitions. Invariant: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from shoal_operator.api.replacement import Replacement, Standby
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,11 @@ class Step:
 
     @property
     def judged(self) -> bool:
-        """Whether the gates decide at its end: it takes time, and there is something to compare."""
-        return bool(self.hold_seconds) and self.compared
+        """Whether the gates decide at its end: it takes time, and the candidate gets calls, or is in shadow.
+
+        Gates that compare do so below 100 % only, where stable gets calls too.
+        """
+        return bool(self.hold_seconds) and (self.shadow or self.weight > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,10 @@ class Schedule:
     scale_down_delay_seconds: int
     full_pool: bool
     """Whether the candidate has as many pods as stable from the start."""
+    standby: Standby = field(default_factory=Standby)
+    """What is kept of replaced revisions after the scale-down delay."""
+    rollback_window: int = 0
+    """How many of the revisions that were stable last are gone back to without steps, standing by or not."""
 
     def at(self, step: int | None) -> Step | None:
         """Return the step of an index; None while promoting."""
@@ -45,3 +54,16 @@ class Schedule:
     def windows_up_to(self, step: int) -> int:
         """Return how many times the gates that compare began anew: steps that hold, this included."""
         return sum(item.hold_seconds != 0 and item.compared for item in self.steps[: step + 1])
+
+
+def build_schedule(steps: tuple[Step, ...], end: Replacement, *, full_pool: bool) -> Schedule:
+    """Close a strategy's own steps with what both strategies say of the replaced version.
+
+    >>> from shoal_operator.api.replacement import PostPromotion
+    >>> end = Replacement(post_promotion=PostPromotion(duration_seconds=60))
+    >>> [(step.weight, step.hold_seconds) for step in build_schedule((), end, full_pool=True).steps]
+    [(100, 60.0)]
+    """
+    last = () if end.post_promotion is None else (Step(100, float(end.post_promotion.duration_seconds)),)
+    window = end.rollback_window.revisions if end.rollback_window else 0
+    return Schedule((*steps, *last), end.scale_down_delay_seconds, full_pool, end.standby, window)

@@ -9,7 +9,9 @@ ready pods can bear it, falls at once, and stable changes by promotion only.
     stable            wanted is stable                       no candidate (one on trial retires, weight 0)
     stable            wanted is blocked, or there is none    no candidate
     stable            wanted is new                          candidate := wanted, step 0, weight 0
-    candidate         abort                                  blocked (Aborted), retires, weight 0
+    stable            wanted stands by or is in the window   candidate := wanted, at the promotion
+    stable            rollback                               as if wanted were where it leads, until it is stable
+    candidate         abort, or rollback of a trial          blocked (Aborted, RolledBack), retires, weight 0
     candidate         a gate fails, or the deadline passes   as onFailure says: blocked, or paused
     candidate         paused                                 stays
     candidate, step i pods for its weight ready              weight := the step's
@@ -23,28 +25,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Literal
 
-from shoal_operator.api.deployment import BlockedRevision, Revision
+from shoal_operator.api.deployment import Revision, Rollback
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.commands import Commands
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
-from shoal_operator.core.facts import timestamp
 from shoal_operator.core.gates import judge_readiness
 from shoal_operator.core.judgement import consequence, judge_candidate
 from shoal_operator.core.plan import Emit
-from shoal_operator.core.progress import Progress, bundle_of, retire
+from shoal_operator.core.progress import Progress, retire
+from shoal_operator.core.rollback import find_target, returns_at_once, tell_of_rollback
 from shoal_operator.core.routing import live_pods
 from shoal_operator.core.stepping import advance
-
-_MOST_BLOCKED = 16
 
 
 def decide(facts: Facts, progress: Progress, wanted: Revision | Problem, commands: Commands, now: datetime) -> Decision:
     """Return the next state."""
     progress, events = _obey(facts, progress, commands, now)
-    progress, more = _aim(facts, progress, wanted, now)
-    decision = Decision(progress, (*events, *more))
+    progress, target, told = _turn_back(facts, progress, commands, now)
+    progress, more = _aim(facts, progress, target or wanted, now, by="Command" if target else "Spec")
+    decision = Decision(progress, (*events, *told, *more))
     if progress.candidate is None:
         return decision
     if progress.stable is None:
@@ -74,8 +76,30 @@ def _obey(facts: Facts, progress: Progress, commands: Commands, now: datetime) -
     return progress, ()
 
 
+def _turn_back(
+    facts: Facts, progress: Progress, commands: Commands, now: datetime
+) -> tuple[Progress, Revision | None, tuple[Emit, ...]]:
+    """Read the rollback command; return where it leads, or an earlier one still does, whatever the spec wants."""
+    stable, trial, rollback = progress.stable, progress.candidate, progress.rollback
+    target = trial if rollback is not None and rollback.by == "Command" else None
+    if "rollback" not in commands or "abort" in commands:
+        return progress, target, ()
+    if stable is None:
+        message = "shoal.dev/rollback has no effect: nothing serves yet."
+        return progress, None, (Emit("Warning", Reason.ROLLBACK_REFUSED, message),)
+    found = find_target(facts.spec, facts.snapshot, progress, stable, commands.value("rollback"))
+    if isinstance(found, Problem):
+        return progress, target, (Emit("Warning", found.reason, found.message),)
+    told: tuple[Emit, ...] = ()
+    if trial is not None and rollback is None and trial.revision != found.revision:
+        # What was on trial is left as well: it must not begin anew once the deployment is back.
+        why = Problem(Reason.ROLLED_BACK, f"the rollback command leads to version {found.version}")
+        progress, told = _roll_back(facts, progress, why, now)
+    return progress, found if found.revision != stable.revision else None, told
+
+
 def _aim(
-    facts: Facts, progress: Progress, wanted: Revision | Problem, now: datetime
+    facts: Facts, progress: Progress, wanted: Revision | Problem, now: datetime, by: Literal["Command", "Spec"]
 ) -> tuple[Progress, tuple[Emit, ...]]:
     """Make the candidate the revision that is wanted, or none."""
     stable, candidate = progress.stable, progress.candidate
@@ -85,11 +109,16 @@ def _aim(
     if stable is not None and (wanted.revision == stable.revision or blocked):
         return _undo(facts, progress, now), ()
     count = len(facts.schedule.steps)
-    if candidate is not None and candidate.revision == wanted.revision:
-        if stable is not None and progress.step_count != count:
-            # The strategy changed under way: walk the new steps from the beginning.
-            progress = replace(progress.enter(0, now), weight=0, window_started_at=None, step_count=count)
-        return progress, ()
+    at_once = returns_at_once(facts.schedule, progress, wanted.revision)
+    if candidate is not None and candidate.revision == wanted.revision and by == _asked_by(progress):
+        if stable is None or progress.step_count == count:
+            return progress, ()
+        if progress.rollback is not None and progress.rollback.at_once:
+            return replace(progress, step=count, step_count=count), ()
+        # The strategy changed under way: walk the new steps from the beginning.
+        progress = replace(progress.enter(0, now), weight=0, window_started_at=None, step_count=count)
+        told = f"The strategy has other steps now: version {candidate.version} begins again at the first of {count}."
+        return progress, (Emit("Normal", Reason.ROLLING_OUT, told),)
     progress = _undo(facts, progress, now)
     progress = replace(
         progress,
@@ -101,8 +130,23 @@ def _aim(
     )
     if stable is None:
         return progress, (Emit("Normal", Reason.ROLLING_OUT, f"Deploying version {wanted.version}."),)
+    if at_once or by == "Command":
+        rollback = Rollback(by=by, at_once=at_once)
+        progress = replace(progress, rollback=rollback, step=count if at_once else 0, step_count=count)
+        told = tell_of_rollback(progress, rollback, stable, wanted)
+        return progress, (Emit("Normal", Reason.ROLLING_BACK, told),)
     told = f"Rolling out version {wanted.version} ({wanted.revision}) beside version {stable.version}."
+    if candidate is not None:
+        told = (
+            f"Version {wanted.version} ({wanted.revision}) replaces version {candidate.version} on trial: it begins at "
+            f"the first step, beside the same version {stable.version}."
+        )
     return replace(progress, step=0, step_count=count), (Emit("Normal", Reason.ROLLING_OUT, told),)
+
+
+def _asked_by(progress: Progress) -> Literal["Command", "Spec"]:
+    """Return who asked for the present candidate."""
+    return "Spec" if progress.rollback is None else progress.rollback.by
 
 
 def _first(facts: Facts, decision: Decision, candidate: Revision, now: datetime) -> Decision:
@@ -167,9 +211,7 @@ def _roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) ->
     candidate = progress.candidate
     if candidate is None:
         return progress, ()
-    entry = BlockedRevision(**bundle_of(candidate), reason=why.reason, message=why.message, since=timestamp(now))
-    others = tuple(item for item in progress.blocked if item.revision != candidate.revision)
-    progress = replace(_undo(facts, progress, now), blocked=(*others, entry)[-_MOST_BLOCKED:])
+    progress = _undo(facts, progress, now).block(candidate, why, now)
     told = Emit("Warning", Reason.ROLLED_BACK, f"Version {candidate.version} is rolled back: {why.message}")
     return progress, (told,)
 
@@ -190,9 +232,11 @@ def _held(facts: Facts, progress: Progress) -> Problem | None:
     if progress.failure_paused is not None:
         message = f"{progress.failure_paused} Set shoal.dev/promote to go on, or shoal.dev/abort to roll back."
         return Problem(Reason.PAUSED_BY_FAILURE, message)
-    if facts.spec.paused:
+    # Whoever commands to go back at once does not mean to be held by an earlier word.
+    at_once = progress.rollback is not None and progress.rollback.by == "Command" and progress.rollback.at_once
+    if facts.spec.paused and not at_once:
         return Problem(Reason.PAUSED_BY_USER, "spec.paused is true. Set it to false to go on.")
-    if progress.user_paused:
+    if progress.user_paused and not at_once:
         return Problem(Reason.PAUSED_BY_USER, "Paused by the pause command. Set shoal.dev/resume to go on.")
     if facts.spec.worker.replicas == 0:
         # Nothing may become stable that no pod has ever served.
@@ -206,8 +250,9 @@ def _undo(facts: Facts, progress: Progress, now: datetime) -> Progress:
     candidate = progress.candidate
     if candidate is None:
         return progress
-    delay = facts.schedule.scale_down_delay_seconds if progress.stable is not None else 0
-    retired = retire(candidate, now + timedelta(seconds=delay))
+    # Nobody was ever served by what comes before the first stable revision.
+    delay = facts.schedule.scale_down_delay_seconds if progress.stable is not None else None
+    retired = retire(candidate, now, delay)
     return replace(progress.without_candidate(), retiring=(*progress.retiring, retired))
 
 

@@ -56,6 +56,7 @@ __all__ = [
     "read_records",
     "tell_agreement",
     "wanted_requests",
+    "without_comparisons",
 ]
 
 FALSE_ALARM = 0.01
@@ -76,6 +77,24 @@ def gates_of(analysis: Analysis) -> Mapping[str, Gate]:
         **{webhook.gate_name(gate): gate for gate in analysis.webhooks},
     }
     return {name: gate for name, gate in found.items() if gate is not None}
+
+
+def without_comparisons(analysis: Analysis) -> Analysis:
+    """Return the gates that can judge a candidate which gets all calls: none that compares its calls with stable's."""
+    alone = [gate.model_copy(update={"min_ratio": None, "max_ratio": None}) for gate in analysis.prometheus]
+    silhouette, clusters = analysis.silhouette, analysis.cluster_count
+    return analysis.model_copy(
+        update={
+            "error_rate": None,
+            "latency": None,
+            "noise_ratio": None,
+            "out_of_reach": None,
+            "agreement": None,
+            "silhouette": silhouette if silhouette is not None and silhouette.source == "Record" else None,
+            "cluster_count": clusters if clusters is not None and clusters.source == "Record" else None,
+            "prometheus": [gate for gate in alone if gate.min is not None or gate.max is not None],
+        }
+    )
 
 
 def judge_calls(
