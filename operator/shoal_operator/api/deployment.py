@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from shoal_operator.api.analysis import Analysis
+from shoal_operator.api.decision import DecisionRecord, LastDecision
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
@@ -232,6 +233,12 @@ class ClusteringDeploymentSpec(ApiModel):
         default="Rollback", description="What a failed gate or a missed deadline leads to."
     )
     paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+    decisions_limit: int = Field(
+        default=50,
+        ge=1,
+        le=1000,
+        description="Newest ClusteringDecisions of this deployment that are kept; older ones are deleted.",
+    )
 
 
 class Revision(StatusModel):
@@ -336,6 +343,12 @@ class ClusteringDeploymentStatus(StatusModel):
     verdicts: list[Verdict] = Field(default_factory=list, description="What the gates said last.")
     gates: list[GateRecord] = Field(
         default_factory=list, description="What the gates said at the looks of this rollout; kept until the next one."
+    )
+    last_decision: LastDecision | None = Field(
+        default=None, description="The newest decision; its ClusteringDecision has everything."
+    )
+    unrecorded: list[DecisionRecord] = Field(
+        default_factory=list, description="Decisions whose ClusteringDecision is being written; else empty."
     )
     replicas: int = Field(default=0, description="Pods of the stable revision.")
     ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")
