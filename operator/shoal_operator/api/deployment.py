@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shoal_operator.api.agreement import AgreementFigures
 from shoal_operator.api.analysis import JUDGES_IN_SHADOW, Analysis
+from shoal_operator.api.decision import DecisionRecord, LastDecision
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 from shoal_operator.api.replacement import MOST_PREVIOUS, Replacement
 
@@ -289,6 +290,12 @@ class ClusteringDeploymentSpec(ApiModel):
         default="Rollback", description="What a failed gate or a missed deadline leads to."
     )
     paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+    decisions_limit: int = Field(
+        default=50,
+        ge=1,
+        le=1000,
+        description="Newest ClusteringDecisions of this deployment that are kept; older ones are deleted.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -428,6 +435,12 @@ class ClusteringDeploymentStatus(StatusModel):
         default_factory=list,
         description="How far each promoted version agreed with the one before it, newest last; at most 10. The "
         "agreement gate learns its limit from it.",
+    )
+    last_decision: LastDecision | None = Field(
+        default=None, description="The newest decision; its ClusteringDecision has everything."
+    )
+    unrecorded: list[DecisionRecord] = Field(
+        default_factory=list, description="Decisions whose ClusteringDecision is being written; else empty."
     )
     replicas: int = Field(default=0, description="Pods of the stable revision.")
     ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")

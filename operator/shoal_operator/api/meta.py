@@ -131,6 +131,8 @@ class Reason(StrEnum):
     PAUSED_BY_STEP = "PausedByStep"
     PAUSED_BY_FAILURE = "PausedByFailure"
     AWAITING_PROMOTION = "AwaitingPromotion"
+    COMMANDED = "Commanded"
+    SPEC_CHANGED = "SpecChanged"
     # Batch
     PINNED = "Pinned"
     PLANNING = "Planning"

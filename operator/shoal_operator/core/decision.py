@@ -51,6 +51,8 @@ class Decision:
     progress: Progress
     events: tuple[Emit, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    judged: tuple[Verdict, ...] = ()
+    """What the gates said in this pass, also of a step that it left."""
     pause: Problem | None = None
     """Why the rollout does not go on by itself."""
     waiting: Problem | None = None

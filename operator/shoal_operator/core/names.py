@@ -96,6 +96,16 @@ def preview(deployment: str) -> str:
     return bounded(deployment, "preview")
 
 
+def decision(deployment: str, uid: str, number: int) -> str:
+    """Name of a ClusteringDecision; names sort by number, and differ from those of a deleted namesake.
+
+    >>> decision("towns", "8f0c", 12)
+    'towns-892b-00012'
+    """
+    tag = hashlib.sha256(uid.encode()).hexdigest()[:4]
+    return bounded(deployment, f"{tag}-{number:05d}")
+
+
 def router(deployment: str) -> str:
     """Name of the Service or GRPCRoute that clients call."""
     return deployment

@@ -20,12 +20,21 @@ from shoal_operator.core.bluegreen import build_blue_green
 from shoal_operator.core.canary import build_canary
 from shoal_operator.core.commands import clear_commands, read_commands
 from shoal_operator.core.conditions import Problem, build_conditions
+from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.desired import Scene, build_objects, find_removals
 from shoal_operator.core.manifests.workload import pool_selector
 from shoal_operator.core.plan import Label, Plan, StatusWrite
 from shoal_operator.core.pools import supported_weight
 from shoal_operator.core.progress import Progress, read_progress, read_record, read_status, write_record
+from shoal_operator.core.records import (
+    build_records,
+    keep_unrecorded,
+    last_decision,
+    name_records,
+    remove_oldest,
+    write_records,
+)
 from shoal_operator.core.retiring import keep_retiring
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
@@ -119,8 +128,12 @@ class _Pass:
             self.snapshot, self.spec.worker.replicas, decision, arrangement, wanted, self._tell(pending)
         )
         findings = find(standing)
+        moment = Moment(deployment, self.spec, self.status, self.observed, decision, wanted, commands, self.now)
+        records = build_records(moment, self.snapshot.decisions)
+        unrecorded = keep_unrecorded(self.snapshot, self.status, records)
         status = self._status(decision, arrangement, *summarise(findings))
-        status = status.model_copy(update={"pending_version": pending})
+        remembered = {"unrecorded": list(unrecorded), "last_decision": last_decision(deployment, self.status, records)}
+        status = status.model_copy(update={"pending_version": pending, **remembered})
         generation = facts.generation_of(deployment)
         conditions = build_conditions(findings, self.status.conditions, generation, self.now)
         status = status.model_copy(update={"conditions": conditions})
@@ -128,13 +141,13 @@ class _Pass:
         return Plan(
             actions=actions,
             status=StatusWrite(facts.key_of(deployment, _KIND), status.to_wire()),
-            requeue_after=self._requeue_after(decision, wanted),
+            requeue_after=self._requeue_after(decision, wanted, waits=bool(unrecorded)),
             clean_up=(
                 *clear_commands(deployment, commands),
                 *((self._record(progress.stable),) if stale_record and progress.stable else ()),
-                *told,
-                *decision.events,
-                *build_events(findings, self.status),
+                *write_records(deployment, unrecorded),
+                *name_records(deployment, (*told, *decision.events, *build_events(findings, self.status)), records),
+                *remove_oldest(self.snapshot, self.spec),
             ),
         )
 
@@ -207,13 +220,13 @@ class _Pass:
             selector=",".join(f"{name}={value}" for name, value in selector.items()),
         )
 
-    def _requeue_after(self, decision: Decision, wanted: Revision | Problem) -> float | None:
+    def _requeue_after(self, decision: Decision, wanted: Revision | Problem, *, waits: bool) -> float | None:
         """Return the seconds to the nearest moment at which this pass would decide otherwise by time alone."""
         progress = decision.progress
         moments = [*decision.look_again, *filter(None, (facts.instant(item.until) for item in progress.retiring))]
         if progress.window_started_at is not None:
             moments.append(self.now + timedelta(seconds=self.spec.analysis.interval_seconds))
-        if isinstance(wanted, Problem):
+        if isinstance(wanted, Problem) or waits:
             moments.append(self.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
         if not moments:
             return None

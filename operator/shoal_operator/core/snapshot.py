@@ -155,6 +155,8 @@ class DeploymentSnapshot:
     """Its GRPCRoutes (empty where the Gateway API is not installed)."""
     budgets: tuple[RawObject, ...] = ()
     """Its PodDisruptionBudgets."""
+    decisions: tuple[RawObject, ...] = ()
+    """Its ClusteringDecisions, metadata alone."""
     pods: tuple[PodFacts, ...] = ()
     gateway: RawObject | None = None
     """The Gateway that spec.traffic.gateway names, if it exists."""

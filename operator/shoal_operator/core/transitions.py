@@ -185,7 +185,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     progress, verdicts = judgement.progress, (readiness, *judgement.verdicts)
     if readiness.verdict != "pass" and facts.was_ready:
         progress = replace(progress, progressed_at=now)
-    decision = replace(decision, progress=progress, verdicts=verdicts)
+    decision = replace(decision, progress=progress, verdicts=verdicts, judged=verdicts)
     failed = next((item for item in verdicts if consequence(facts, progress, item) == "fail"), None)
     if failed is not None and progress.failure_paused is None:
         return _fail(facts, decision, Problem(Reason.GATE_FAILED, f"gate {failed.gate}: {failed.message}"), now)
@@ -219,7 +219,7 @@ def _roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) ->
 def _fail(facts: Facts, decision: Decision, why: Problem, now: datetime) -> Decision:
     if facts.spec.on_failure == "Rollback":
         progress, events = _roll_back(facts, decision.progress, why, now)
-        return Decision(progress, (*decision.events, *events), decision.verdicts)
+        return Decision(progress, (*decision.events, *events), decision.verdicts, decision.judged)
     message = f"{why.reason}: {why.message}"
     progress = replace(decision.progress, failure_paused=message)
     told = Emit("Warning", why.reason, f"The rollout is paused: {why.message}")

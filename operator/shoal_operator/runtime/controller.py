@@ -15,7 +15,19 @@ from typing import assert_never
 import structlog
 
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core.plan import Action, Adjust, Apply, Create, Delete, Emit, Label, Plan, StatusWrite
+from shoal_operator.core.plan import (
+    Action,
+    Adjust,
+    Apply,
+    Create,
+    Delete,
+    Emit,
+    Label,
+    Manifest,
+    Plan,
+    Record,
+    StatusWrite,
+)
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import ApiError, BoundaryViolation, Conflict, LeaseLost, NamespaceGoing
 from shoal_operator.runtime import failures
@@ -152,6 +164,8 @@ class Controller:
                     await self._gateway.apply(run.key, manifest)
                 case Create(manifest):
                     await self._gateway.create(manifest)
+                case Record(manifest):
+                    await self._record(run, manifest)
                 case Delete(key, uid):
                     await self._gateway.delete(key, uid)
                 case Label():
@@ -163,6 +177,14 @@ class Controller:
                     await self._emit(run, action)
                 case _:
                     assert_never(action)
+
+    async def _record(self, run: _Pass, manifest: Manifest) -> None:
+        """Create a record; status holds it until it is seen, so one that cannot be written now comes again."""
+        try:
+            await self._gateway.create(manifest)
+        except ApiError as error:
+            name = str(manifest["metadata"]["name"])
+            _log.warning("record not written yet", object=_text(run.key), record=name, error=str(error))
 
     async def _emit(self, run: _Pass, event: Emit) -> None:
         """Record an Event, which people read but nothing depends on: the pass goes on without it."""
@@ -230,7 +252,7 @@ class Controller:
 def _check_boundary(key: ObjectKey, action: Action) -> None:
     """A plan acts in its object's namespace only, so that who may edit one namespace gains nothing in another."""
     match action:
-        case Apply(manifest) | Create(manifest):
+        case Apply(manifest) | Create(manifest) | Record(manifest):
             target = key_of(manifest)
         case Delete(target, _):
             pass

@@ -124,6 +124,7 @@ class Observer:
             services=self._children("Service", owned, raw),
             routes=self._children("GRPCRoute", owned, raw),
             budgets=self._children("PodDisruptionBudget", owned, raw),
+            decisions=self._children("ClusteringDecision", owned, raw),
             pods=self.pods(raw),
             gateway=self._named("Gateway", namespace, traffic.get("gateway")),
             gateway_api_installed=self._store.gateway_api_installed,

@@ -20,6 +20,7 @@ SERVED = MappingProxyType(
         (GROUP, "clusteringmodelversions/status"): ("update",),
         (GROUP, "clusteringdeployments"): (*_READ, "patch"),
         (GROUP, "clusteringdeployments/status"): ("update",),
+        (GROUP, "clusteringdecisions"): (*_READ, "create", "delete"),
         (GROUP, "clusteringbatches"): (*_READ, "delete"),
         (GROUP, "clusteringbatches/status"): ("update",),
         ("apps", "deployments"): (*_READ, "create", "delete", "patch"),

@@ -14,7 +14,7 @@ from typing import Any
 from shoal_operator.core import names
 from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
-from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
+from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, Record
 from shoal_operator.core.rollout import plan_deployment
 from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, PodFacts, WindowFigures
 from tests.unit.core import objects
@@ -40,6 +40,7 @@ class FakeCluster:
     """Revisions whose pods never become ready."""
     events: list[Emit] = field(default_factory=list)
     accepts_routes: bool = True
+    takes_records: bool = True
     born: int = 0
     writes: int = 0
     looked: int = 0
@@ -58,6 +59,7 @@ class FakeCluster:
             services=kinds["Service"],
             routes=kinds["GRPCRoute"],
             budgets=tuple(copy.deepcopy(self._of_kind("PodDisruptionBudget"))),
+            decisions=tuple({"metadata": item["metadata"]} for item in self.decisions()),
             pods=tuple(self.pods.values()),
             gateway=gateway,
             windows=dict(self.windows),
@@ -90,6 +92,11 @@ class FakeCluster:
         match action:
             case Apply(manifest) | Create(manifest):
                 self._apply(manifest)
+            case Record(manifest):
+                known = self.objects.get((manifest["kind"], manifest["metadata"]["name"]))
+                assert known is None or known["spec"] == manifest["spec"], "a name stands for one decision"
+                if self.takes_records:
+                    self._apply(manifest)
             case Delete(key, uid):
                 found = self.objects.get((key.kind, key.name))
                 if found is not None and found["metadata"]["uid"] == uid:
@@ -210,6 +217,10 @@ class FakeCluster:
         """Return the weights of the route."""
         route = self.objects[("GRPCRoute", self.deployment["metadata"]["name"])]
         return {item["name"]: item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]}
+
+    def decisions(self) -> list[Raw]:
+        """Return the records of decisions, oldest first."""
+        return sorted(self._of_kind("ClusteringDecision"), key=lambda item: str(item["metadata"]["name"]))
 
     def _of_kind(self, kind: str) -> list[Raw]:
         return [item for (found, _), item in self.objects.items() if found == kind]

@@ -24,6 +24,7 @@ from shoal_operator.core.rollout import build_schedule, plan_deployment
 from shoal_operator.core.versions import known_versions
 from tests.unit.core import objects
 from tests.unit.core.fake_cluster import FakeCluster
+from tests.unit.core.stories import replay
 
 STRATEGIES: list[dict[str, Any]] = [
     {"canary": {"steps": [{"setWeight": 10}, {"pause": {"durationSeconds": 20}}, {"setWeight": 60}, {"pause": {}}]}},
@@ -42,7 +43,13 @@ class Rollout(RuleBasedStateMachine):
 
     @initialize(strategy=st.sampled_from(STRATEGIES), router=st.sampled_from(ROUTERS), replicas=st.integers(1, 5))
     def begin(self, strategy: dict[str, Any], router: dict[str, Any], replicas: int) -> None:
-        spec = {"strategy": strategy, "traffic": router, "worker": {"replicas": replicas}, "analysis": ANALYSIS}
+        spec = {
+            "strategy": strategy,
+            "traffic": router,
+            "worker": {"replicas": replicas},
+            "analysis": ANALYSIS,
+            "decisionsLimit": 1000,
+        }
         self.cluster = FakeCluster(objects.deployment(spec), [objects.version(1)])
         self.old_view: Any = None
         self.cluster.settle()
@@ -212,6 +219,16 @@ class Rollout(RuleBasedStateMachine):
             assert 0 <= backend <= 100
         assert not self._backends() or sum(self._backends().values()) == 100
 
+    @invariant()
+    def records_tell_the_whole_story(self) -> None:
+        status = self.cluster.status
+        written = [item["spec"] for item in self.cluster.decisions()]
+        numbers = {item["number"] for item in written}
+        waiting = [item for item in status.get("unrecorded", []) if item["number"] not in numbers]
+        story = [{"spec": item} for item in (*written, *waiting)]
+        told = (self.cluster.revision("stable"), self.cluster.revision("candidate"), status.get("weight", 0))
+        assert replay(story) == told
+
     def teardown(self) -> None:
         if not hasattr(self, "cluster"):
             return
@@ -225,6 +242,7 @@ class Rollout(RuleBasedStateMachine):
         before = self.cluster.writes
         self.cluster.reconcile()
         assert self.cluster.writes == before, "comes to rest and stays there"
+        assert self.cluster.status["unrecorded"] == [], "every decision has its record"
 
     def _run(self, plan: Plan, version: str, cut: int | None = None) -> None:
         cluster = self.cluster
