@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from shoal_operator.api.analysis import Analysis
+from shoal_operator.api.group import Group
+from shoal_operator.api.hook import Hook, HookRecord
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
@@ -218,6 +220,13 @@ class Traffic(ApiModel):
 class ClusteringDeploymentSpec(ApiModel):
     """What to serve, and how a new version takes over."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.hooks) || self.hooks.all(a, self.hooks.exists_one(b, b.name == a.name))",
+            message="two of spec.hooks have the same name; give each its own",
+        ),
+    )
+
     model_ref: ModelVersionReference = Field(description="The model and its version.")
     worker: Worker = Field(default_factory=Worker, description="The pods that serve.")
     strategy: Strategy = Field(
@@ -232,6 +241,18 @@ class ClusteringDeploymentSpec(ApiModel):
         default="Rollback", description="What a failed gate or a missed deadline leads to."
     )
     paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+    group: Group | None = Field(
+        default=None, description="Other deployments of the model that take new versions over with this one, or before."
+    )
+    hooks: list[Hook] = Field(
+        default_factory=list, max_length=8, description="What is told or run before and after a rollout."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({hook.name for hook in self.hooks}) < len(self.hooks):
+            raise ValueError(self.cel_rules[0].message)
+        return self
 
 
 class Revision(StatusModel):
@@ -336,6 +357,14 @@ class ClusteringDeploymentStatus(StatusModel):
     verdicts: list[Verdict] = Field(default_factory=list, description="What the gates said last.")
     gates: list[GateRecord] = Field(
         default_factory=list, description="What the gates said at the looks of this rollout; kept until the next one."
+    )
+    stage: Literal["Walking", "Passed", "Decided", "Alone"] | None = Field(
+        default=None,
+        description="How far a rollout is beyond its steps: absent before it may begin, Walking, Passed (only its "
+        "group holds the promotion), Decided (by the group) or Alone (by the promote command, without the group).",
+    )
+    hooks: list[HookRecord] = Field(
+        default_factory=list, description="What became of the hooks of this rollout; kept until the next one."
     )
     replicas: int = Field(default=0, description="Pods of the stable revision.")
     ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")

@@ -129,6 +129,12 @@ class Reason(StrEnum):
     PAUSED_BY_STEP = "PausedByStep"
     PAUSED_BY_FAILURE = "PausedByFailure"
     AWAITING_PROMOTION = "AwaitingPromotion"
+    AWAITING_GROUP = "AwaitingGroup"
+    GROUP_FAILED = "GroupFailed"
+    GROUP_INVALID = "GroupInvalid"
+    AWAITING_HOOK = "AwaitingHook"
+    HOOK_FAILED = "HookFailed"
+    JOB_REFUSED = "JobRefused"
     # Batch
     PINNED = "Pinned"
     PLANNING = "Planning"

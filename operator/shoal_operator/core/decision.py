@@ -55,6 +55,8 @@ class Decision:
     """Why the rollout does not go on by itself."""
     waiting: Problem | None = None
     """What the rollout waits for."""
+    failure: Problem | None = None
+    """Why the rollout has failed, apart from what gates say."""
     look_again: tuple[datetime, ...] = ()
     recording: Revision | None = None
     """The durable record must say this before the rollout goes on."""

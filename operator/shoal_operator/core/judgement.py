@@ -21,6 +21,7 @@ from shoal_operator.core.gates import (
     judge_records,
     read_records,
 )
+from shoal_operator.core.gates.job import judge_jobs
 from shoal_operator.core.gates.tally import Consequence
 from shoal_operator.core.progress import Progress
 
@@ -52,7 +53,8 @@ def judge_candidate(
     looked_at = max((figures.looked_at for figures in sides), default="")
     answered_at = max((answer.at for answer in answers.values()), default=looked_at)
     verdicts: list[Verdict] = []
-    for found, at in ((inside, looked_at), (outside, answered_at)):
+    jobs = judge_jobs(facts.snapshot, analysis, progress, now)
+    for found, at in ((inside, looked_at), (outside, answered_at), *(((verdict,), look) for verdict, look in jobs)):
         counted = []
         for item in found:
             gate = gates_of(analysis)[item.gate]

@@ -22,6 +22,10 @@ MAINTENANCE = f"{GROUP}/maintenance"
 BATCH = f"{GROUP}/batch"
 BATCH_HASH = f"{GROUP}/batch-hash"
 BATCH_STEP = f"{GROUP}/batch-step"
+TASK_OF = f"{GROUP}/task-of"
+"""On the Jobs that gates and hooks start and on their pods: the deployment. No Service selects by it."""
+STARTABLE = f"{GROUP}/startable"
+"""On a CronJob: its owner lets gates and hooks start its Job."""
 
 STABLE_RECORD = f"{GROUP}/stable"
 RETRAIN = f"{GROUP}/retrain"
@@ -77,6 +81,16 @@ def maintenance_job(model: str, changes_hash: str) -> str:
 def batch_job(batch: str, step: str, batch_hash: str) -> str:
     """Name of the Job of one step of a batch; an indexed one appends its pods' index, for which there must be room."""
     return bounded(batch, f"{step}-{batch_hash}", _LONGEST_LABEL - _LONGEST_INDEX)
+
+
+def task_job(deployment: str, identity: str) -> str:
+    """Name of the Job that a gate or a hook of a deployment starts."""
+    return bounded(deployment, f"task-{identity}")
+
+
+def preview(deployment: str) -> str:
+    """Name of the Service in front of the candidate alone."""
+    return bounded(deployment, "preview")
 
 
 def model_version(model: str, version: int) -> str:

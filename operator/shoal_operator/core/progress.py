@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -21,10 +21,13 @@ from shoal_operator.api.deployment import (
     RetiringRevision,
     Revision,
 )
+from shoal_operator.api.hook import HookRecord
 from shoal_operator.core import names
 from shoal_operator.core.facts import annotation_of, instant, mapping_at, timestamp
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.core.versions import KnownVersion
+
+Stage = Literal["Walking", "Passed", "Decided", "Alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,15 @@ class Progress:
     handled_commands: tuple[str, ...] = ()
     gates: tuple[GateRecord, ...] = ()
     """What the gates said in the present rollout, or in the last one."""
+    stage: Stage | None = None
+    """How far the rollout is beyond its steps, or was: None before it may begin (core.holds)."""
+    hooks: tuple[HookRecord, ...] = ()
+    """What became of the hooks of the present rollout, or of the last one."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the present rollout may have pods: nothing before its first step holds it any more."""
+        return self.stage is not None or (self.step or 0) > 0
 
     def without_candidate(self) -> Progress:
         """Return the same without anything that concerns a candidate: all traffic is stable's."""
@@ -97,6 +109,8 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         approved=status.approved_version,
         handled_commands=tuple(status.handled_commands),
         gates=tuple(status.gates),
+        stage=status.stage,
+        hooks=tuple(status.hooks),
     )
     candidate = progress.candidate
     if candidate is None or (stable is not None and candidate.revision == stable.revision):
