@@ -18,7 +18,7 @@ import structlog
 
 from shoal_operator import __version__
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core import batch, gates, rollout, training, versions
+from shoal_operator.core import batch, gates, hooks, rollout, training, versions
 from shoal_operator.errors import LeaseLost
 from shoal_operator.handlers import Informer, Sink
 from shoal_operator.runtime.answers import Answers, HttpSend
@@ -77,6 +77,14 @@ class Operator:
         )
         self._ask = HttpAsk()
         self.comparisons = Comparisons(self.store, gates.comparison_window, self._ask, self.queue.add, _now)
+        self.hook_answers = Answers(
+            self.store,
+            hooks.hook_window,
+            lambda raw, _: hooks.wanted_hook_requests(raw, allowed),
+            self._send,
+            self.queue.add,
+            _now,
+        )
         gateway = AioGateway(transport, self.store, lease.fence)
         observer = Observer(
             self.store,
@@ -84,6 +92,7 @@ class Operator:
             self.sampler,
             self.answers.of,
             self.comparisons.of,
+            self.hook_answers.of,
             self.progress,
             DECISIONS,
             settings.defaults,
@@ -129,6 +138,7 @@ class Operator:
             group.create_task(self.progress.run(), name="batch-progress")
             group.create_task(self.answers.run(), name="answers")
             group.create_task(self.comparisons.run(), name="comparisons")
+            group.create_task(self.hook_answers.run(), name="hook-answers")
             for number in range(self._settings.concurrency):
                 group.create_task(self.controller.work(), name=f"worker-{number}")
 

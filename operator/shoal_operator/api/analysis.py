@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 
 from shoal_operator.api.meta import ApiModel, CelRule
 
-_URL = r"^https?://[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[^\s#@]*)?$"
+URL = r"^https?://[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[^\s#@]*)?$"
 """No user, no password, no fragment."""
+CRON_JOB_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 MOST_ROWS = 2000
 """Rows that a stable pod compares at once; more can never be asked for."""
@@ -196,7 +197,7 @@ class PrometheusGate(OutsideGate):
     )
 
     address: str = Field(
-        pattern=_URL,
+        pattern=URL,
         max_length=512,
         description="URL of the server; its host must be among the operator's allowed hosts (analysis.allowedHosts of "
         "the chart).",
@@ -234,10 +235,27 @@ class WebhookGate(OutsideGate):
     """A POST to a service of yours, which answers with a verdict."""
 
     url: str = Field(
-        pattern=_URL,
+        pattern=URL,
         max_length=1024,
         description="Where to send the facts; its host must be among the operator's allowed hosts "
         "(analysis.allowedHosts of the chart).",
+    )
+
+
+class JobGate(Gate):
+    """A Job that is run once in each step, made of a CronJob of yours: it completes, which passes, or fails."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-zA-Z0-9]{0,31}$", max_length=32, description="Name of the gate, unique in its list."
+    )
+    cron_job: str = Field(
+        pattern=CRON_JOB_NAME,
+        max_length=253,
+        description="CronJob of the same namespace, annotated shoal.dev/startable=true, whose Job is run; a suspended "
+        "one is fine.",
+    )
+    timeout_seconds: int = Field(
+        default=300, ge=1, le=86_400, description="Seconds after which the Job is stopped, which is an error."
     )
 
 
@@ -249,7 +267,7 @@ class Analysis(ApiModel):
             rule=f"!has(self.{kind}) || self.{kind}.all(a, self.{kind}.exists_one(b, b.name == a.name))",
             message=f"two gates of analysis.{kind} have the same name; give each its own",
         )
-        for kind in ("prometheus", "webhooks")
+        for kind in ("prometheus", "webhooks", "jobs")
     )
 
     interval_seconds: int = Field(default=5, ge=1, le=3600, description="Seconds between two looks at the gates.")
@@ -270,6 +288,7 @@ class Analysis(ApiModel):
         default_factory=list, max_length=8, description="Gates on queries to a Prometheus server."
     )
     webhooks: list[WebhookGate] = Field(default_factory=list, max_length=8, description="Gates that ask a service.")
+    jobs: list[JobGate] = Field(default_factory=list, max_length=8, description="Gates that run a Job in each step.")
     warmup_seconds: int = Field(
         default=5, ge=0, le=3600, description="Seconds after a pod became ready whose calls are not counted."
     )
@@ -307,14 +326,14 @@ class Analysis(ApiModel):
         """A gate that is switched off is None to the operator; kubectl cannot write null over a default."""
         return gate if gate is not None and gate.enabled else None
 
-    @field_validator("prometheus", "webhooks", mode="after")
+    @field_validator("prometheus", "webhooks", "jobs", mode="after")
     @classmethod
-    def _keep_asked(cls, gates: list[OutsideGate]) -> list[OutsideGate]:
+    def _keep_asked(cls, gates: list[Gate]) -> list[Gate]:
         return [gate for gate in gates if gate.enabled]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        named = ([gate.name for gate in self.prometheus], [gate.name for gate in self.webhooks])
+        named = [[gate.name for gate in gates] for gates in (self.prometheus, self.webhooks, self.jobs)]
         for rule, names in zip(self.cel_rules, named, strict=True):
             if len(set(names)) < len(names):
                 raise ValueError(rule.message)

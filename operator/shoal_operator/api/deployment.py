@@ -13,6 +13,8 @@ from pydantic import ConfigDict, Field, model_validator
 from shoal_operator.api.agreement import AgreementFigures
 from shoal_operator.api.analysis import JUDGES_IN_SHADOW, Analysis
 from shoal_operator.api.decision import DecisionRecord, LastDecision
+from shoal_operator.api.group import Group
+from shoal_operator.api.hook import Hook, HookRecord
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 from shoal_operator.api.replacement import MOST_PREVIOUS, Replacement
 
@@ -274,6 +276,10 @@ class ClusteringDeploymentSpec(ApiModel):
             message="spec.strategy has a shadow step, in which no gate would judge; set analysis.agreement: {}, or "
             "silhouette, clusterCount, or an outside gate with minSamples: 0",
         ),
+        CelRule(
+            rule="!has(self.hooks) || self.hooks.all(a, self.hooks.exists_one(b, b.name == a.name))",
+            message="two of spec.hooks have the same name; give each its own",
+        ),
     )
 
     model_ref: ModelVersionReference = Field(description="The model and its version.")
@@ -290,6 +296,12 @@ class ClusteringDeploymentSpec(ApiModel):
         default="Rollback", description="What a failed gate or a missed deadline leads to."
     )
     paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+    group: Group | None = Field(
+        default=None, description="Other deployments of the model that take new versions over with this one, or before."
+    )
+    hooks: list[Hook] = Field(
+        default_factory=list, max_length=8, description="What is told or run before and after a rollout."
+    )
     decisions_limit: int = Field(
         default=50,
         ge=1,
@@ -301,6 +313,8 @@ class ClusteringDeploymentSpec(ApiModel):
     def _check(self) -> Self:
         if self.strategy.shadows and not self.analysis.judges_in_shadow:
             raise ValueError(self.cel_rules[0].message)
+        if len({hook.name for hook in self.hooks}) < len(self.hooks):
+            raise ValueError(self.cel_rules[1].message)
         return self
 
 
@@ -427,6 +441,15 @@ class ClusteringDeploymentStatus(StatusModel):
     verdicts: list[Verdict] = Field(default_factory=list, description="What the gates said last.")
     gates: list[GateRecord] = Field(
         default_factory=list, description="What the gates said at the looks of this rollout; kept until the next one."
+    )
+    stage: Literal["Walking", "Passed", "Decided", "Alone"] | None = Field(
+        default=None,
+        description="How far a rollout is beyond its steps: absent before it may begin, Walking, Passed (only its "
+        "group holds the promotion), Decided (by the group) or Alone (by the promote command, or going back, without "
+        "the group).",
+    )
+    hooks: list[HookRecord] = Field(
+        default_factory=list, description="What became of the hooks of this rollout; kept until the next one."
     )
     agreement: AgreementFigures | None = Field(
         default=None, description="How far the candidate agreed with stable; kept until the next rollout."

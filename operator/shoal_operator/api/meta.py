@@ -133,6 +133,12 @@ class Reason(StrEnum):
     AWAITING_PROMOTION = "AwaitingPromotion"
     COMMANDED = "Commanded"
     SPEC_CHANGED = "SpecChanged"
+    AWAITING_GROUP = "AwaitingGroup"
+    GROUP_FAILED = "GroupFailed"
+    GROUP_INVALID = "GroupInvalid"
+    AWAITING_HOOK = "AwaitingHook"
+    HOOK_FAILED = "HookFailed"
+    JOB_REFUSED = "JobRefused"
     # Batch
     PINNED = "Pinned"
     PLANNING = "Planning"

@@ -59,6 +59,8 @@ class Decision:
     """What the rollout waits for."""
     holds_until: datetime | None = None
     """When the time of the present step is over."""
+    failure: Problem | None = None
+    """Why the rollout has failed, apart from what gates say."""
     look_again: tuple[datetime, ...] = ()
     shadow: bool = False
     """Whether the candidate is being judged in shadow."""

@@ -148,6 +148,9 @@ def _serving_sizes(scene: Scene) -> list[tuple[Revision, int]]:
         return [(progress.stable, replicas)] if progress.stable else []
     if progress.stable is None:
         return [(progress.candidate, replicas)]
+    if not progress.begun:
+        # What may wait for hours for others takes no room meanwhile.
+        return [(progress.stable, replicas)]
     steps = scene.schedule.steps
     step = progress.step or 0
     target = steps[step].weight if step < len(steps) else 100

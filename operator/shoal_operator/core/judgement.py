@@ -24,6 +24,7 @@ from shoal_operator.core.gates import (
     tell_agreement,
     without_comparisons,
 )
+from shoal_operator.core.gates.job import judge_jobs
 from shoal_operator.core.gates.tally import Consequence
 from shoal_operator.core.progress import Progress
 
@@ -63,7 +64,8 @@ def judge_candidate(
     compared_at = snapshot.comparison.asked_at if snapshot.comparison else looked_at
     answered_at = max((answer.at for answer in snapshot.answers.values()), default=looked_at)
     verdicts: list[Verdict] = []
-    for found, at in ((inside, looked_at), (same_rows, compared_at), (outside, answered_at)):
+    jobs = (((verdict,), look) for verdict, look in judge_jobs(snapshot, analysis, progress, now))
+    for found, at in ((inside, looked_at), (same_rows, compared_at), (outside, answered_at), *jobs):
         counted = []
         for item in found:
             gate = gates_of(analysis)[item.gate]

@@ -22,6 +22,10 @@ MAINTENANCE = f"{GROUP}/maintenance"
 BATCH = f"{GROUP}/batch"
 BATCH_HASH = f"{GROUP}/batch-hash"
 BATCH_STEP = f"{GROUP}/batch-step"
+TASK_OF = f"{GROUP}/task-of"
+"""On the Jobs that gates and hooks start and on their pods: the deployment. No Service selects by it."""
+STARTABLE = f"{GROUP}/startable"
+"""On a CronJob: its owner lets gates and hooks start its Job."""
 
 STABLE_RECORD = f"{GROUP}/stable"
 RETRAIN = f"{GROUP}/retrain"
@@ -81,14 +85,9 @@ def batch_job(batch: str, step: str, batch_hash: str) -> str:
     return bounded(batch, f"{step}-{batch_hash}", _LONGEST_LABEL - _LONGEST_INDEX)
 
 
-def model_version(model: str, version: int) -> str:
-    """Name of a ClusteringModelVersion; kept readable, so not cut: object names may be 253 long."""
-    return f"{model}-v{version}"
-
-
-def pool(deployment: str, revision: str) -> str:
-    """Name of one revision's Deployment, PodDisruptionBudget and (Gateway router) Service."""
-    return bounded(deployment, revision)
+def task_job(deployment: str, identity: str) -> str:
+    """Name of the Job that a gate or a hook of a deployment starts."""
+    return bounded(deployment, f"task-{identity}")
 
 
 def preview(deployment: str) -> str:

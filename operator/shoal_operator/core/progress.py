@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from shoal_operator.api.deployment import (
     Revision,
     Rollback,
 )
+from shoal_operator.api.hook import HookRecord
 from shoal_operator.api.replacement import MOST_PREVIOUS
 from shoal_operator.core import names
 from shoal_operator.core.conditions import Problem
@@ -31,6 +32,7 @@ from shoal_operator.core.snapshot import RawObject
 from shoal_operator.core.versions import KnownVersion
 
 _MOST_BLOCKED = 16
+Stage = Literal["Walking", "Passed", "Decided", "Alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,15 @@ class Progress:
     """How far the candidate agreed with stable when last compared, in the present rollout or in the last one."""
     agreement_history: tuple[AgreementFigures, ...] = ()
     """The same of the versions that were promoted, newest last."""
+    stage: Stage | None = None
+    """How far the rollout is beyond its steps, or was: None before it may begin (core.holds)."""
+    hooks: tuple[HookRecord, ...] = ()
+    """What became of the hooks of the present rollout, or of the last one."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the present rollout may have pods: nothing before its first step holds it any more."""
+        return self.stage is not None or (self.step or 0) > 0
 
     def without_candidate(self) -> Progress:
         """Return the same without anything that concerns a candidate: all traffic is stable's."""
@@ -146,6 +157,8 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         gates=tuple(status.gates),
         agreement=status.agreement,
         agreement_history=tuple(status.agreement_history),
+        stage=status.stage,
+        hooks=tuple(status.hooks),
     )
     candidate = progress.candidate
     if candidate is None or (stable is not None and candidate.revision == stable.revision):

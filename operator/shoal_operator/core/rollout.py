@@ -23,6 +23,10 @@ from shoal_operator.core.conditions import Problem, build_conditions
 from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.desired import Scene, build_objects, find_removals
+from shoal_operator.core.gates.job import build_gate_tasks
+from shoal_operator.core.group import find_problem
+from shoal_operator.core.hooks import begin_hooks, build_hook_tasks, follow_hooks
+from shoal_operator.core.manifests.task_job import Task
 from shoal_operator.core.manifests.workload import pool_selector
 from shoal_operator.core.plan import Label, Plan, StatusWrite
 from shoal_operator.core.pools import supported_weight
@@ -41,6 +45,7 @@ from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
+from shoal_operator.core.tasks import build_tasks
 from shoal_operator.core.transitions import decide
 from shoal_operator.core.versions import known_versions
 
@@ -95,6 +100,7 @@ class _Pass:
         deployment = self.snapshot.deployment
         commands = read_commands(deployment, self.observed.handled_commands)
         before, told = approve(self.spec, self.observed, commands, self._select(self.observed).pending)
+        before, hooked = follow_hooks(self.snapshot, self.spec.hooks, before, self.now)
         selection = self._select(before)
         wanted = self._available(selection.wanted)
         decision = decide(
@@ -117,15 +123,26 @@ class _Pass:
         progress = keep_retiring(decision.progress, self.schedule, routed, self.now)
         staying = {item.revision for item in progress.retiring}
         due = frozenset(item.revision for item in decision.progress.retiring) - staying
+        progress = self._follow_up(before, progress)
         decision = replace(decision, progress=progress)
         scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement)
-        actions = (*build_objects(scene), *find_removals(scene, due))
+        actions = (
+            *build_objects(scene),
+            *find_removals(scene, due),
+            *build_tasks(self.snapshot, self._tasks(progress)),
+        )
         if decision.recording is not None:
             # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
             return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
         pending = selection.pending if progress.stable is not None else None
         standing = Standing(
-            self.snapshot, self.spec.worker.replicas, decision, arrangement, wanted, self._tell(pending)
+            self.snapshot,
+            self.spec.worker.replicas,
+            decision,
+            arrangement,
+            wanted,
+            self._tell(pending),
+            find_problem(self.spec, self.snapshot),
         )
         findings = find(standing)
         moment = Moment(deployment, self.spec, self.status, self.observed, decision, wanted, commands, self.now)
@@ -146,7 +163,9 @@ class _Pass:
                 *clear_commands(deployment, commands),
                 *((self._record(progress.stable),) if stale_record and progress.stable else ()),
                 *write_records(deployment, unrecorded),
-                *name_records(deployment, (*told, *decision.events, *build_events(findings, self.status)), records),
+                *name_records(
+                    deployment, (*told, *hooked, *decision.events, *build_events(findings, self.status)), records
+                ),
                 *remove_oldest(self.snapshot, self.spec),
             ),
         )
@@ -176,6 +195,24 @@ class _Pass:
             return Problem(Reason.IDLE, "")
         deployment = self.snapshot.deployment
         return describe_pending(facts.name_of(deployment), facts.namespace_of(deployment), pending)
+
+    def _follow_up(self, before: Progress, after: Progress) -> Progress:
+        """Begin the hooks that follow a promotion or a rollback; a first deployment is neither."""
+        candidate, stable = before.candidate, before.stable
+        if candidate is None or stable is None or after.candidate is not None or after.stable is None:
+            return after
+        if after.stable.revision == candidate.revision:
+            return begin_hooks(self.spec.hooks, "AfterPromotion", after, candidate, stable, self.now)
+        known = {item.revision for item in before.blocked}
+        if any(item.revision == candidate.revision and item.revision not in known for item in after.blocked):
+            return begin_hooks(self.spec.hooks, "AfterRollback", after, candidate, stable, self.now)
+        return after
+
+    def _tasks(self, progress: Progress) -> tuple[Task, ...]:
+        """Return the Jobs that gates and hooks want now."""
+        deployment = self.snapshot.deployment
+        gates = build_gate_tasks(deployment, self.spec.analysis, progress, self.now)
+        return (*gates, *build_hook_tasks(deployment, self.spec.hooks, progress.hooks))
 
     def _arrange(self, stable: Revision, candidate: Revision | None, weight: int) -> Arrangement:
         question = Question(self.snapshot, self.spec, stable, candidate, weight)
@@ -224,7 +261,7 @@ class _Pass:
         """Return the seconds to the nearest moment at which this pass would decide otherwise by time alone."""
         progress = decision.progress
         moments = [*decision.look_again, *filter(None, (facts.instant(item.until) for item in progress.retiring))]
-        if progress.window_started_at is not None:
+        if progress.window_started_at is not None or any(item.state == "Running" for item in progress.hooks):
             moments.append(self.now + timedelta(seconds=self.spec.analysis.interval_seconds))
         if isinstance(wanted, Problem) or waits:
             moments.append(self.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
@@ -270,6 +307,8 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "gates": list(progress.gates),
         "agreement": progress.agreement,
         "agreement_history": list(progress.agreement_history),
+        "stage": progress.stage,
+        "hooks": list(progress.hooks),
     }
 
 

@@ -169,4 +169,14 @@ class DeploymentSnapshot:
     """Key of a request that core.gates.outside builds -> what came of it last, in the same window."""
     comparison: Comparison | None = None
     """What both versions made of the same rows last, in the same window; None before the first."""
+    hook_answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Key of a request that core.hooks builds -> what came of it last."""
+    tasks: tuple[RawObject, ...] = ()
+    """The Jobs that its gates and hooks started."""
+    task_pods: tuple[RawObject, ...] = ()
+    """Pods of these Jobs, raw."""
+    cron_jobs: Mapping[str, RawObject | None] = field(default_factory=dict)
+    """Name -> the CronJob that a gate or a hook needs now, None where it does not exist."""
+    peers: tuple[RawObject, ...] = ()
+    """The other ClusteringDeployments of its group, and those that spec.group.promoteAfter names, whatever they are."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

@@ -14,6 +14,7 @@ from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.gates.agreement import remember_promotion
+from shoal_operator.core.holds import hold_promotion, hold_rollout
 from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress
@@ -23,6 +24,9 @@ from shoal_operator.core.steps import Step
 
 def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime) -> Decision:
     """Walk the steps until one is not complete."""
+    decision = hold_rollout(facts, decision, candidate, stable, now)
+    if decision.pause is not None or decision.failure is not None:
+        return decision
     progress = decision.progress
     steps = facts.schedule.steps
     while progress.step is not None and progress.step < len(steps):
@@ -42,7 +46,10 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
         if pause is not None:
             return pause
         progress = progress.enter((progress.step or 0) + 1, now)
-    waiting, progress = _reach(facts, progress, candidate, stable, 100)
+    decision = hold_promotion(facts, replace(decision, progress=progress), candidate, stable, now)
+    if decision.pause is not None or decision.failure is not None or decision.waiting is not None:
+        return decision
+    waiting, progress = _reach(facts, decision.progress, candidate, stable, 100)
     if waiting is not None:
         return replace(decision, progress=progress, waiting=waiting)
     if not facts.records(candidate):

@@ -45,6 +45,7 @@ class Bench:
             NoFigures(),
             lambda _: {},
             lambda _: None,
+            lambda _: {},
             NoProgress(),
             decide,
             Defaults("image", "s3://b"),

@@ -14,7 +14,7 @@ from shoal_operator.api.agreement import AgreementFigures
 from shoal_operator.api.analysis import Analysis, Gate, OutsideGate
 from shoal_operator.api.deployment import Verdict
 from shoal_operator.core.comparison import Comparison
-from shoal_operator.core.gates import prometheus, webhook
+from shoal_operator.core.gates import job, prometheus, webhook
 from shoal_operator.core.gates.agreement import AGREEMENT, judge_agreement, tell_agreement
 from shoal_operator.core.gates.cluster_count import CLUSTER_COUNT, judge_cluster_count, judge_live_cluster_count
 from shoal_operator.core.gates.error_rate import ERROR_RATE, judge_error_rate
@@ -75,6 +75,7 @@ def gates_of(analysis: Analysis) -> Mapping[str, Gate]:
         CLUSTER_COUNT: analysis.cluster_count,
         **{prometheus.gate_name(gate): gate for gate in analysis.prometheus},
         **{webhook.gate_name(gate): gate for gate in analysis.webhooks},
+        **{job.gate_name(gate): gate for gate in analysis.jobs},
     }
     return {name: gate for name, gate in found.items() if gate is not None}
 

@@ -35,6 +35,8 @@ class Request:
     """JSON."""
     seconds: float = 5.0
     """After which it is given up."""
+    idempotency_key: str = ""
+    """By which the server knows a request that it has had already; empty where each one counts anew."""
 
 
 @dataclass(frozen=True, slots=True)
