@@ -27,6 +27,7 @@ from shoal_operator.runtime.controller import Controller
 from shoal_operator.runtime.endpoints import Endpoints, age_of, younger_than
 from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.lease import Lease
+from shoal_operator.runtime.loads import Loads
 from shoal_operator.runtime.metrics import Metrics
 from shoal_operator.runtime.observer import Decisions, Observer
 from shoal_operator.runtime.queue import WorkQueue
@@ -74,9 +75,17 @@ class Operator:
             self.queue.add,
             _now,
         )
+        self.loads = Loads(self.store, self._scrape, transport, self.queue.add, _now)
         gateway = AioGateway(transport, self.store, lease.fence)
         observer = Observer(
-            self.store, gateway, self.sampler, self.answers.of, self.progress, DECISIONS, settings.defaults
+            self.store,
+            gateway,
+            self.sampler,
+            self.answers.of,
+            self.loads.of,
+            self.progress,
+            DECISIONS,
+            settings.defaults,
         )
         self.controller = Controller(self.queue, self.store, observer, gateway, DECISIONS, metrics, _now)
         self.resync = Resync(
@@ -118,6 +127,7 @@ class Operator:
             group.create_task(self.sampler.run(), name="sampler")
             group.create_task(self.progress.run(), name="batch-progress")
             group.create_task(self.answers.run(), name="answers")
+            group.create_task(self.loads.run(), name="loads")
             for number in range(self._settings.concurrency):
                 group.create_task(self.controller.work(), name=f"worker-{number}")
 

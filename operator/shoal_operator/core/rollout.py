@@ -28,6 +28,7 @@ from shoal_operator.core.pools import supported_weight
 from shoal_operator.core.progress import Progress, read_progress, read_record, read_status, write_record
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
+from shoal_operator.core.scaling import Recommendation, resize, scale
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
@@ -52,7 +53,8 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
         spec = ClusteringDeploymentSpec.model_validate(facts.at(deployment, "spec"))
     except ValidationError as error:
         return _refuse(snapshot, status, progress, Problem(Reason.INVALID_SPEC, facts.refusal(error)), now)
-    return _Pass(snapshot, now, spec, status, progress, build_schedule(spec)).plan()
+    scaling = scale(snapshot, spec, status, progress, now)
+    return _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
 
 
 def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:  # noqa: ARG001, as for models
@@ -79,6 +81,7 @@ class _Pass:
     status: ClusteringDeploymentStatus
     observed: Progress
     schedule: Schedule
+    scaling: Recommendation | None
 
     def plan(self) -> Plan:
         """Decide, then build everything that the decision wants to exist."""
@@ -103,7 +106,8 @@ class _Pass:
             self.now,
         )
         arrangement = self._share(decision.progress)
-        scene = Scene(self.snapshot, self.spec, self.schedule, decision.progress, arrangement)
+        own = self.scaling.status.candidate_replicas if self.scaling else 0
+        scene = Scene(self.snapshot, self.spec, self.schedule, decision.progress, arrangement, own)
         staying = still_retiring(scene, self.now)
         due = frozenset(item.revision for item in decision.progress.retiring if item not in staying)
         progress = replace(decision.progress, retiring=staying)
@@ -121,7 +125,8 @@ class _Pass:
         status = self._status(decision, arrangement, *summarise(findings))
         status = status.model_copy(update={"pending_version": pending})
         generation = facts.generation_of(deployment)
-        conditions = build_conditions(findings, self.status.conditions, generation, self.now)
+        scaled = self.scaling.findings if self.scaling else ()
+        conditions = build_conditions((*findings, *scaled), self.status.conditions, generation, self.now)
         status = status.model_copy(update={"conditions": conditions})
         stale_record = progress.stable is not None and read_record(deployment) != progress.stable
         return Plan(
@@ -132,6 +137,7 @@ class _Pass:
                 *clear_commands(deployment, commands),
                 *((self._record(progress.stable),) if stale_record and progress.stable else ()),
                 *told,
+                *(self.scaling.events if self.scaling else ()),
                 *decision.events,
                 *build_events(findings, self.status),
             ),
@@ -203,6 +209,7 @@ class _Pass:
             ready_replicas=len(ready_pods(self.snapshot, progress.stable)),
             candidate_replicas=len(live_pods(self.snapshot, progress.candidate)),
             candidate_ready_replicas=len(ready_pods(self.snapshot, progress.candidate)),
+            scaling=self.scaling.status if self.scaling else None,
             selector=",".join(f"{name}={value}" for name, value in selector.items()),
         )
 

@@ -19,6 +19,7 @@ from shoal_operator.core.snapshot import (
     BatchSnapshot,
     Defaults,
     DeploymentSnapshot,
+    Load,
     ModelSnapshot,
     PodFacts,
     RawObject,
@@ -66,6 +67,9 @@ class Progress(Protocol):
 AnswersOf = Callable[[RawObject], Mapping[str, Answer]]
 """Returns what servers outside said last in a deployment's window."""
 
+LoadOf = Callable[[RawObject], Load | None]
+"""Returns what a deployment's pods did at the last look."""
+
 
 class Observer:
     """Reads the store, and asks for the existence of Secrets."""
@@ -76,6 +80,7 @@ class Observer:
         secrets: Secrets,
         figures: Figures,
         answers: AnswersOf,
+        load: LoadOf,
         progress: Progress,
         decide: Decisions,
         defaults: Defaults,
@@ -84,6 +89,7 @@ class Observer:
         self._secrets = secrets
         self._figures = figures
         self._answers = answers
+        self._load = load
         self._progress = progress
         self._decide = decide
         self._defaults = defaults
@@ -125,6 +131,7 @@ class Observer:
             missing_secrets=await self._missing(namespace, self._decide.deployment_secrets(raw, self._defaults)),
             windows=self._figures.windows(raw),
             answers=self._answers(raw),
+            load=self._load(raw),
             defaults=self._defaults,
         )
 

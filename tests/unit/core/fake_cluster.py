@@ -15,7 +15,7 @@ from shoal_operator.core import names
 from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
 from shoal_operator.core.rollout import plan_deployment
-from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, PodFacts, WindowFigures
+from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, Load, PodFacts, WindowFigures
 from tests.unit.core import objects
 from tests.unit.core.objects import DEFAULTS
 
@@ -33,6 +33,7 @@ class FakeCluster:
     pods: dict[str, PodFacts] = field(default_factory=dict)
     windows: dict[str, WindowFigures] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    load: Load | None = None
     defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
@@ -60,6 +61,7 @@ class FakeCluster:
             gateway=gateway,
             windows=dict(self.windows),
             answers=dict(self.answers),
+            load=self.load,
             defaults=self.defaults,
         )
 
