@@ -28,6 +28,7 @@ from shoal_operator.runtime.controller import Controller
 from shoal_operator.runtime.endpoints import Endpoints, age_of, younger_than
 from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.lease import Lease
+from shoal_operator.runtime.loads import Loads
 from shoal_operator.runtime.metrics import Metrics
 from shoal_operator.runtime.observer import Decisions, Observer
 from shoal_operator.runtime.queue import WorkQueue
@@ -85,6 +86,7 @@ class Operator:
             self.queue.add,
             _now,
         )
+        self.loads = Loads(self.store, self._scrape, transport, self.queue.add, _now)
         gateway = AioGateway(transport, self.store, lease.fence)
         observer = Observer(
             self.store,
@@ -93,6 +95,7 @@ class Operator:
             self.answers.of,
             self.comparisons.of,
             self.hook_answers.of,
+            self.loads.of,
             self.progress,
             DECISIONS,
             settings.defaults,
@@ -139,6 +142,7 @@ class Operator:
             group.create_task(self.answers.run(), name="answers")
             group.create_task(self.comparisons.run(), name="comparisons")
             group.create_task(self.hook_answers.run(), name="hook-answers")
+            group.create_task(self.loads.run(), name="loads")
             for number in range(self._settings.concurrency):
                 group.create_task(self.controller.work(), name=f"worker-{number}")
 

@@ -17,6 +17,7 @@ from shoal_operator.api.group import Group
 from shoal_operator.api.hook import Hook, HookRecord
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 from shoal_operator.api.replacement import MOST_PREVIOUS, Replacement
+from shoal_operator.api.scaling import Scaling, ScalingStatus
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
 RevisionHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
@@ -91,7 +92,9 @@ class Worker(WorkerSettings):
     image: str | None = Field(
         default=None, min_length=1, description="Worker image; the operator's own default when absent."
     )
-    replicas: int = Field(default=2, ge=0, le=1000, description="Pods that serve the stable version.")
+    replicas: int = Field(
+        default=2, ge=0, le=1000, description="Pods that serve the stable version; with spec.scaling those at first."
+    )
 
 
 class Shadow(ApiModel):
@@ -289,6 +292,9 @@ class ClusteringDeploymentSpec(ApiModel):
     )
     analysis: Analysis = Field(default_factory=Analysis, description="The gates between the steps.")
     traffic: Traffic = Field(default_factory=Traffic, description="How calls reach the pods.")
+    scaling: Scaling | None = Field(
+        default=None, description="Let the load choose the number of pods; worker.replicas pods when absent."
+    )
     progress_deadline_seconds: int = Field(
         default=600, ge=1, le=86_400, description="Seconds in which a step must make progress, pauses excluded."
     )
@@ -469,6 +475,7 @@ class ClusteringDeploymentStatus(StatusModel):
     ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")
     candidate_replicas: int = Field(default=0, description="Pods of the candidate revision.")
     candidate_ready_replicas: int = Field(default=0, description="Ready pods of the candidate revision.")
+    scaling: ScalingStatus | None = Field(default=None, description="Where the scaler stands (spec.scaling).")
     selector: str = Field(default="", description="Label selector of the stable revision's pods, for scale clients.")
     conditions: list[Condition] = Field(
         default_factory=list,

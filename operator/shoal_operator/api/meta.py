@@ -139,6 +139,14 @@ class Reason(StrEnum):
     AWAITING_HOOK = "AwaitingHook"
     HOOK_FAILED = "HookFailed"
     JOB_REFUSED = "JobRefused"
+    # Scaling, in the words of the HorizontalPodAutoscaler
+    READY_FOR_NEW_SCALE = "ReadyForNewScale"
+    SCALING_DISABLED = "ScalingDisabled"
+    SCALE_CONFLICT = "ScaleConflict"
+    VALID_METRIC_FOUND = "ValidMetricFound"
+    FAILED_GET_METRICS = "FailedGetMetrics"
+    DESIRED_WITHIN_RANGE = "DesiredWithinRange"
+    SUCCESSFUL_RESCALE = "SuccessfulRescale"
     # Batch
     PINNED = "Pinned"
     PLANNING = "Planning"
@@ -164,7 +172,9 @@ class Reason(StrEnum):
     RECONCILE_FAILED = "ReconcileFailed"
 
 
-ConditionType = Literal["Ready", "Progressing", "Degraded", "Paused", "Pending"]
+ConditionType = Literal[
+    "Ready", "Progressing", "Degraded", "Paused", "Pending", "AbleToScale", "ScalingActive", "ScalingLimited"
+]
 
 
 class Condition(StatusModel):

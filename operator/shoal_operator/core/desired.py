@@ -33,6 +33,8 @@ class Scene:
     schedule: Schedule
     progress: Progress
     arrangement: Arrangement | None
+    candidate_pods: int = 0
+    """Pods that the candidate's own calls ask for, where that is more than its share."""
 
 
 def build_objects(scene: Scene) -> tuple[Action, ...]:
@@ -156,7 +158,7 @@ def _serving_sizes(scene: Scene) -> list[tuple[Revision, int]]:
     target = steps[step].weight if step < len(steps) else 100
     full_pool = scene.schedule.full_pool
     needed = [pods_needed(weight, replicas, full_pool=full_pool) for weight in (target, progress.weight)]
-    return [(progress.stable, replicas), (progress.candidate, max(*needed, _bearing(scene)))]
+    return [(progress.stable, replicas), (progress.candidate, max(*needed, _bearing(scene), scene.candidate_pods))]
 
 
 def _bearing(scene: Scene) -> int:

@@ -90,6 +90,16 @@ def task_job(deployment: str, identity: str) -> str:
     return bounded(deployment, f"task-{identity}")
 
 
+def model_version(model: str, version: int) -> str:
+    """Name of a ClusteringModelVersion; kept readable, so not cut: object names may be 253 long."""
+    return f"{model}-v{version}"
+
+
+def pool(deployment: str, revision: str) -> str:
+    """Name of one revision's Deployment, PodDisruptionBudget and (Gateway router) Service."""
+    return bounded(deployment, revision)
+
+
 def preview(deployment: str) -> str:
     """Name of the Service that selects the candidate's pods, and nothing else, while there is a candidate."""
     return bounded(deployment, "preview")

@@ -42,6 +42,7 @@ from shoal_operator.core.records import (
 from shoal_operator.core.retiring import keep_retiring
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
+from shoal_operator.core.scaling import Recommendation, resize, scale
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
@@ -67,7 +68,8 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
         spec = ClusteringDeploymentSpec.model_validate(facts.at(deployment, "spec"))
     except ValidationError as error:
         return _refuse(snapshot, status, progress, Problem(Reason.INVALID_SPEC, facts.refusal(error)), now)
-    return _Pass(snapshot, now, spec, status, progress, build_schedule(spec)).plan()
+    scaling = scale(snapshot, spec, status, progress, now)
+    return _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
 
 
 def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:  # noqa: ARG001, as for models
@@ -94,6 +96,7 @@ class _Pass:
     status: ClusteringDeploymentStatus
     observed: Progress
     schedule: Schedule
+    scaling: Recommendation | None
 
     def plan(self) -> Plan:
         """Decide, then build everything that the decision wants to exist."""
@@ -125,7 +128,8 @@ class _Pass:
         due = frozenset(item.revision for item in decision.progress.retiring) - staying
         progress = self._follow_up(before, progress)
         decision = replace(decision, progress=progress)
-        scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement)
+        own = self.scaling.status.candidate_replicas if self.scaling else 0
+        scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement, own)
         actions = (
             *build_objects(scene),
             *find_removals(scene, due),
@@ -152,7 +156,8 @@ class _Pass:
         remembered = {"unrecorded": list(unrecorded), "last_decision": last_decision(deployment, self.status, records)}
         status = status.model_copy(update={"pending_version": pending, **remembered})
         generation = facts.generation_of(deployment)
-        conditions = build_conditions(findings, self.status.conditions, generation, self.now)
+        scaled = self.scaling.findings if self.scaling else ()
+        conditions = build_conditions((*findings, *scaled), self.status.conditions, generation, self.now)
         status = status.model_copy(update={"conditions": conditions})
         stale_record = progress.stable is not None and read_record(deployment) != progress.stable
         return Plan(
@@ -166,6 +171,7 @@ class _Pass:
                 *name_records(
                     deployment, (*told, *hooked, *decision.events, *build_events(findings, self.status)), records
                 ),
+                *(self.scaling.events if self.scaling else ()),
                 *remove_oldest(self.snapshot, self.spec),
             ),
         )
@@ -254,6 +260,7 @@ class _Pass:
             ready_replicas=len(ready_pods(self.snapshot, progress.stable)),
             candidate_replicas=len(live_pods(self.snapshot, progress.candidate)),
             candidate_ready_replicas=len(ready_pods(self.snapshot, progress.candidate)),
+            scaling=self.scaling.status if self.scaling else None,
             selector=",".join(f"{name}={value}" for name, value in selector.items()),
         )
 

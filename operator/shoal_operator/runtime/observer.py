@@ -23,6 +23,7 @@ from shoal_operator.core.snapshot import (
     BatchSnapshot,
     Defaults,
     DeploymentSnapshot,
+    Load,
     ModelSnapshot,
     PodFacts,
     RawObject,
@@ -78,6 +79,9 @@ AnswersOf = Callable[[RawObject], Mapping[str, Answer]]
 ComparisonOf = Callable[[RawObject], Comparison | None]
 """Returns what both versions made of the same rows last in a deployment's window."""
 
+LoadOf = Callable[[RawObject], Load | None]
+"""Returns what a deployment's pods did at the last look."""
+
 
 class Observer:
     """Reads the store, and asks for Secrets' existence and for CronJobs."""
@@ -90,6 +94,7 @@ class Observer:
         answers: AnswersOf,
         comparison: ComparisonOf,
         hook_answers: AnswersOf,
+        load: LoadOf,
         progress: Progress,
         decide: Decisions,
         defaults: Defaults,
@@ -100,6 +105,7 @@ class Observer:
         self._answers = answers
         self._comparison = comparison
         self._hook_answers = hook_answers
+        self._load = load
         self._progress = progress
         self._decide = decide
         self._defaults = defaults
@@ -150,6 +156,7 @@ class Observer:
             task_pods=self._job_pods(ours, tasks),
             cron_jobs=await self._cron_jobs(namespace, wanted_cron_jobs(raw)),
             peers=self._peers(raw),
+            load=self._load(raw),
             defaults=self._defaults,
         )
 

@@ -31,6 +31,8 @@ SERVED = MappingProxyType(
         ("policy", "poddisruptionbudgets"): (*_READ, "create", "delete", "patch"),
         (GATEWAY_GROUP, "grpcroutes"): (*_READ, "create", "delete", "patch"),
         (GATEWAY_GROUP, "gateways"): _READ,
+        ("metrics.k8s.io", "pods"): ("list",),
+        ("autoscaling", "horizontalpodautoscalers"): ("list",),
         ("", "secrets"): ("get",),
         ("", "events"): ("create", "get", "patch"),
     }

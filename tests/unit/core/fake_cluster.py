@@ -16,7 +16,7 @@ from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, Record
 from shoal_operator.core.rollout import plan_deployment
-from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, PodFacts, WindowFigures
+from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, Load, PodFacts, WindowFigures
 from tests.unit.core import objects
 from tests.unit.core.objects import DEFAULTS
 
@@ -35,6 +35,7 @@ class FakeCluster:
     windows: dict[str, WindowFigures] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     comparison: Comparison | None = None
+    load: Load | None = None
     defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
@@ -65,6 +66,7 @@ class FakeCluster:
             windows=dict(self.windows),
             answers=dict(self.answers),
             comparison=self.comparison,
+            load=self.load,
             defaults=self.defaults,
         )
 

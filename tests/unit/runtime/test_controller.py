@@ -46,6 +46,7 @@ class Bench:
             lambda _: {},
             lambda _: None,
             lambda _: {},
+            lambda _: None,
             NoProgress(),
             decide,
             Defaults("image", "s3://b"),

@@ -42,9 +42,8 @@ def observer(*objects: dict[str, Any]) -> Observer:
         return Plan()
 
     decide = Decisions(plan, secrets, plan, plan, secrets, plan, secrets)
-    return Observer(
-        store, gateway, NoFigures(), lambda _: {}, lambda _: None, lambda _: {}, NoProgress(), decide, DEFAULTS
-    )
+    fed = (NoFigures(), lambda _: {}, lambda _: None, lambda _: {}, lambda _: None, NoProgress())
+    return Observer(store, gateway, *fed, decide, DEFAULTS)
 
 
 def namesake(item: dict[str, Any]) -> dict[str, Any]:
