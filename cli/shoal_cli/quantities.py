@@ -8,7 +8,7 @@ from decimal import Decimal
 from math import ceil
 
 from shoal_cli.errors import UsageError
-from shoal_operator.core.quantity import read_quantity
+from shoal_operator.api.quantity import read_quantity
 
 
 def read_bytes(text: str | None, field: str) -> int | None:

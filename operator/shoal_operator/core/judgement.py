@@ -47,7 +47,7 @@ def judge_candidate(
     """
     began, step, alone = progress.window_started_at, facts.schedule.at(progress.step), _serves_alone(facts, progress)
     called = alone or 0 < progress.weight < 100
-    if began is None or not (called or (step is not None and step.judged)):
+    if began is None or not (called or (step is not None and step.shadow)):
         return Judgement((), progress)
     snapshot = facts.snapshot
     analysis = without_comparisons(facts.spec.analysis) if alone else facts.spec.analysis

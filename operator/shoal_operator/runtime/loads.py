@@ -17,9 +17,9 @@ import aiohttp
 import structlog
 
 from shoal_operator.api.meta import ObjectKey
+from shoal_operator.api.quantity import read_quantity
 from shoal_operator.core import names
 from shoal_operator.core.facts import instant, items_at, mapping_at, name_of, namespace_of, text_at, timestamp
-from shoal_operator.core.quantity import read_quantity
 from shoal_operator.core.snapshot import Load, LoadSample, PodFacts, RawObject
 from shoal_operator.errors import ApiError
 from shoal_operator.runtime.figures import Counters, parse

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shoal_operator.api.deployment import Revision
+from shoal_operator.api.quantity import read_quantity
 from shoal_operator.api.scaling import MetricReading, Scaling, ScalingMetrics
-from shoal_operator.core.quantity import read_quantity
 from shoal_operator.core.scaling.usage import Target, Usage, measure
 from shoal_operator.core.snapshot import Load, PodFacts
 
