@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from shoal_operator.api.analysis import Analysis
+from shoal_operator.api.canary import Canary, HeaderMatch
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
@@ -102,61 +103,6 @@ class BlueGreen(ApiModel):
     )
 
 
-class Pause(ApiModel):
-    """Hold the weight."""
-
-    duration_seconds: int | None = Field(
-        default=None, ge=0, le=31_536_000, description="Seconds to hold; until the promote command when absent."
-    )
-
-
-class CanaryStep(ApiModel):
-    """Exactly one of setWeight and pause."""
-
-    exactly_one: ClassVar[bool] = True
-
-    set_weight: int | None = Field(
-        default=None, ge=0, le=100, description="Percent of the traffic for the candidate from here on."
-    )
-    pause: Pause | None = Field(default=None, description="Hold the weight and judge the candidate.")
-
-
-class Canary(ApiModel):
-    """A small share first, then more, step by step; after the last step the candidate is promoted."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            rule="!has(self.steps) || self.steps.size() == 0 || has(self.steps[0].setWeight)",
-            message="canary.steps[0] is a pause at weight 0, which judges nothing; begin with a setWeight",
-        ),
-        CelRule(
-            rule="!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
-            message="the setWeight of canary.steps must never fall; put them in rising order",
-            message_expression="'the setWeight of canary.steps must never fall, they are %s; put them in rising order'"
-            ".format([self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight)])",
-        ),
-    )
-
-    steps: list[CanaryStep] = Field(
-        default_factory=lambda: [CanaryStep(set_weight=10), CanaryStep(pause=Pause(duration_seconds=3600))],
-        min_length=1,
-        max_length=64,
-        description="Weights (never falling) and pauses, in order.",
-    )
-    scale_down_delay_seconds: int = Field(
-        default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.steps[0].set_weight is None:
-            raise ValueError(self.cel_rules[0].message)
-        weights = [step.set_weight for step in self.steps if step.set_weight is not None]
-        if weights != sorted(weights):
-            raise ValueError(self.cel_rules[1].message)
-        return self
-
-
 class Strategy(ApiModel):
     """Exactly one of blueGreen and canary."""
 
@@ -218,6 +164,16 @@ class Traffic(ApiModel):
 class ClusteringDeploymentSpec(ApiModel):
     """What to serve, and how a new version takes over."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || "
+            "!self.strategy.canary.steps.exists(s, has(s.mirror) || has(s.setHeader)) || "
+            "(has(self.traffic) && has(self.traffic.router) && self.traffic.router == 'Gateway')",
+            message="strategy.canary.steps has a mirror or a setHeader, which traffic.router Service cannot do; remove "
+            "them, or use router Gateway",
+        ),
+    )
+
     model_ref: ModelVersionReference = Field(description="The model and its version.")
     worker: Worker = Field(default_factory=Worker, description="The pods that serve.")
     strategy: Strategy = Field(
@@ -232,6 +188,13 @@ class ClusteringDeploymentSpec(ApiModel):
         default="Rollback", description="What a failed gate or a missed deadline leads to."
     )
     paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        steps = self.strategy.canary.steps if self.strategy.canary else []
+        if self.traffic.router == "Service" and any(step.mirror or step.set_header for step in steps):
+            raise ValueError(self.cel_rules[0].message)
+        return self
 
 
 class Revision(StatusModel):
@@ -313,6 +276,10 @@ class ClusteringDeploymentStatus(StatusModel):
     )
     weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the candidate should get.")
     actual_weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the router gives it.")
+    mirror: int = Field(default=0, ge=0, le=100, description="Percent of the calls that the candidate gets copies of.")
+    header: HeaderMatch | None = Field(
+        default=None, description="Metadata whose calls the candidate gets whatever its weight."
+    )
     step: int | None = Field(
         default=None, ge=0, description="Index of the rollout's present step, from 0; the step count while promoting."
     )

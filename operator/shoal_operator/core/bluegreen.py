@@ -17,8 +17,9 @@ def build_blue_green(strategy: BlueGreen) -> Schedule:
 
     >>> [step.weight for step in build_blue_green(BlueGreen(steps=5)).steps]
     [20, 40, 60, 80]
-    >>> build_blue_green(BlueGreen(steps=2, interval_seconds=7, auto_promotion=False)).steps
-    (Step(weight=0, hold_seconds=None), Step(weight=50, hold_seconds=7.0))
+    >>> schedule = build_blue_green(BlueGreen(steps=2, interval_seconds=7, auto_promotion=False))
+    >>> [(step.weight, step.hold_seconds) for step in schedule.steps]
+    [(0, None), (50, 7.0)]
     """
     waiting = () if strategy.auto_promotion else (Step(0, None),)
     rising = tuple(

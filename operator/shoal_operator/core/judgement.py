@@ -38,7 +38,7 @@ def judge_candidate(
 ) -> Judgement:
     """Ask the gates, while the candidate gets calls beside stable and a window is open."""
     began = progress.window_started_at
-    if began is None or not 0 < progress.weight < 100:
+    if began is None or not progress.compared:
         return Judgement((), progress)
     analysis = facts.spec.analysis
     base, mine = (facts.snapshot.windows.get(item.revision) for item in (stable, candidate))

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus, Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core import facts, gateway_router, names, service_router
@@ -163,14 +164,21 @@ class _Pass:
         deployment = self.snapshot.deployment
         return describe_pending(facts.name_of(deployment), facts.namespace_of(deployment), pending)
 
-    def _arrange(self, stable: Revision, candidate: Revision | None, weight: int) -> Arrangement:
-        question = Question(self.snapshot, self.spec, stable, candidate, weight)
+    def _arrange(
+        self,
+        stable: Revision,
+        candidate: Revision | None,
+        weight: int,
+        mirror: int = 0,
+        header: HeaderMatch | None = None,
+    ) -> Arrangement:
+        question = Question(self.snapshot, self.spec, stable, candidate, weight, mirror, header)
         if self.spec.traffic.router == "Gateway":
             return gateway_router.arrange(question)
         return service_router.arrange(question)
 
     def _share(self, progress: Progress) -> Arrangement | None:
-        """Ask the router for the weight that the candidate's ready pods can bear; None while nothing is to serve."""
+        """Ask the router for the share that the candidate's ready pods can bear; None while nothing is to serve."""
         if progress.stable is None:
             if progress.candidate is None:
                 return None
@@ -180,11 +188,15 @@ class _Pass:
                 # Something serves that status has forgotten: it goes on until there is a pod to take over.
                 return replace(arrangement, actions=())
             return arrangement
-        weight = progress.weight
-        if progress.candidate is not None and weight:
-            ready = len(ready_pods(self.snapshot, progress.candidate))
-            weight = min(weight, supported_weight(ready, self.spec.worker.replicas))
-        return self._arrange(progress.stable, progress.candidate, weight)
+        ready = len(ready_pods(self.snapshot, progress.candidate))
+        most = supported_weight(ready, self.spec.worker.replicas)
+        return self._arrange(
+            progress.stable,
+            progress.candidate,
+            min(progress.weight, most),
+            min(progress.mirror, most),
+            progress.header if ready else None,
+        )
 
     def _status(
         self, decision: Decision, arrangement: Arrangement | None, phase: str, message: str
@@ -242,6 +254,8 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "retiring": list(progress.retiring),
         "blocked_versions": list(progress.blocked),
         "weight": progress.weight,
+        "mirror": progress.mirror,
+        "header": progress.header,
         "step": progress.step,
         "step_count": progress.step_count,
         "step_started_at": text(progress.step_started_at),

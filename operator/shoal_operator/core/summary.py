@@ -16,6 +16,7 @@ from shoal_operator.core.diagnosis import diagnose_pod
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
 from shoal_operator.core.snapshot import DeploymentSnapshot
+from shoal_operator.core.steps import describe_share
 
 _WAITS = (Reason.WAITING_FOR_PODS, Reason.WAITING_FOR_ROUTE, Reason.ROLLING_OUT)
 _HELD = (Reason.PAUSED_BY_USER, Reason.PAUSED_BY_FAILURE, Reason.WAITING_FOR_PODS)
@@ -123,7 +124,7 @@ def _progressing(standing: Standing) -> Finding:
             return Finding("Progressing", True, reason, _sentence(decision.waiting.message))
         step, count = decision.progress.step, decision.progress.step_count
         place = "the promotion" if step is None or count is None or step >= count else f"step {step + 1} of {count}"
-        message = f"Version {candidate.version} gets {decision.progress.weight} %, at {place}."
+        message = f"Version {candidate.version} gets {describe_share(decision.progress.share)}, at {place}."
         return Finding("Progressing", True, Reason.ROLLING_OUT, message)
     if stable is not None:
         ready = len(ready_pods(standing.snapshot, stable))

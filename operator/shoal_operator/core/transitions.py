@@ -88,7 +88,9 @@ def _aim(
     if candidate is not None and candidate.revision == wanted.revision:
         if stable is not None and progress.step_count != count:
             # The strategy changed under way: walk the new steps from the beginning.
-            progress = replace(progress.enter(0, now), weight=0, window_started_at=None, step_count=count)
+            progress = replace(
+                progress.enter(0, now), weight=0, mirror=0, header=None, window_started_at=None, step_count=count
+            )
         return progress, ()
     progress = _undo(facts, progress, now)
     progress = replace(
@@ -134,7 +136,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     held = _held(facts, progress)
     if (facts.was_held and held is None) or progress.progressed_at is None:
         progress = replace(progress, progressed_at=now)
-    target = _target_weight(facts, progress)
+    target = facts.schedule.step_at(progress.step)
     readiness, diagnosis = judge_readiness(live_pods(facts.snapshot, candidate), facts.needed(target))
     judgement = judge_candidate(facts, progress, candidate, stable, now)
     progress, verdicts = judgement.progress, (readiness, *judgement.verdicts)
@@ -146,7 +148,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
         return _fail(facts, decision, Problem(Reason.GATE_FAILED, f"gate {failed.gate}: {failed.message}"), now)
     if held is not None:
         # Traffic flows on and nothing rises, but a step that asks for less is heard.
-        return replace(decision, progress=replace(progress, weight=min(progress.weight, target)), pause=held)
+        return replace(decision, progress=progress.lowered_to(target), pause=held)
     decision = advance(facts, decision, candidate, stable, now)
     progress = decision.progress
     if decision.waiting is not None and progress.candidate is not None and decision.recording is None:
@@ -208,9 +210,3 @@ def _undo(facts: Facts, progress: Progress, now: datetime) -> Progress:
     delay = facts.schedule.scale_down_delay_seconds if progress.stable is not None else 0
     retired = retire(candidate, now + timedelta(seconds=delay))
     return replace(progress.without_candidate(), retiring=(*progress.retiring, retired))
-
-
-def _target_weight(facts: Facts, progress: Progress) -> int:
-    steps = facts.schedule.steps
-    step = progress.step or 0
-    return steps[step].weight if step < len(steps) else 100
