@@ -12,11 +12,13 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shoal_operator.api.agreement import AgreementFigures
 from shoal_operator.api.analysis import JUDGES_IN_SHADOW, Analysis
+from shoal_operator.api.bluegreen import BlueGreen
+from shoal_operator.api.canary import Canary, HeaderMatch
 from shoal_operator.api.decision import DecisionRecord, LastDecision
 from shoal_operator.api.group import Group
 from shoal_operator.api.hook import Hook, HookRecord
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
-from shoal_operator.api.replacement import MOST_PREVIOUS, Replacement
+from shoal_operator.api.replacement import MOST_PREVIOUS
 from shoal_operator.api.scaling import Scaling, ScalingStatus
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
@@ -95,113 +97,6 @@ class Worker(WorkerSettings):
     replicas: int = Field(
         default=2, ge=0, le=1000, description="Pods that serve the stable version; with spec.scaling those at first."
     )
-
-
-class Shadow(ApiModel):
-    """Hold the weight at 0: the gates that need no calls judge the candidate before any user sees it."""
-
-    duration_seconds: int = Field(
-        ge=1, le=31_536_000, description="Seconds to hold, once the candidate's pods are ready."
-    )
-
-
-class BlueGreen(Replacement):
-    """A full second pool, then traffic in equal steps."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            rule="!has(self.autoPromotionSeconds) || self.autoPromotionSeconds == 0 || !has(self.autoPromotion) || "
-            "self.autoPromotion",
-            message="blueGreen.autoPromotionSeconds has no effect with autoPromotion false, which waits for the "
-            "promote command; set autoPromotion to true, or remove autoPromotionSeconds",
-            message_expression="'blueGreen.autoPromotionSeconds %d has no effect with autoPromotion false, which waits "
-            "for the promote command; set autoPromotion to true, or remove autoPromotionSeconds'"
-            ".format([self.autoPromotionSeconds])",
-        ),
-    )
-
-    steps: int = Field(default=5, ge=1, le=100, description="Equal weight steps from 0 to 100 percent.")
-    interval_seconds: int = Field(default=60, ge=0, le=86_400, description="Seconds at each step before the next.")
-    pre_promotion: Shadow | None = Field(
-        default=None, description="A shadow step before anything else; needs a gate that judges without calls."
-    )
-    auto_promotion: bool = Field(
-        default=True, description="false: wait at weight 0 for the promote command before the first step."
-    )
-    auto_promotion_seconds: int = Field(
-        default=0,
-        ge=0,
-        le=86_400,
-        description="Seconds that the complete second pool stands at weight 0, to be looked at, before the first step; "
-        "the promote command ends them.",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.auto_promotion_seconds and not self.auto_promotion:
-            raise ValueError(self.cel_rules[0].message)
-        return self
-
-
-class Pause(ApiModel):
-    """Hold the weight."""
-
-    duration_seconds: int | None = Field(
-        default=None, ge=0, le=31_536_000, description="Seconds to hold; until the promote command when absent."
-    )
-
-
-class CanaryStep(ApiModel):
-    """Exactly one of setWeight, pause and shadow."""
-
-    exactly_one: ClassVar[bool] = True
-
-    set_weight: int | None = Field(
-        default=None, ge=0, le=100, description="Percent of the traffic for the candidate from here on."
-    )
-    pause: Pause | None = Field(default=None, description="Hold the weight and judge the candidate.")
-    shadow: Shadow | None = Field(
-        default=None, description="Judge the candidate at weight 0, before the first setWeight."
-    )
-
-
-class Canary(Replacement):
-    """A small share first, then more, step by step; after the last step the candidate is promoted."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            rule="!has(self.steps) || self.steps.size() == 0 || !has(self.steps[0].pause)",
-            message="canary.steps[0] is a pause at weight 0, which judges nothing; begin with a setWeight or a shadow",
-        ),
-        CelRule(
-            rule="!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
-            message="the setWeight of canary.steps must never fall; put them in rising order",
-            message_expression="'the setWeight of canary.steps must never fall, they are %s; put them in rising order'"
-            ".format([self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight)])",
-        ),
-        CelRule(
-            rule="!has(self.steps) || self.steps.filter(s, !has(s.pause)).map(s, has(s.setWeight) ? s.setWeight : 0)"
-            ".isSorted()",
-            message="a shadow of canary.steps is at weight 0 and cannot follow a setWeight above 0; put it before",
-        ),
-    )
-
-    steps: list[CanaryStep] = Field(
-        default_factory=lambda: [CanaryStep(set_weight=10), CanaryStep(pause=Pause(duration_seconds=3600))],
-        min_length=1,
-        max_length=64,
-        description="Shadows, weights (never falling) and pauses, in order.",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        weights = [step.set_weight for step in self.steps if step.set_weight is not None]
-        reached = [step.set_weight or 0 for step in self.steps if step.pause is None]
-        broken = (self.steps[0].pause is not None, weights != sorted(weights), reached != sorted(reached))
-        for rule, fails in zip(self.cel_rules, broken, strict=True):
-            if fails:
-                raise ValueError(rule.message)
-        return self
 
 
 class Strategy(ApiModel):
@@ -283,6 +178,13 @@ class ClusteringDeploymentSpec(ApiModel):
             rule="!has(self.hooks) || self.hooks.all(a, self.hooks.exists_one(b, b.name == a.name))",
             message="two of spec.hooks have the same name; give each its own",
         ),
+        CelRule(
+            rule="!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || "
+            "!self.strategy.canary.steps.exists(s, has(s.mirror) || has(s.setHeader)) || "
+            "(has(self.traffic) && has(self.traffic.router) && self.traffic.router == 'Gateway')",
+            message="strategy.canary.steps has a mirror or a setHeader, which traffic.router Service cannot do; remove "
+            "them, or use router Gateway",
+        ),
     )
 
     model_ref: ModelVersionReference = Field(description="The model and its version.")
@@ -321,6 +223,9 @@ class ClusteringDeploymentSpec(ApiModel):
             raise ValueError(self.cel_rules[0].message)
         if len({hook.name for hook in self.hooks}) < len(self.hooks):
             raise ValueError(self.cel_rules[1].message)
+        steps = self.strategy.canary.steps if self.strategy.canary else []
+        if self.traffic.router == "Service" and any(step.mirror or step.set_header for step in steps):
+            raise ValueError(self.cel_rules[2].message)
         return self
 
 
@@ -424,6 +329,10 @@ class ClusteringDeploymentStatus(StatusModel):
     )
     weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the candidate should get.")
     actual_weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the router gives it.")
+    mirror: int = Field(default=0, ge=0, le=100, description="Percent of the calls that the candidate gets copies of.")
+    header: HeaderMatch | None = Field(
+        default=None, description="Metadata whose calls the candidate gets whatever its weight."
+    )
     step: int | None = Field(
         default=None, ge=0, description="Index of the rollout's present step, from 0; the step count while promoting."
     )

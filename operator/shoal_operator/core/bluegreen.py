@@ -5,7 +5,7 @@ Called by core.rollout. Pure arithmetic.
 
 from __future__ import annotations
 
-from shoal_operator.api.deployment import BlueGreen
+from shoal_operator.api.bluegreen import BlueGreen
 from shoal_operator.core.steps import Schedule, Step, build_schedule
 
 

@@ -13,7 +13,7 @@ from shoal_operator.core import names
 from shoal_operator.core.facts import is_deleting, key_of, label_of, name_of, text_at, uid_of
 from shoal_operator.core.manifests.budget import build_budget
 from shoal_operator.core.manifests.preview import build_preview
-from shoal_operator.core.manifests.route import build_backend, redirect_route
+from shoal_operator.core.manifests.route import redirect_route
 from shoal_operator.core.manifests.workload import build_workload, pool_selector
 from shoal_operator.core.plan import Action, Apply, Delete
 from shoal_operator.core.pools import pods_needed
@@ -57,7 +57,8 @@ def build_objects(scene: Scene) -> tuple[Action, ...]:
     if scene.arrangement is None:
         return (*left, *pools)
     routing = (*left, *scene.arrangement.actions)
-    rising = scene.progress.weight > scene.arrangement.actual_weight
+    progress, arrangement = scene.progress, scene.arrangement
+    rising = progress.weight > arrangement.actual_weight or progress.mirror > arrangement.mirror
     # The preview comes last: no caller waits for it.
     return (*pools, *routing, *_previews(scene)) if rising else (*routing, *pools, *_previews(scene))
 
@@ -79,9 +80,9 @@ def _left_routes(scene: Scene) -> tuple[Action, ...]:
     if scene.spec.traffic.router == "Gateway" or stable is None:
         return ()
     deployment = scene.snapshot.deployment
-    backends = [build_backend(names.pool(name_of(deployment), stable.revision), 100)]
+    pool = names.pool(name_of(deployment), stable.revision)
     return tuple(
-        Apply(redirect_route(deployment, route, backends)) for route in scene.snapshot.routes if not is_deleting(route)
+        Apply(redirect_route(deployment, route, pool)) for route in scene.snapshot.routes if not is_deleting(route)
     )
 
 
@@ -153,12 +154,10 @@ def _serving_sizes(scene: Scene) -> list[tuple[Revision, int]]:
     if not progress.begun:
         # What may wait for hours for others takes no room meanwhile.
         return [(progress.stable, replicas)]
-    steps = scene.schedule.steps
-    step = progress.step or 0
-    target = steps[step].weight if step < len(steps) else 100
-    full_pool = scene.schedule.full_pool
-    needed = [pods_needed(weight, replicas, full_pool=full_pool) for weight in (target, progress.weight)]
-    return [(progress.stable, replicas), (progress.candidate, max(*needed, _bearing(scene), scene.candidate_pods))]
+    asked = scene.schedule.pods_for(scene.schedule.step_at(progress.step), replicas)
+    told = pods_needed(max(progress.weight, progress.mirror), replicas, full_pool=scene.schedule.full_pool)
+    wanted = max(asked, told, _bearing(scene), scene.candidate_pods)
+    return [(progress.stable, replicas), (progress.candidate, wanted)]
 
 
 def _bearing(scene: Scene) -> int:
@@ -172,7 +171,8 @@ def _bearing(scene: Scene) -> int:
         return 0
     if arrangement.candidate_pods is not None:
         return min(arrangement.candidate_pods, replicas)
-    return pods_needed(arrangement.actual_weight, replicas, full_pool=scene.schedule.full_pool)
+    borne = max(arrangement.actual_weight, arrangement.mirror)
+    return pods_needed(borne, replicas, full_pool=scene.schedule.full_pool)
 
 
 def _delete(raw: RawObject, kind: str) -> Delete | None:

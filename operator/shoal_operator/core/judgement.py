@@ -45,9 +45,9 @@ def judge_candidate(
     With all calls on the candidate there are none to compare them with: figures of stable from before would judge the
     time of day as well. So only the records and the gates that ask others are heard then.
     """
-    began, step, alone = progress.window_started_at, facts.schedule.at(progress.step), _serves_alone(facts, progress)
-    called = alone or 0 < progress.weight < 100
-    if began is None or not (called or (step is not None and step.shadow)):
+    began, alone = progress.window_started_at, _serves_alone(facts, progress)
+    called = alone or progress.compared
+    if began is None or not (called or facts.schedule.step_at(progress.step).shadow):
         return Judgement((), progress)
     snapshot = facts.snapshot
     analysis = without_comparisons(facts.spec.analysis) if alone else facts.spec.analysis

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus, Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core import facts, gateway_router, names, service_router
@@ -220,14 +221,21 @@ class _Pass:
         gates = build_gate_tasks(deployment, self.spec.analysis, progress, self.now)
         return (*gates, *build_hook_tasks(deployment, self.spec.hooks, progress.hooks))
 
-    def _arrange(self, stable: Revision, candidate: Revision | None, weight: int) -> Arrangement:
-        question = Question(self.snapshot, self.spec, stable, candidate, weight)
+    def _arrange(
+        self,
+        stable: Revision,
+        candidate: Revision | None,
+        weight: int,
+        mirror: int = 0,
+        header: HeaderMatch | None = None,
+    ) -> Arrangement:
+        question = Question(self.snapshot, self.spec, stable, candidate, weight, mirror, header)
         if self.spec.traffic.router == "Gateway":
             return gateway_router.arrange(question)
         return service_router.arrange(question)
 
     def _share(self, progress: Progress) -> Arrangement | None:
-        """Ask the router for the weight that the candidate's ready pods can bear; None while nothing is to serve."""
+        """Ask the router for the share that the candidate's ready pods can bear; None while nothing is to serve."""
         if progress.stable is None:
             if progress.candidate is None:
                 return None
@@ -237,11 +245,15 @@ class _Pass:
                 # Something serves that status has forgotten: it goes on until there is a pod to take over.
                 return replace(arrangement, actions=())
             return arrangement
-        weight = progress.weight
-        if progress.candidate is not None and weight:
-            ready = len(ready_pods(self.snapshot, progress.candidate))
-            weight = min(weight, supported_weight(ready, self.spec.worker.replicas))
-        return self._arrange(progress.stable, progress.candidate, weight)
+        ready = len(ready_pods(self.snapshot, progress.candidate))
+        most = supported_weight(ready, self.spec.worker.replicas)
+        return self._arrange(
+            progress.stable,
+            progress.candidate,
+            min(progress.weight, most),
+            min(progress.mirror, most),
+            progress.header if ready else None,
+        )
 
     def _status(
         self, decision: Decision, arrangement: Arrangement | None, phase: str, message: str
@@ -302,6 +314,8 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "rollback": progress.rollback,
         "blocked_versions": list(progress.blocked),
         "weight": progress.weight,
+        "mirror": progress.mirror,
+        "header": progress.header,
         "step": progress.step,
         "step_count": progress.step_count,
         "step_started_at": text(progress.step_started_at),

@@ -137,7 +137,9 @@ def _aim(
         if returning or progress.stage in ("Passed", "Decided"):
             return replace(progress, step=count, step_count=count), ()
         # The strategy changed under way: walk the new steps from the beginning.
-        progress = replace(progress.enter(0, now), weight=0, window_started_at=None, step_count=count)
+        progress = replace(
+            progress.enter(0, now), weight=0, mirror=0, header=None, window_started_at=None, step_count=count
+        )
         told = f"The strategy has other steps now: version {candidate.version} begins again at the first of {count}."
         return progress, (Emit("Normal", Reason.ROLLING_OUT, told),)
     progress = _undo(facts, progress, now)
@@ -205,7 +207,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     held = _held(facts, progress)
     if (facts.was_held and held is None) or progress.progressed_at is None:
         progress = replace(progress, progressed_at=now)
-    target = _target_weight(facts, progress)
+    target = facts.schedule.step_at(progress.step)
     readiness, diagnosis = judge_readiness(live_pods(facts.snapshot, candidate), facts.needed(target))
     judgement = judge_candidate(facts, progress, candidate, stable, now)
     progress, verdicts = judgement.progress, (readiness, *judgement.verdicts)
@@ -222,7 +224,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
         return _fail(facts, decision, Problem(Reason.GATE_FAILED, f"gate {failed.gate}: {failed.message}"), now)
     if held is not None:
         # Traffic flows on and nothing rises, but a step that asks for less is heard.
-        return replace(decision, progress=replace(progress, weight=min(progress.weight, target)), pause=held)
+        return replace(decision, progress=progress.lowered_to(target), pause=held)
     decision = advance(facts, decision, candidate, stable, now)
     progress = decision.progress
     if decision.failure is not None:
@@ -294,9 +296,3 @@ def _undo(facts: Facts, progress: Progress, now: datetime) -> Progress:
     delay = facts.schedule.scale_down_delay_seconds if progress.stable is not None else None
     retired = retire(candidate, now, delay)
     return replace(progress.without_candidate(), stage=None, retiring=(*progress.retiring, retired))
-
-
-def _target_weight(facts: Facts, progress: Progress) -> int:
-    steps = facts.schedule.steps
-    step = progress.step or 0
-    return steps[step].weight if step < len(steps) else 100

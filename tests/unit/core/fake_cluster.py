@@ -14,6 +14,7 @@ from typing import Any
 from shoal_operator.core import names
 from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
+from shoal_operator.core.observed_route import Rule, read_rules, weights_of
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, Record
 from shoal_operator.core.rollout import plan_deployment
 from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, Load, PodFacts, WindowFigures
@@ -217,8 +218,11 @@ class FakeCluster:
 
     def backends(self) -> dict[str, int]:
         """Return the weights of the route."""
-        route = self.objects[("GRPCRoute", self.deployment["metadata"]["name"])]
-        return {item["name"]: item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]}
+        return weights_of(self.rules())
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules of the route; none where there is no route."""
+        return read_rules(self.objects.get(("GRPCRoute", self.deployment["metadata"]["name"])))
 
     def decisions(self) -> list[Raw]:
         """Return the records of decisions, oldest first."""

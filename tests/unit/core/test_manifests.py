@@ -13,7 +13,7 @@ from shoal_operator.core import names
 from shoal_operator.core.manifests.budget import build_budget
 from shoal_operator.core.manifests.job import build_job
 from shoal_operator.core.manifests.preview import build_preview
-from shoal_operator.core.manifests.route import build_backend, build_route
+from shoal_operator.core.manifests.route import build_backend, build_route, build_rule
 from shoal_operator.core.manifests.service import build_service
 from shoal_operator.core.manifests.workload import build_workload, pool_selector
 from shoal_operator.core.revision import build_revision
@@ -209,7 +209,7 @@ def test_the_route_hangs_on_its_gateway() -> None:
     traffic = Traffic.model_validate(
         {"router": "Gateway", "gateway": {"name": "edge", "sectionName": "grpc"}, "hostnames": ["a.example"]}
     )
-    manifest = build_route(objects.deployment(), traffic, [build_backend("cities-1", 100)])
+    manifest = build_route(objects.deployment(), traffic, [build_rule([build_backend("cities-1", 100)])])
     [parent] = manifest["spec"]["parentRefs"]
     assert (parent["name"], parent["sectionName"]) == ("edge", "grpc")
     assert manifest["spec"]["hostnames"] == ["a.example"]

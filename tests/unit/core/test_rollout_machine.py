@@ -22,10 +22,11 @@ from shoal_operator.core.plan import Plan
 from shoal_operator.core.progress import read_record
 from shoal_operator.core.rollout import build_schedule, plan_deployment
 from shoal_operator.core.versions import known_versions
-from tests.unit.core import objects
+from tests.unit.core import capacity, objects
 from tests.unit.core.fake_cluster import FakeCluster
 from tests.unit.core.stories import replay
 
+GATEWAY = {"router": "Gateway", "gateway": {"name": "gateway"}}
 STRATEGIES: list[dict[str, Any]] = [
     {"canary": {"steps": [{"setWeight": 10}, {"pause": {"durationSeconds": 20}}, {"setWeight": 60}, {"pause": {}}]}},
     {"canary": {"steps": [{"setWeight": 100}], "scaleDownDelaySeconds": 0}},
@@ -33,23 +34,43 @@ STRATEGIES: list[dict[str, Any]] = [
     {"canary": {"steps": [{"shadow": {"durationSeconds": 20}}, {"setWeight": 50}, {"pause": {"durationSeconds": 20}}]}},
     {"blueGreen": {"steps": 2, "intervalSeconds": 10, "prePromotion": {"durationSeconds": 20}}},
     {"blueGreen": {"steps": 1, "intervalSeconds": 0, "autoPromotion": False}},
+    {
+        "canary": {
+            "steps": [
+                {"setScale": {"percent": 80}},
+                {"setWeight": 20},
+                {"analysis": {"maxSeconds": 30}},
+                {"setScale": {"matchWeight": True}},
+                {"pause": {"durationSeconds": 5}},
+            ]
+        }
+    },
+]
+BY_GATEWAY_ONLY: dict[str, Any] = {
+    "canary": {
+        "steps": [
+            {"mirror": {"percent": 70, "durationSeconds": 10}},
+            {"setHeader": {"name": "x-tester", "value": "yes"}},
+            {"pause": {"durationSeconds": 5}},
+            {"setWeight": 40},
+            {"pause": {"durationSeconds": 5}},
+        ],
+        "scaleDownDelaySeconds": 0,
+    }
+}
+PLANS = [
+    *({"strategy": strategy, "traffic": traffic} for strategy in STRATEGIES for traffic in ({}, GATEWAY)),
+    {"strategy": BY_GATEWAY_ONLY, "traffic": GATEWAY},
 ]
 ANALYSIS: dict[str, Any] = {"agreement": {"min": 0.9}}
-ROUTERS: list[dict[str, Any]] = [{}, {"router": "Gateway", "gateway": {"name": "gateway"}}]
 
 
 class Rollout(RuleBasedStateMachine):
     """One deployment's life."""
 
-    @initialize(strategy=st.sampled_from(STRATEGIES), router=st.sampled_from(ROUTERS), replicas=st.integers(1, 5))
-    def begin(self, strategy: dict[str, Any], router: dict[str, Any], replicas: int) -> None:
-        spec = {
-            "strategy": strategy,
-            "traffic": router,
-            "worker": {"replicas": replicas},
-            "analysis": ANALYSIS,
-            "decisionsLimit": 1000,
-        }
+    @initialize(plan=st.sampled_from(PLANS), replicas=st.integers(1, 5))
+    def begin(self, plan: dict[str, Any], replicas: int) -> None:
+        spec = {**plan, "worker": {"replicas": replicas}, "analysis": ANALYSIS, "decisionsLimit": 1000}
         self.cluster = FakeCluster(objects.deployment(spec), [objects.version(1)])
         self.old_view: Any = None
         self.cluster.settle()
@@ -82,7 +103,7 @@ class Rollout(RuleBasedStateMachine):
     def reconcile_from_an_old_view(self) -> None:
         # The operator always sees its own writes, so a view is only as old as what others did since.
         snapshot, version = self.old_view
-        self._run(plan_deployment(snapshot, self.cluster.now), version)
+        self._run(plan_deployment(snapshot, self.cluster.now), version, fresh=False)
 
     @rule(seconds=st.sampled_from([0, 5, 25]), good=st.booleans())
     def run_a_while(self, seconds: int, good: bool) -> None:
@@ -189,9 +210,16 @@ class Rollout(RuleBasedStateMachine):
     def change_worker(self, replicas: int, image: str | None) -> None:
         self.cluster.change(worker={"replicas": replicas, **({"image": image} if image else {})})
 
-    @rule(strategy=st.sampled_from(STRATEGIES), router=st.sampled_from(ROUTERS))
-    def change_plan(self, strategy: dict[str, Any], router: dict[str, Any]) -> None:
-        self.cluster.change(strategy=strategy, traffic=router)
+    @rule(plan=st.sampled_from(PLANS))
+    def change_plan(self, plan: dict[str, Any]) -> None:
+        self.cluster.change(**plan)
+
+    @rule(index=st.integers(0, 5))
+    def delete_an_object(self, index: int) -> None:
+        """Somebody deletes a route, a Service or a Deployment."""
+        known = sorted(self.cluster.objects)
+        if known:
+            del self.cluster.objects[known[index % len(known)]]
 
     @rule(paused=st.booleans(), on_failure=st.sampled_from(["Rollback", "Pause"]))
     def change_policy(self, paused: bool, on_failure: str) -> None:
@@ -244,7 +272,7 @@ class Rollout(RuleBasedStateMachine):
         assert self.cluster.writes == before, "comes to rest and stays there"
         assert self.cluster.status["unrecorded"] == [], "every decision has its record"
 
-    def _run(self, plan: Plan, version: str, cut: int | None = None) -> None:
+    def _run(self, plan: Plan, version: str, cut: int | None = None, *, fresh: bool = True) -> None:
         cluster = self.cluster
         self.old_view = None
         old_stable, old_candidate = cluster.revision("stable"), cluster.revision("candidate")
@@ -254,8 +282,10 @@ class Rollout(RuleBasedStateMachine):
         for number, action in enumerate(plan.actions):
             if cut is not None and number >= cut:
                 break
-            selecting = bool(cluster.endpoints())
+            selecting, load = bool(cluster.endpoints()), capacity.measure(cluster)
             cluster.act(action)
+            if fresh:
+                capacity.check(cluster, load, capacity.measure(cluster), action)
             stable_ready = [pod for pod in cluster.pool(old_stable) if pod.ready]
             if selecting and stable_ready and ("Service", "cities") in cluster.objects:
                 assert cluster.endpoints(), f"{action} leaves the Service without pods"

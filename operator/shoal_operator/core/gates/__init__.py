@@ -165,7 +165,7 @@ def wanted_requests(deployment: RawObject, allowed: tuple[str, ...], now: dateti
     if found is None:
         return ()
     trial, analysis = found
-    called = trial.weight > 0
+    called = trial.called
     queries = [
         request
         for gate in analysis.prometheus
