@@ -19,6 +19,7 @@ from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress
 from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
 from shoal_operator.core.snapshot import DeploymentSnapshot
+from shoal_operator.core.steps import describe_share
 
 _WAITS = (Reason.WAITING_FOR_PODS, Reason.WAITING_FOR_ROUTE, Reason.ROLLING_OUT)
 _HELD = (Reason.PAUSED_BY_USER, Reason.PAUSED_BY_FAILURE, Reason.WAITING_FOR_PODS)
@@ -143,13 +144,14 @@ def _place(decision: Decision, candidate: Revision) -> str:
     weight, step, count = decision.progress.weight, decision.progress.step, decision.progress.step_count
     place = "the promotion" if step is None or count is None or step >= count else f"step {step + 1} of {count}"
     until = "" if decision.holds_until is None else f" until {timestamp(decision.holds_until)}"
-    if weight == 0 and until and not decision.shadow:
+    share = decision.progress.share
+    if share == (0, 0, None) and until and not decision.shadow:
         told = f"Version {candidate.version} is ready and gets no calls, to be looked at{until} ({place})"
         return f"{told}; shoal.dev/promote goes on at once."
     if weight == 100 and until:
         return f"Version {candidate.version} gets all calls and is judged{until}, before it becomes stable ({place})."
-    share = "is in shadow" if decision.shadow else f"gets {weight} %"
-    return f"Version {candidate.version} {share}, at {place}{until}."
+    told = "is in shadow" if decision.shadow else f"gets {describe_share(share)}"
+    return f"Version {candidate.version} {told}, at {place}{until}."
 
 
 def _beside(progress: Progress) -> str:

@@ -217,7 +217,7 @@ class Rollout(RuleBasedStateMachine):
     @rule(index=st.integers(0, 5))
     def delete_an_object(self, index: int) -> None:
         """Somebody deletes a route, a Service or a Deployment."""
-        known = sorted(self.cluster.objects)
+        known = sorted(key for key in self.cluster.objects if key[0] != "ClusteringDecision")
         if known:
             del self.cluster.objects[known[index % len(known)]]
 
@@ -304,10 +304,10 @@ class Rollout(RuleBasedStateMachine):
         blocked = {item["revision"] for item in cluster.status.get("blockedVersions", [])} - {stable}
         if stable is None or cluster.condition("Degraded")["reason"] == "InvalidSpec":
             return
-        step = build_schedule(ClusteringDeploymentSpec.model_validate(cluster.deployment["spec"])).at(
+        step = build_schedule(ClusteringDeploymentSpec.model_validate(cluster.deployment["spec"])).step_at(
             cluster.status.get("step")
         )
-        if step is not None and step.shadow:
+        if "step" in cluster.status and step.shadow:
             assert cluster.status["weight"] == 0, "nobody is sent to a candidate in shadow"
         weights = self._backends()
         if ("Service", "cities") in cluster.objects and not weights:

@@ -303,9 +303,9 @@ STEP, WEIGHT, PAUSE = {"shadow": {"durationSeconds": 60}}, {"setWeight": 10}, {"
     ("steps", "told"),
     [
         ([PAUSE, STEP], "canary.steps[0] is a pause at weight 0"),
-        ([WEIGHT, STEP], "cannot follow a setWeight above 0"),
+        ([WEIGHT, STEP], "cannot follow a setHeader or a setWeight above 0"),
         ([{"setWeight": 20}, WEIGHT], "must never fall"),
-        ([{**STEP, **WEIGHT}], "exactly one of setWeight and pause and shadow"),
+        ([{**STEP, **WEIGHT}], "exactly one of setWeight and pause and"),
         ([{"shadow": {}}], "durationSeconds"),
     ],
 )
