@@ -7,7 +7,9 @@ or more never 0 on either side.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +94,18 @@ def test_never_farther_from_the_weight_and_never_without_a_side(replicas: int) -
             assert distance <= abs(Fraction(100 * theirs[0], sum(theirs)) - weight), (weight, surge)
 
 
+def test_the_printed_table_is_what_the_router_does() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "rollouts.md").read_text(encoding="utf-8")
+    cell = r" (\d+) % \((\d+) of (\d+)\) \|"
+    rows = re.findall(rf"^\| (\d+) \|{cell}{cell}{cell}$", page, re.MULTILINE)
+    assert len(rows) == 8
+    for weight, *cells in rows:
+        for replicas, printed in zip((3, 5, 10), (cells[:3], cells[3:6], cells[6:]), strict=True):
+            candidate, stable = ours(replicas, int(weight))
+            total = candidate + stable
+            assert printed == [str(round(100 * candidate / total)), str(candidate), str(total)], (weight, replicas)
+
+
 @pytest.mark.parametrize(
     ("replicas", "weight", "actual"),
     [
@@ -107,7 +121,6 @@ def test_never_farther_from_the_weight_and_never_without_a_side(replicas: int) -
     ],
 )
 def test_the_actual_share_is_reported(replicas: int, weight: int, actual: int) -> None:
-    """These are the figures that docs/rollouts.md prints."""
     strategy: dict[str, Any] = {"canary": {"steps": [{"setWeight": weight}, {"pause": {}}]}}
     cluster = FakeCluster(objects.deployment({"strategy": strategy, "worker": {"replicas": replicas}}))
     cluster.versions = [objects.version(1)]
