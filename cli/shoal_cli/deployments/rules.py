@@ -21,7 +21,7 @@ from shoal_operator.core.rollout import build_schedule
 from shoal_operator.core.schedule import ScheduleError, next_time
 from shoal_operator.core.service_router import split
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot
-from shoal_operator.core.steps import Schedule, Step
+from shoal_operator.core.steps import Schedule, Step, describe_share
 from shoal_operator.core.versions import KnownVersion, known_versions
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "build_schedule",
     "command_annotation",
+    "describe_share",
     "diagnose_pod",
     "instant",
     "known_versions",

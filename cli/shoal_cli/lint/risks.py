@@ -81,7 +81,8 @@ def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
             (*place, "scaleDownDelaySeconds"),
             "the replaced pods go at once, so going back needs new ones first; leave the default of 30",
         )
-    longest = max((step.hold_seconds or 0 for step in schedule.steps if step.judged), default=None)
+    judged = [step for step in schedule.steps if step.judged]
+    longest = max((max(step.hold_seconds or 0, step.patience_seconds or 0) for step in judged), default=None)
     age = spec.worker.max_connection_age_seconds
     if longest is not None and spec.traffic.router == "Service" and age > longest:
         yield (
