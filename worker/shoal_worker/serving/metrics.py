@@ -55,6 +55,15 @@ class Metrics:
         self._rows = Counter("shoal_rows_total", "Rows labelled.", registry=self._registry)
         self._noise_rows = Counter("shoal_noise_rows_total", "Rows labelled as noise.", registry=self._registry)
         self._out_of_reach: Counter | None = None
+        self._compared = Counter(
+            "shoal_compared_rows_total", "Rows compared with a candidate's answers.", registry=self._registry
+        )
+        self._reservoir_rows = Gauge(
+            "shoal_reservoir_rows", "Rows of recent requests kept for comparisons.", registry=self._registry
+        )
+        self._reservoir_bytes = Gauge(
+            "shoal_reservoir_bytes", "Bytes of recent requests kept for comparisons.", registry=self._registry
+        )
         self._in_flight = Gauge(
             "shoal_in_flight", "ModelInfer calls admitted, not yet answered.", registry=self._registry
         )
@@ -68,6 +77,15 @@ class Metrics:
         """Read the two load gauges at scrape time."""
         self._in_flight.set_function(in_flight)
         self._queue.set_function(queue_length)
+
+    def watch_reservoir(self, rows: Callable[[], float], size: Callable[[], float]) -> None:
+        """Read the two gauges of the reservoir at scrape time."""
+        self._reservoir_rows.set_function(rows)
+        self._reservoir_bytes.set_function(size)
+
+    def record_compared(self, rows: int) -> None:
+        """Count the rows of one comparison."""
+        self._compared.inc(rows)
 
     def record_model(self, model: Model) -> None:
         """Tell which model is served, and count rows beyond its training data where it knows how far they reach."""

@@ -20,6 +20,7 @@ from google.protobuf.message_factory import GetMessageClass
 from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
+from shoal_worker.agreement.keeping import Keeper
 from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
 from shoal_worker.serving.answering import answer_request
 from shoal_worker.serving.dispatch import Dispatcher
@@ -51,11 +52,18 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     """Answers inference.GRPCInferenceService from the serving state."""
 
     def __init__(
-        self, state: ServingState, dispatcher: Dispatcher, metrics: Metrics, *, max_request_seconds: float
+        self,
+        state: ServingState,
+        dispatcher: Dispatcher,
+        metrics: Metrics,
+        keeper: Keeper | None,
+        *,
+        max_request_seconds: float,
     ) -> None:
         self._state = state
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._keeper = keeper
         self._max_request_seconds = max_request_seconds
 
     def guard(self, name: str) -> Callable[[Message | _Malformed, Context], Awaitable[Message]]:
@@ -116,6 +124,8 @@ class InferenceServicer(GRPCInferenceServiceServicer):
                 partial(answer_request, model, request), timeout, declared_rows(request) * model.seconds_per_row
             )
             self._metrics.record_rows(len(answer.labels), answer.noise, answer.out_of_reach)
+            if self._keeper is not None:
+                self._keeper.offer(model, request, answer)
             return answer.response
         except RequestRefused as error:
             code = error.code
