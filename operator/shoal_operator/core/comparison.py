@@ -36,7 +36,7 @@ class Comparison:
     looks: int = 1
     """Comparisons in this window so far, this one included."""
     rows: int = 0
-    """Rows that both labelled; without any, those that stable pods have kept."""
+    """Rows that both labelled."""
     requests: int = 0
     refused: int = 0
     """Requests beside them that stable had answered and the candidate did not."""
@@ -48,5 +48,7 @@ class Comparison:
     clusters: tuple[int, int] | None = None
     """Stable's and the candidate's clusters among the rows of the pod that compared most."""
     matches: tuple[ClusterMatch, ...] = ()
+    lack: str = ""
+    """What stable pods lack for a comparison; empty where there is one."""
     problem: str = ""
-    """Why there is no comparison; empty where there is one, and where only rows lack."""
+    """What kept stable pods from comparing; empty where there is a comparison, and where only rows lack."""

@@ -24,7 +24,7 @@ _Variance = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 
 
 class Figure(StatusModel):
-    """An estimate from a pod's rows; the variance is that of a bootstrap over its requests."""
+    """An estimate from a pod's rows; the variance comes from resampling its requests."""
 
     value: _Score
     variance: _Variance
@@ -83,6 +83,8 @@ class Refusal(StatusModel):
     reason: str = Field(default="", max_length=64)
     message: str = Field(default="", max_length=1024)
     rows: _Count = 0
+    """Rows that both labelled, though too few."""
+    refused: _Count = 0
 
 
 def read_answer(status: int, body: str, stable: Revision, candidate: Revision) -> PodComparison | Refusal:
@@ -114,7 +116,10 @@ def pool(answers: Sequence[PodComparison | Refusal], asked_at: str, looks: int) 
         refusals = [item for item in answers if isinstance(item, Refusal)]
         lacking = [item for item in refusals if item.reason == "TooFewRows"]
         if lacking:
-            return Comparison(asked_at, looks, rows=sum(item.rows for item in lacking))
+            refused = sum(item.refused for item in lacking)
+            told = printable(lacking[0].message, 300) or "few requests are kept"
+            rows = sum(item.rows for item in lacking)
+            return Comparison(asked_at, looks + bool(refused), rows=rows, refused=refused, lack=told)
         first = refusals[0] if refusals else Refusal(reason="NoStablePod", message="no stable pod is ready")
         return Comparison(asked_at, looks, problem=printable(f"{first.reason}: {first.message}".rstrip(": "), 300))
     paired = [(item.rows, item.silhouette) for item in found if item.silhouette is not None]

@@ -41,7 +41,7 @@ def judge(comparison: Comparison | None, gate: dict[str, Any] | None = None, *hi
     ("comparison", "gate", "expected", "told"),
     [
         (None, {}, "inconclusive", "no rows have been compared"),
-        (Comparison("t", 0, rows=12), {}, "inconclusive", "kept 12 of 500"),
+        (Comparison("t", 0, lack="2 requests, and 10 are needed"), {}, "inconclusive", "yet: 2 requests, and 10 are"),
         (Comparison("t", 0, problem="CandidateUnreachable: refused"), {}, "error", "CandidateUnreachable: refused"),
         (compared(1.0, 0.0), {}, "pass", "limit 0.9 (the default"),
         (compared(0.95, 1e-4), {"min": 0.9}, "pass", "limit 0.9 (analysis.agreement.min)"),
@@ -54,7 +54,7 @@ def judge(comparison: Comparison | None, gate: dict[str, Any] | None = None, *hi
         (compared(0.99, 1e-4, noise=0.5), {"min": 0.9}, "pass", "within"),
         (compared(0.99, 1e-4, noise=0.5), {"minNoiseAgreement": 0.8}, "fail", "noise agreement too low"),
         (compared(0.99, 1e-4, labels=0.5), {"minLabelAgreement": 0.8}, "fail", "label agreement too low"),
-        (compared(0.99, 1e-4, rows=499), {}, "inconclusive", "kept 499 of 500"),
+        (compared(0.99, 1e-4, rows=499), {}, "inconclusive", "499 of 500 were labelled by both"),
         (compared(0.99, 1e-4, rows=499), {"minSamples": 499}, "pass", "499 rows"),
         (Comparison("t", 1, rows=900, requests=90), {}, "error", "tell no ARI"),
     ],
@@ -83,6 +83,17 @@ def test_a_request_that_only_the_candidate_refuses_counts_against_it(
 ) -> None:
     verdict, message = judge(compared(0.99, 1e-5, rows=rows, requests=requests, refused=refused), {"min": 0.9})
     assert verdict == expected, message
+
+
+@pytest.mark.parametrize(
+    ("rows", "refused", "expected"),
+    [(0, 200, "fail"), (0, 3, "inconclusive"), (36, 200, "fail"), (36, 3, "inconclusive"), (36, 0, "inconclusive")],
+)
+def test_refusals_count_where_they_are_why_rows_lack(rows: int, refused: int, expected: str) -> None:
+    lacking = Comparison("t", 1, rows=rows, refused=refused, lack="there are too few requests to compare")
+    verdict, message = judge(lacking, {"min": 0.9})
+    assert verdict == expected
+    assert ("the candidate refuses 2" in message) == (expected == "fail")
 
 
 def test_the_message_names_figures_interval_rows_requests_and_the_worst_clusters() -> None:
@@ -162,7 +173,7 @@ def test_a_candidate_at_its_limit_is_failed_at_most_as_often_as_promised(request
     for _ in range(windows):
         for look in range(1, 61):
             sample = generator.normal(0.9, 0.05, requests)
-            variance = float(sample.var() / requests)
+            variance = float(sample.var(ddof=1) / requests)
             comparison = compared(float(sample.mean()), variance, requests=requests, looks=look)
             if judge_fast(comparison) == "fail":
                 alarms += 1

@@ -77,10 +77,12 @@ def test_a_pod_that_fails_leaves_the_others_figures() -> None:
     assert (found.rows, found.problem) == (2000, "")
 
 
-def test_too_few_rows_are_no_problem_and_are_added_up() -> None:
-    refusals = [read({"reason": "TooFewRows", "message": "12 rows", "rows": 12}, 409) for _ in range(2)]
-    found = pool([*refusals, Refusal(reason="NoAnswer")], "t", 7)
-    assert (found.rows, found.problem, found.looks) == (24, "", 7)
+@pytest.mark.parametrize("refused", [0, 5])
+def test_too_few_rows_are_no_problem_and_are_added_up(refused: int) -> None:
+    told = {"reason": "TooFewRows", "message": "3 requests", "rows": 12, "refused": refused}
+    found = pool([*(read(told, 409) for _ in range(2)), Refusal(reason="NoAnswer")], "t", 7)
+    assert (found.rows, found.refused, found.problem, found.lack) == (24, 2 * refused, "", "3 requests")
+    assert found.looks == (8 if refused else 7), "a look counts where something can be judged"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_labels_are_compared_only_where_a_gate_needs_them() -> None:
     ("comparison", "told"),
     [
         (None, "no rows have been compared"),
-        (Comparison("t", 0, rows=3), "kept 3 of 500"),
+        (Comparison("t", 0, lack="there are 3 requests to compare"), "there are 3 requests to compare"),
         (Comparison("t", 0, problem="CandidateUnreachable"), "no comparison: CandidateUnreachable"),
         (NEAR, "may yet be chance"),
     ],

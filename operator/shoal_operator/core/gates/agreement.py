@@ -28,6 +28,8 @@ _LEAST_LEARNT = 0.5
 _LEAST_SPREAD = 0.01
 _NORMAL_FROM_MAD = 1.4826
 _MOST_TOLD = 3
+_TOO_FEW_REQUESTS = 9
+"""The most for which a stable pod says that they are too few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,7 @@ def judge_agreement(
     limit = find_limit(gate, history)
     basis = find_basis(AGREEMENT, gate.min_samples, comparison)
     if isinstance(basis, Verdict):
-        # Rows lack, but refusals may tell enough: even if all that is not refused agreed.
-        surely = _bound(comparison, Estimate(1.0, 0.0), alpha) if comparison and comparison.refused else None
-        if comparison is None or surely is None or surely[1] >= limit.value:
-            return basis
-        message = f"{_describe_refusals(comparison)}, limit {limit.value:g} ({limit.origin}): too many, beyond chance."
-        return Verdict(gate=AGREEMENT, verdict="fail", message=message)
+        return _judge_refusals(comparison, limit, alpha) or basis
     asked = [("ARI", basis.ari, limit.value, f" ({limit.origin})")]
     asked += [
         (name, estimate, least, "")
@@ -106,6 +103,19 @@ def judge_agreement(
             "candidate": PoolFigures(calls=basis.requests, value=round(basis.ari.value, 6) if basis.ari else None),
         }
     )
+
+
+def _judge_refusals(comparison: Comparison | None, limit: Limit, alpha: float) -> Verdict | None:
+    """Fail where rows lack because the candidate refuses them: even if all that it does not refuse agreed."""
+    if comparison is None or not comparison.refused:
+        return None
+    if comparison.lack:
+        # How many requests both answered is not told then, only that they are too few; assume as many as can be.
+        comparison = replace(comparison, requests=min(comparison.rows, _TOO_FEW_REQUESTS))
+    if _bound(comparison, Estimate(1.0, 0.0), alpha)[1] >= limit.value:
+        return None
+    message = f"{_describe_refusals(comparison)}, limit {limit.value:g} ({limit.origin}): too many, beyond chance."
+    return Verdict(gate=AGREEMENT, verdict="fail", message=message)
 
 
 def tell_agreement(comparison: Comparison, stable: Revision, candidate: Revision) -> AgreementFigures | None:

@@ -15,7 +15,10 @@ def find_basis(gate: str, least: int, comparison: Comparison | None) -> Comparis
         return Verdict(gate=gate, verdict="inconclusive", message="no rows have been compared yet.")
     if comparison.problem:
         return Verdict(gate=gate, verdict="error", message=f"no comparison: {comparison.problem.rstrip('.')}.")
-    if comparison.rows < least or not comparison.looks:
-        message = f"too few rows yet: the stable pods have kept {comparison.rows} of {least}."
+    if comparison.lack:
+        message = f"too few rows yet: {comparison.lack.rstrip('.')}."
+        return Verdict(gate=gate, verdict="inconclusive", message=message)
+    if comparison.rows < least:
+        message = f"too few rows yet: {comparison.rows} of {least} were labelled by both."
         return Verdict(gate=gate, verdict="inconclusive", message=message)
     return comparison

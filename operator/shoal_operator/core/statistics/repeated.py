@@ -26,21 +26,21 @@ def spend(alpha: float, look: int) -> float:
 
 
 def half_width(variance: float, clusters: int, alpha: float) -> float:
-    """Return the half width of a one-sided bound on an estimate whose variance a bootstrap over clusters gave.
+    """Return the half width of a one-sided bound on an estimate whose variance comes from resampling clusters.
 
-    t with clusters - 1 degrees of freedom times sqrt(v n / (n - 1)), as a bootstrap over n clusters is too narrow by
-    (n - 1) / n (A. C. Cameron and D. L. Miller, Journal of Human Resources 50 (2015) 317-372). inf for fewer than two.
+    t with clusters - 1 degrees of freedom times sqrt(v) (A. C. Cameron and D. L. Miller, Journal of Human Resources 50
+    (2015) 317-372). inf for fewer than two clusters.
 
     >>> round(half_width(0.0001, 101, 0.05), 4)
-    0.0167
+    0.0166
     >>> round(half_width(0.0001, 3, 0.001), 3)
-    0.273
+    0.223
     >>> half_width(0.0, 1, 0.05)
     inf
     """
     if clusters < 2:
         return math.inf
-    return student_quantile(alpha, clusters - 1) * math.sqrt(variance * clusters / (clusters - 1))
+    return student_quantile(alpha, clusters - 1) * math.sqrt(variance)
 
 
 def student_quantile(alpha: float, degrees: int) -> float:
