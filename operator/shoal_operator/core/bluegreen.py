@@ -6,7 +6,7 @@ Called by core.rollout. Pure arithmetic.
 from __future__ import annotations
 
 from shoal_operator.api.deployment import BlueGreen
-from shoal_operator.core.steps import Schedule, Step, build_schedule
+from shoal_operator.core.steps import Schedule, Step, close_schedule
 
 
 def build_blue_green(strategy: BlueGreen) -> Schedule:
@@ -28,4 +28,4 @@ def build_blue_green(strategy: BlueGreen) -> Schedule:
         Step(round(100 * number / strategy.steps), float(strategy.interval_seconds))
         for number in range(1, strategy.steps)
     )
-    return build_schedule((*waiting, *rising), strategy, full_pool=True)
+    return close_schedule((*waiting, *rising), strategy, full_pool=True)

@@ -6,7 +6,7 @@ Called by core.rollout. Pure arithmetic.
 from __future__ import annotations
 
 from shoal_operator.api.deployment import Canary
-from shoal_operator.core.steps import Schedule, Step, build_schedule
+from shoal_operator.core.steps import Schedule, Step, close_schedule
 
 
 def build_canary(strategy: Canary) -> Schedule:
@@ -24,4 +24,4 @@ def build_canary(strategy: Canary) -> Schedule:
         else:
             duration = step.pause.duration_seconds
             steps.append(Step(weight, None if duration is None else float(duration)))
-    return build_schedule(tuple(steps), strategy, full_pool=False)
+    return close_schedule(tuple(steps), strategy, full_pool=False)

@@ -45,11 +45,11 @@ class Schedule:
         return sum(item.hold_seconds != 0 and 0 < item.weight < 100 for item in self.steps[: step + 1])
 
 
-def build_schedule(steps: tuple[Step, ...], end: Replacement, *, full_pool: bool) -> Schedule:
+def close_schedule(steps: tuple[Step, ...], end: Replacement, *, full_pool: bool) -> Schedule:
     """Close a strategy's own steps with what both strategies say of the replaced version.
 
     >>> from shoal_operator.api.replacement import PostPromotion
-    >>> build_schedule((), Replacement(post_promotion=PostPromotion(duration_seconds=60)), full_pool=True).steps
+    >>> close_schedule((), Replacement(post_promotion=PostPromotion(duration_seconds=60)), full_pool=True).steps
     (Step(weight=100, hold_seconds=60.0),)
     """
     last = () if end.post_promotion is None else (Step(100, float(end.post_promotion.duration_seconds)),)
