@@ -6,7 +6,7 @@ Called by core.rollout. Pure arithmetic.
 from __future__ import annotations
 
 from shoal_operator.api.bluegreen import BlueGreen
-from shoal_operator.core.steps import Schedule, Step, build_schedule
+from shoal_operator.core.steps import Schedule, Step, close_schedule
 
 
 def build_blue_green(strategy: BlueGreen) -> Schedule:
@@ -31,4 +31,4 @@ def build_blue_green(strategy: BlueGreen) -> Schedule:
         Step(round(100 * number / strategy.steps), float(strategy.interval_seconds))
         for number in range(1, strategy.steps)
     )
-    return build_schedule((*judged, *waiting, *rising), strategy, full_pool=True)
+    return close_schedule((*judged, *waiting, *rising), strategy, full_pool=True)

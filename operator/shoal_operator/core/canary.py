@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shoal_operator.api.canary import Canary, HeaderMatch
-from shoal_operator.core.steps import Schedule, Step, build_schedule
+from shoal_operator.core.steps import Schedule, Step, close_schedule
 
 
 def build_canary(strategy: Canary) -> Schedule:
@@ -40,4 +40,4 @@ def build_canary(strategy: Canary) -> Schedule:
         elif step.mirror is not None:
             now = replace(present, hold_seconds=float(step.mirror.duration_seconds), mirror=step.mirror.percent)
         steps.append(now)
-    return build_schedule(tuple(steps), strategy, full_pool=False)
+    return close_schedule(tuple(steps), strategy, full_pool=False)

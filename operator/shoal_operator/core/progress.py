@@ -25,6 +25,7 @@ from shoal_operator.api.deployment import (
     Rollback,
 )
 from shoal_operator.api.hook import HookRecord
+from shoal_operator.api.meta import Reason
 from shoal_operator.api.replacement import MOST_PREVIOUS
 from shoal_operator.core import names
 from shoal_operator.core.conditions import Problem
@@ -131,6 +132,23 @@ class Progress:
         entry = BlockedRevision(**bundle_of(revision), reason=why.reason, message=why.message, since=timestamp(now))
         others = tuple(item for item in self.blocked if item.revision != revision.revision)
         return replace(self, blocked=(*others, entry)[-_MOST_BLOCKED:])
+
+    def blocking(self, wanted: Revision) -> BlockedRevision | None:
+        """Return what keeps a revision from being tried.
+
+        A revision that failed is blocked alone: other settings may mend it. A version that somebody left by the
+        rollback command is left with whatever settings, unless it serves with others.
+        """
+        serves = self.stable is not None and self.stable.version == wanted.version
+        return next(
+            (
+                item
+                for item in self.blocked
+                if item.revision == wanted.revision
+                or (item.reason == Reason.ROLLED_BACK and item.version == wanted.version and not serves)
+            ),
+            None,
+        )
 
     def promote(self, delay_seconds: int, now: datetime) -> Progress:
         """Return the same with the candidate as stable; what it replaces stands by for the delay.

@@ -90,12 +90,12 @@ class Schedule:
         return sum(item.has_window for item in self.steps[: step + 1])
 
 
-def build_schedule(steps: tuple[Step, ...], end: Replacement, *, full_pool: bool) -> Schedule:
+def close_schedule(steps: tuple[Step, ...], end: Replacement, *, full_pool: bool) -> Schedule:
     """Close a strategy's own steps with what both strategies say of the replaced version.
 
     >>> from shoal_operator.api.replacement import PostPromotion
     >>> end = Replacement(post_promotion=PostPromotion(duration_seconds=60))
-    >>> [(step.weight, step.hold_seconds) for step in build_schedule((), end, full_pool=True).steps]
+    >>> [(step.weight, step.hold_seconds) for step in close_schedule((), end, full_pool=True).steps]
     [(100, 60.0)]
     """
     last = () if end.post_promotion is None else (Step(100, float(end.post_promotion.duration_seconds)),)

@@ -175,9 +175,8 @@ def _degraded(standing: Standing) -> Finding | None:
         if standing.wanted.reason != Reason.VERSION_NOT_READY or progress.stable is not None:
             return Finding("Degraded", True, standing.wanted.reason, _sentence(standing.wanted.message))
         return None
-    revision = standing.wanted.revision
-    blocked = next((item for item in progress.blocked if item.revision == revision), None)
-    if blocked is not None and progress.stable is not None and progress.stable.revision != revision:
+    blocked = progress.blocking(standing.wanted)
+    if blocked is not None and progress.stable is not None and progress.stable.revision != standing.wanted.revision:
         message = (
             f"Version {blocked.version} was rolled back ({blocked.reason}): {_sentence(blocked.message)} Version "
             f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry, or ask for another "

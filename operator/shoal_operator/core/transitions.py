@@ -125,8 +125,7 @@ def _aim(
     stable, candidate = progress.stable, progress.candidate
     if isinstance(wanted, Problem):
         return (_undo(facts, progress, now) if stable is not None else progress), ()
-    blocked = any(item.revision == wanted.revision for item in progress.blocked)
-    if stable is not None and (wanted.revision == stable.revision or blocked):
+    if stable is not None and (wanted.revision == stable.revision or progress.blocking(wanted) is not None):
         return _undo(facts, progress, now), ()
     count = len(facts.schedule.steps)
     at_once = returns_at_once(facts.schedule, progress, wanted.revision)

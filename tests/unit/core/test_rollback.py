@@ -243,6 +243,30 @@ class TestHow:
         assert (cluster.status["stable"]["version"], versions(cluster.status["blockedVersions"])) == (1, [1])
         assert cluster.condition("Degraded")["reason"] == "RolledBack"
 
+    def test_what_is_left_is_left_with_whatever_settings(self) -> None:
+        cluster = replaced()
+        cluster.command("rollback", "yes")
+        cluster.settle()
+        cluster.change(worker={"replicas": 4, "maxInFlight": 7})
+        cluster.settle()
+        assert cluster.condition("Degraded")["reason"] == "RolledBack"
+        assert "candidate" not in cluster.status
+        cluster.command("retry")
+        cluster.settle()
+        assert cluster.status["candidate"]["version"] == 2
+
+    def test_what_was_left_for_its_settings_may_be_tried_with_others(self) -> None:
+        cluster = served(strategy=BLUE_GREEN)
+        for limit in (7, 9):
+            cluster.change(worker={"replicas": 4, "maxInFlight": limit})
+            cluster.settle()
+            assert cluster.status["candidate"]["settings"]["maxInFlight"] == limit
+            cluster.command("promote-full")
+            cluster.settle()
+            cluster.command("rollback", "yes")
+            cluster.settle()
+            assert "candidate" not in cluster.status
+
     @pytest.mark.parametrize("hold", ["command", "spec"])
     def test_no_pause_holds_a_way_back_that_is_open(self, hold: str) -> None:
         cluster = replaced()

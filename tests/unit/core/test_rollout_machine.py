@@ -20,6 +20,7 @@ from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.progress import read_record
+from shoal_operator.core.retiring import MOST_STANDING_BY
 from shoal_operator.core.rollout import build_schedule, plan_deployment
 from shoal_operator.core.versions import known_versions
 from tests.unit.core import capacity, objects
@@ -45,6 +46,9 @@ STRATEGIES: list[dict[str, Any]] = [
             ]
         }
     },
+    {"blueGreen": {"steps": 2, "intervalSeconds": 0, "autoPromotionSeconds": 5, "standby": {"revisions": 1}}},
+    {"blueGreen": {"steps": 1, "postPromotion": {"durationSeconds": 5}, "standby": {"revisions": 2, "replicas": 1}}},
+    {"canary": {"steps": [{"setWeight": 40}], "scaleDownDelaySeconds": 5, "rollbackWindow": {"revisions": 2}}},
 ]
 BY_GATEWAY_ONLY: dict[str, Any] = {
     "canary": {
@@ -82,6 +86,7 @@ class Rollout(RuleBasedStateMachine):
         before = copy.deepcopy(self.cluster.status)
         self._run(plan_deployment(self.cluster.snapshot(), self.cluster.now), self.cluster.version)
         self._promises_after_a_whole_pass()
+        self._promises_of_what_stands_by()
         self._promises_of_a_new_candidate(before)
 
     @rule(cut=st.integers(0, 12))
@@ -182,6 +187,21 @@ class Rollout(RuleBasedStateMachine):
     def command(self, command: str, value: str) -> None:
         self.cluster.command(command, value)
 
+    @rule(value=st.sampled_from(["yes", "1", "2", "3", "7"]))
+    def go_back(self, value: str) -> None:
+        self.cluster.command("rollback", value)
+
+    @rule(passes=st.integers(1, 6))
+    def go_back_and_see(self, passes: int) -> None:
+        before = self.cluster.status.get("previous") or []
+        self.cluster.command("rollback", "yes")
+        for _ in range(passes):
+            self.reconcile()
+            self.cluster.run_controllers()
+            self.cluster.make_ready()
+        after = self.cluster.status.get("previous") or []
+        assert after == before[: len(after)] or len(after) > len(before), "going back only shortens what is before"
+
     @precondition(lambda self: len(self.cluster.versions) < 4)
     @rule(verdict=st.sampled_from(["pass", "pass", "fail"]))
     def train(self, verdict: str) -> None:
@@ -245,6 +265,7 @@ class Rollout(RuleBasedStateMachine):
         assert status.get("candidate") or status.get("weight", 0) == 0
         for backend in self._backends().values():
             assert 0 <= backend <= 100
+        assert not status.get("rollback") or status.get("candidate"), "whoever goes back has somewhere to go"
         assert not self._backends() or sum(self._backends().values()) == 100
 
     @invariant()
@@ -329,6 +350,16 @@ class Rollout(RuleBasedStateMachine):
         if weights.get(f"cities-{candidate}", 0) > 0:
             assert any(pod.ready for pod in cluster.pool(candidate)), "weight needs ready pods"
 
+    def _promises_of_what_stands_by(self) -> None:
+        cluster = self.cluster
+        retiring = {item["revision"] for item in cluster.status.get("retiring", [])}
+        weights = {name.removeprefix("cities-") for name, weight in self._backends().items() if weight}
+        routed = weights | {pod.revision for pod in cluster.endpoints()}
+        assert len(retiring - routed) <= MOST_STANDING_BY + 3, "few pools stand by, however often a spec changes"
+        previous = [item["revision"] for item in cluster.status.get("previous", [])]
+        assert len(previous) == len(set(previous)) <= 10
+        assert cluster.revision("stable") not in previous, "what serves is not what was before"
+
     def _promises_of_a_new_candidate(self, before: dict[str, Any]) -> None:
         cluster, after = self.cluster, self.cluster.status
         known = [item["version"] for item in (before.get("stable"), before.get("candidate")) if item]
@@ -336,7 +367,12 @@ class Rollout(RuleBasedStateMachine):
         if candidate is None or candidate in known:
             return
         states = {version.number: version.state for version in known_versions(cluster.versions)}
-        assert states[candidate] == "Active", "only an Active version is offered to a new rollout"
+        back = after.get("rollback")
+        standing = [item["version"] for item in before.get("retiring", [])] if back else []
+        assert states[candidate] == "Active" or candidate in standing, "only an Active version gets new pods"
+        if back is not None:
+            assert back["by"] == "Command" or back["atOnce"]
+            return
         manual = cluster.deployment["spec"]["modelRef"].get("policy") == "Manual"
         if manual and before.get("stable") and cluster.condition("Degraded")["reason"] != "InvalidSpec":
             assert after["approvedVersion"] == candidate, "with policy Manual nothing new begins without approval"
