@@ -27,4 +27,5 @@ def judge_cluster_count(gate: ClusterCountGate, records: Records) -> Verdict:
         message=f"{candidate} clusters, stable {stable}, limits {least:g} to {most:g}: {outcome}.",
         stable=PoolFigures(calls=0, value=stable),
         candidate=PoolFigures(calls=0, value=candidate),
+        limit=least if candidate < stable else most,
     )
