@@ -22,7 +22,12 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str, str], ...] = (
         "shoal status towns -n demo|shoal status towns -n demo --wait --version 4 --timeout 15m",
     ),
     ("watch", reading.watch_deployment, _LOOK, "shoal watch towns -n demo|shoal watch towns -n demo --keep"),
-    ("history", reading.history, _LOOK, "shoal history towns -n demo"),
+    (
+        "history",
+        reading.history,
+        _LOOK,
+        "shoal history towns -n demo|shoal history towns -n demo --decision 12|shoal history towns --version 4 -o json",
+    ),
     (
         "logs",
         logs,

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from shoal_cli.console import make_console, print_json
 from shoal_cli.deployments import commands, looking
 from shoal_cli.deployments.lines import tell
 from shoal_cli.deployments.looking import Target
-from shoal_cli.deployments.options import NameArgument, now, read_seconds
+from shoal_cli.deployments.options import NameArgument, Output, OutputOption, now, read_seconds
 from shoal_cli.deployments.outcome import ExitCode, Outcome
 from shoal_cli.deployments.rules import WayBack, command_annotation, find_way_back, read_spec
 from shoal_cli.deployments.view import View
@@ -35,9 +36,10 @@ def promote(
     full: Annotated[bool, typer.Option("--full", help="Skip the remaining steps.")] = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = _LONGEST,
+    output: OutputOption = "table",
 ) -> int:
     """End the present pause or step and go to the next; with --full promote the candidate at once."""
-    return _command("promote-full" if full else "promote", name, namespace, context, wait, timeout)
+    return _command("promote-full" if full else "promote", name, namespace, context, wait, timeout, output)
 
 
 def pause(
@@ -46,9 +48,10 @@ def pause(
     context: ContextOption = None,
     wait: WaitOption = False,
     timeout: TimeoutOption = _LONGEST,
+    output: OutputOption = "table",
 ) -> int:
     """Hold the rollout where it is; traffic flows on."""
-    return _command("pause", name, namespace, context, wait, timeout)
+    return _command("pause", name, namespace, context, wait, timeout, output)
 
 
 def resume(
@@ -57,9 +60,10 @@ def resume(
     context: ContextOption = None,
     wait: WaitOption = False,
     timeout: TimeoutOption = _LONGEST,
+    output: OutputOption = "table",
 ) -> int:
     """Go on after `pause`."""
-    return _command("resume", name, namespace, context, wait, timeout)
+    return _command("resume", name, namespace, context, wait, timeout, output)
 
 
 def abort(
@@ -68,9 +72,10 @@ def abort(
     context: ContextOption = None,
     wait: WaitOption = False,
     timeout: TimeoutOption = _LONGEST,
+    output: OutputOption = "table",
 ) -> int:
     """Give all traffic back to the stable version at once and block the candidate; wins over all other commands."""
-    return _command("abort", name, namespace, context, wait, timeout)
+    return _command("abort", name, namespace, context, wait, timeout, output)
 
 
 def retry(
@@ -79,9 +84,10 @@ def retry(
     context: ContextOption = None,
     wait: WaitOption = False,
     timeout: TimeoutOption = _LONGEST,
+    output: OutputOption = "table",
 ) -> int:
     """Forget which versions are blocked, and try again."""
-    return _command("retry", name, namespace, context, wait, timeout)
+    return _command("retry", name, namespace, context, wait, timeout, output)
 
 
 def approve(
@@ -91,12 +97,13 @@ def approve(
     context: ContextOption = None,
     wait: WaitOption = False,
     timeout: TimeoutOption = _LONGEST,
+    output: OutputOption = "table",
 ) -> int:
     """Let the version roll out that waits for approval (modelRef.policy Manual)."""
     seconds = read_seconds(timeout, "--timeout")
     target = looking.find(name, namespace, context)
     number = commands.check_approval(target.look()[0], version)
-    return _give(target, "approve", str(number), seconds if wait else None)
+    return _give(target, "approve", str(number), seconds if wait else None, output)
 
 
 def rollback(
@@ -112,6 +119,7 @@ def rollback(
     ] = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = _LONGEST,
+    output: OutputOption = "table",
 ) -> int:
     """Go back to the version that served before, at once while it stands by; what is left is blocked until `retry`."""
     seconds = read_seconds(timeout, "--timeout")
@@ -121,35 +129,44 @@ def rollback(
     value = commands.read_version(to)
     way = _find_way_back(deployment, _versions_of(target, view.model), value, view)
     line = commands.build_line(view, way.version)
+    told = {"namespace": view.namespace, "name": view.name, "command": "rollback", "version": way.version}
     if dry_run:
-        print(line)
+        _tell(output, line, {**told, "done": False})
         return 0
-    target.patch(commands.build_command("rollback", value))
-    print(f"{view.namespace}/{view.name}: the operator is asked to {commands.describe_way_back(view, way)}")
+    told["by"] = by = target.kube.whoami()
+    target.patch(commands.build_command("rollback", value, by))
+    waits = wait or full
+    if not waits or output == "table":
+        asked = f"{view.namespace}/{view.name}: the operator is asked to {commands.describe_way_back(view, way)}"
+        _tell(output, asked, {**told, "done": False})
     _tell_of_keeper(deployment, line)
-    if not (wait or full):
+    if not waits:
         return 0
     ended = watch(target, silent, lambda seen: _gone_back(seen, way), seconds)
     if not ended.timed_out and full and ended.view.going_back == "by steps":
-        return _give(target, "promote-full", commands.unique_value(now()), seconds if wait else None)
-    print(tell(ended.view))
+        return _give(target, "promote-full", commands.unique_value(now()), seconds if wait else None, output)
+    _tell(output, tell(ended.view), {**told, "done": not ended.timed_out, "deployment": ended.view.to_json()})
     # What is left is degraded from the spec's point of view; the way back has succeeded all the same.
     return ExitCode.DONE if ended.outcome.kind == "healthy" else ended.code
 
 
-def _command(command: str, name: str, namespace: str | None, context: str | None, wait: bool, timeout: str) -> int:
+def _command(
+    command: str, name: str, namespace: str | None, context: str | None, wait: bool, timeout: str, output: Output
+) -> int:
     seconds = read_seconds(timeout, "--timeout")
     target = looking.find(name, namespace, context)
     commands.check(command, target.look()[0])
-    return _give(target, command, commands.unique_value(now()), seconds if wait else None)
+    return _give(target, command, commands.unique_value(now()), seconds if wait else None, output)
 
 
-def _give(target: Target, command: str, value: str, seconds: float | None) -> int:
-    """Give a command; wait until the operator has acted on it, where there is a time for that."""
-    target.patch(commands.build_command(command, value))
+def _give(target: Target, command: str, value: str, seconds: float | None, output: Output) -> int:
+    """Give a command in the user's name; wait until the operator has acted on it, where there is a time for that."""
+    by = target.kube.whoami()
+    target.patch(commands.build_command(command, value, by))
     place = f"{target.namespace}/{target.name}"
+    told = {"namespace": target.namespace, "name": target.name, "command": command, "by": by}
     if seconds is None:
-        print(f"{place}: the operator is asked to {command}")
+        _tell(output, f"{place}: the operator is asked to {command}", {**told, "done": False})
         return 0
 
     def acted(view: View) -> Outcome:
@@ -162,8 +179,20 @@ def _give(target: Target, command: str, value: str, seconds: float | None) -> in
             field=place,
             remedy=f"It stays given ({command_annotation(command)}); does the operator run? shoal logs --operator",
         )
-    print(f"{place}: {command} done. {tell(ended.view)}")
+    _tell(
+        output,
+        f"{place}: {command} done. {tell(ended.view)}",
+        {**told, "done": True, "deployment": ended.view.to_json()},
+    )
     return 0
+
+
+def _tell(output: Output, line: str, document: Object) -> None:
+    """Print the line for people, or the document for programs."""
+    if output == "json":
+        print_json(make_console(), document)
+    else:
+        print(line)
 
 
 class OperatorSilentError(ShoalError):

@@ -42,9 +42,9 @@ def check(command: str, view: View) -> None:
         raise UsageError(problem[0], field=f"{view.namespace}/{view.name}", remedy=problem[1])
 
 
-def build_command(command: str, value: str) -> Object:
-    """Return the change that gives a command."""
-    return {"metadata": {"annotations": {command_annotation(command): value}}}
+def build_command(command: str, value: str, by: str = "") -> Object:
+    """Return the change that gives a command, with the name of who gives it where that is known."""
+    return {"metadata": {"annotations": {command_annotation(command): f"{value};by={by}" if by else value}}}
 
 
 def unique_value(now: datetime) -> str:

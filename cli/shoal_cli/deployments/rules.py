@@ -59,8 +59,8 @@ def status_of(deployment: Object) -> ClusteringDeploymentStatus:
     return read_status(deployment)
 
 
-def pods_selector(deployment: str) -> str:
-    """Return the label selector of a deployment's pods."""
+def owned_selector(deployment: str) -> str:
+    """Return the label selector of what a deployment owns: pods, records of decisions."""
     return f"{DEPLOYMENT}={label_value(deployment)}"
 
 

@@ -277,6 +277,13 @@ class PoolFigures(StatusModel):
     value: float | None = Field(default=None, description="The gate's figure: a ratio, or milliseconds.")
 
 
+class Interval(StatusModel):
+    """Where what a gate's limit is held against surely lies, at all looks of the window together."""
+
+    low: float | None = Field(default=None, description="Lower end; absent where only the upper one decides.")
+    high: float | None = Field(default=None, description="Upper end; absent where only the lower one decides.")
+
+
 class Verdict(StatusModel):
     """What a gate says."""
 
@@ -286,6 +293,12 @@ class Verdict(StatusModel):
     stable: PoolFigures | None = Field(default=None, description="What the gate saw of the stable pool.")
     candidate: PoolFigures | None = Field(default=None, description="What the gate saw of the candidate pool.")
     dry_run: bool = Field(default=False, description="The verdict is told, but has no effect.")
+    interval: Interval | None = Field(
+        default=None, description="The interval that decides: of candidate's figure over stable's, or less stable's."
+    )
+    limit: float | None = Field(
+        default=None, description="What it is held against: a ratio, a difference, or a bound of candidate's figure."
+    )
 
 
 class PastVerdict(StatusModel):

@@ -159,6 +159,9 @@ def _finding(verdict: Verdict) -> GateFinding:
         candidate=_value(verdict.candidate),
         stable_samples=_samples(verdict.stable),
         candidate_samples=_samples(verdict.candidate),
+        low=verdict.interval.low if verdict.interval else None,
+        high=verdict.interval.high if verdict.interval else None,
+        limit=verdict.limit,
     )
 
 

@@ -92,7 +92,10 @@ class TestOneRecordForEachDecision:
         assert list(gates) == ["readiness", "errorRate", "latency"]
         errors = gates["errorRate"]
         assert (errors.verdict, errors.stable, errors.candidate) == ("fail", 0.0, 0.5)
-        assert (errors.stable_samples, errors.candidate_samples) == (500, 500)
+        assert (errors.stable_samples, errors.candidate_samples, errors.limit) == (500, 500, 1.05)
+        assert (gates["latency"].limit, gates["latency"].high) == (1.2, None)
+        assert gates["latency"].low is not None
+        assert 0 < gates["latency"].low < 1
         assert "250 of 500 calls failed" in errors.message
 
     def test_a_rising_weight_tells_by_which_figures_the_step_before_was_passed(self) -> None:

@@ -43,4 +43,5 @@ def _judge(gate: ClusterCountGate, stable: int, candidate: int, what: str) -> Ve
         message=f"{candidate} {what}, stable {stable}, limits {least:g} to {most:g}: {outcome}.",
         stable=PoolFigures(calls=0, value=stable),
         candidate=PoolFigures(calls=0, value=candidate),
+        limit=least if candidate < stable else most,
     )

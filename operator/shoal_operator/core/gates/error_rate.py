@@ -34,11 +34,11 @@ def judge_error_rate(
     )
     if evidence.log >= needed:
         message = f"{told}: too many, beyond chance (less than 1 in {1 / alpha:,.0f})."
-        return sides.tell(ERROR_RATE, "fail", message, *shares)
+        return sides.tell(ERROR_RATE, "fail", message, *shares, limit=gate.max_ratio)
     before_enough_looks = evidence.looks < LEAST_LOOKS and evidence.uncapped_log >= needed / 2
     if before_enough_looks or evidence.log >= needed / 2:
         message = f"{told}: many, but {describe_looks(evidence.looks, LEAST_LOOKS)}."
-        return sides.tell(ERROR_RATE, "inconclusive", message, *shares)
+        return sides.tell(ERROR_RATE, "inconclusive", message, *shares, limit=gate.max_ratio)
     within = shares[1] <= shares[0] * gate.max_ratio
     message = f"{told}: {'within' if within else 'no more than chance allows'}."
-    return sides.tell(ERROR_RATE, "pass", message, *shares)
+    return sides.tell(ERROR_RATE, "pass", message, *shares, limit=gate.max_ratio)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shoal_operator.api.deployment import PoolFigures, Verdict
+from shoal_operator.api.deployment import Interval, PoolFigures, Verdict
 from shoal_operator.core.gates.calls import describe_looks
 from shoal_operator.core.snapshot import WindowFigures
 from shoal_operator.core.statistics.differences import EFFECT, estimate_difference
@@ -48,10 +48,8 @@ def judge_share(
     if found is None:
         message = f"too few rows yet: {', '.join(few)}."
         return Verdict(gate=limits.gate, verdict="inconclusive", message=message, stable=calls[0], candidate=calls[1])
-    surely, probably = (
-        abs(found.difference) - mixture_half_width(found.variance, chance, EFFECT)
-        for chance in (alpha, math.sqrt(alpha))
-    )
+    widths = [mixture_half_width(found.variance, chance, EFFECT) for chance in (alpha, math.sqrt(alpha))]
+    surely, probably = (abs(found.difference) - width for width in widths)
     limit = limits.max_increase if found.difference > 0 else limits.max_decrease
     told = (
         f"{found.share:.1%} of {rows['the candidate']:.0f} rows {limits.are}, stable {found.base:.1%} of "
@@ -71,5 +69,20 @@ def judge_share(
     else:
         verdict, message = "pass", f"{told}: within."
     return Verdict.model_validate(
-        {"gate": limits.gate, "verdict": verdict, "message": message, "stable": sides[0], "candidate": sides[1]}
+        {
+            "gate": limits.gate,
+            "verdict": verdict,
+            "message": message,
+            "stable": sides[0],
+            "candidate": sides[1],
+            "interval": _interval(found.difference, widths[0]),
+            "limit": None if limit is None else math.copysign(limit, found.difference),
+        }
     )
+
+
+def _interval(difference: float, width: float) -> Interval | None:
+    """Return where the difference surely lies; None where that is anywhere."""
+    if not math.isfinite(width):
+        return None
+    return Interval(low=round(difference - width, 6), high=round(difference + width, 6))

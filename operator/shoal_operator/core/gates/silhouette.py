@@ -37,6 +37,7 @@ def judge_silhouette(gate: SilhouetteGate, records: Records) -> Verdict:
         message=message,
         stable=PoolFigures(calls=0, value=stable),
         candidate=PoolFigures(calls=0, value=candidate),
+        limit=limit,
     )
 
 
