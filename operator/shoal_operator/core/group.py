@@ -148,7 +148,7 @@ class Union:
         """Who rolled the version back of its own accord."""
         found = ((item.name, item.refused(self.version)) for item in self.members)
         name, why = next(((name, why) for name, why in found if why), ("", ""))
-        return Problem(Reason.GROUP_FAILED, f"{name} of its group rolled it back ({why})") if name else None
+        return Problem(Reason.GROUP_FAILED, f"deployment {name} of its group rolled it back ({why})") if name else None
 
 
 def find_union(

@@ -149,10 +149,11 @@ def _degraded(standing: Standing) -> Finding | None:
     revision = standing.wanted.revision
     blocked = next((item for item in progress.blocked if item.revision == revision), None)
     if blocked is not None and progress.stable is not None and progress.stable.revision != revision:
+        there = " on that deployment" if blocked.reason == Reason.GROUP_FAILED else ""
         message = (
             f"Version {blocked.version} was rolled back ({blocked.reason}): {_sentence(blocked.message)} Version "
-            f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry, or ask for another "
-            "version."
+            f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry{there}, or ask for "
+            "another version."
         )
         return Finding("Degraded", True, Reason.ROLLED_BACK, message)
     if progress.failure_paused is not None and decision.pause is not None:

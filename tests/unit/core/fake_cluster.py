@@ -33,6 +33,11 @@ class FakeCluster:
     pods: dict[str, PodFacts] = field(default_factory=dict)
     windows: dict[str, WindowFigures] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    hook_answers: dict[str, Answer] = field(default_factory=dict)
+    cron_jobs: dict[str, Raw | None] = field(default_factory=dict)
+    task_pods: list[Raw] = field(default_factory=list)
+    peers: list[Raw] = field(default_factory=list)
+    """The other deployments of its group."""
     defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
@@ -60,6 +65,11 @@ class FakeCluster:
             gateway=gateway,
             windows=dict(self.windows),
             answers=dict(self.answers),
+            hook_answers=dict(self.hook_answers),
+            tasks=tuple(copy.deepcopy(self._of_kind("Job"))),
+            task_pods=tuple(copy.deepcopy(self.task_pods)),
+            cron_jobs=dict(self.cron_jobs),
+            peers=tuple(copy.deepcopy(self.peers)),
             defaults=self.defaults,
         )
 
@@ -115,6 +125,8 @@ class FakeCluster:
                 self.born += 1
                 name = f"pod-{self.born}"
                 self.pods[name] = objects.pod(name, revision, ready=False)
+        for job in self._of_kind("Job"):
+            job["metadata"].setdefault("creationTimestamp", timestamp(self.now))
         for route in self._of_kind("GRPCRoute"):
             if self.accepts_routes:
                 generation = route["metadata"]["generation"]
@@ -144,6 +156,19 @@ class FakeCluster:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
+
+    def end_job(self, name: str, kind: str = "Complete", reason: str = "", message: str = "") -> None:
+        """Let a Job complete, or fail."""
+        ended = {
+            "type": kind,
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            # To the second, as Kubernetes writes it.
+            "lastTransitionTime": f"{self.now:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        completed = {"completionTime": ended["lastTransitionTime"]}
+        self.objects["Job", name]["status"] = {"conditions": [ended], **completed}
 
     # What people do
 
@@ -207,6 +232,10 @@ class FakeCluster:
         """Return the weights of the route."""
         route = self.objects[("GRPCRoute", self.deployment["metadata"]["name"])]
         return {item["name"]: item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]}
+
+    def jobs(self) -> list[str]:
+        """Return the names of the Jobs, oldest first."""
+        return [item["metadata"]["name"] for item in self._of_kind("Job")]
 
     def _of_kind(self, kind: str) -> list[Raw]:
         return [item for (found, _), item in self.objects.items() if found == kind]
