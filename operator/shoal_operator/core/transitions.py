@@ -198,6 +198,10 @@ def _roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) ->
     candidate = progress.candidate
     if candidate is None:
         return progress, ()
+    if progress.stable is not None and why.reason != Reason.GROUP_FAILED:
+        union = find_union(facts.spec, facts.snapshot, progress.stable, candidate)
+        if union is not None and union.following:
+            why = Problem(why.reason, f"{why.message.rstrip('.')}; {union.following} of its group go back with it")
     entry = BlockedRevision(**bundle_of(candidate), reason=why.reason, message=why.message, since=timestamp(now))
     others = tuple(item for item in progress.blocked if item.revision != candidate.revision)
     progress = replace(_undo(facts, progress, now), blocked=(*others, entry)[-_MOST_BLOCKED:])

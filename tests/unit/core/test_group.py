@@ -156,6 +156,13 @@ class TestTogether:
         assert f"Deployment {fails} of its group rolled it back (GateFailed)." in told
         assert "set the annotation shoal.dev/retry on that deployment" in told
 
+    def test_abort_says_what_becomes_of_the_others(self) -> None:
+        fleet = self.held()
+        fleet["rome"].command("abort")
+        fleet.settle()
+        assert "Aborted by the abort command; berlin, paris of its group go back with it." in message(fleet, "rome")
+        assert fleet.stable() == {"berlin": 1, "paris": 1, "rome": 1}
+
     def test_retry_on_the_one_that_failed_tries_all_again(self) -> None:
         fleet = self.held()
         fleet["rome"].command("abort")
