@@ -144,11 +144,16 @@ class Union:
         return "; ".join(item.describe(self.version) for item in self.members if not item.passed(self.version))
 
     @property
+    def following(self) -> str:
+        """Names of those that go back too when this one does."""
+        return ", ".join(item.name for item in self.members if item.tries(self.version))
+
+    @property
     def failure(self) -> Problem | None:
         """Who rolled the version back of its own accord."""
         found = ((item.name, item.refused(self.version)) for item in self.members)
         name, why = next(((name, why) for name, why in found if why), ("", ""))
-        return Problem(Reason.GROUP_FAILED, f"{name} of its group rolled it back ({why})") if name else None
+        return Problem(Reason.GROUP_FAILED, f"deployment {name} of its group rolled it back ({why})") if name else None
 
 
 def find_union(

@@ -177,10 +177,11 @@ def _degraded(standing: Standing) -> Finding | None:
         return None
     blocked = progress.blocking(standing.wanted)
     if blocked is not None and progress.stable is not None and progress.stable.revision != standing.wanted.revision:
+        there = " on that deployment" if blocked.reason == Reason.GROUP_FAILED else ""
         message = (
             f"Version {blocked.version} was rolled back ({blocked.reason}): {_sentence(blocked.message)} Version "
-            f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry, or ask for another "
-            "version."
+            f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry{there}, or ask for "
+            "another version."
         )
         return Finding("Degraded", True, Reason.ROLLED_BACK, message)
     if progress.failure_paused is not None and decision.pause is not None:

@@ -245,6 +245,10 @@ def _roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) ->
     candidate = progress.candidate
     if candidate is None:
         return progress, ()
+    if progress.stable is not None and why.reason != Reason.GROUP_FAILED:
+        union = find_union(facts.spec, facts.snapshot, progress.stable, candidate)
+        if union is not None and union.following:
+            why = Problem(why.reason, f"{why.message.rstrip('.')}; {union.following} of its group go back with it")
     progress = _undo(facts, progress, now).block(candidate, why, now)
     told = Emit("Warning", Reason.ROLLED_BACK, f"Version {candidate.version} is rolled back: {why.message}")
     return progress, (told,)

@@ -37,6 +37,11 @@ class FakeCluster:
     answers: dict[str, Answer] = field(default_factory=dict)
     comparison: Comparison | None = None
     load: Load | None = None
+    hook_answers: dict[str, Answer] = field(default_factory=dict)
+    cron_jobs: dict[str, Raw | None] = field(default_factory=dict)
+    task_pods: list[Raw] = field(default_factory=list)
+    peers: list[Raw] = field(default_factory=list)
+    """The other deployments of its group."""
     defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
@@ -68,6 +73,11 @@ class FakeCluster:
             answers=dict(self.answers),
             comparison=self.comparison,
             load=self.load,
+            hook_answers=dict(self.hook_answers),
+            tasks=tuple(copy.deepcopy(self._of_kind("Job"))),
+            task_pods=tuple(copy.deepcopy(self.task_pods)),
+            cron_jobs=dict(self.cron_jobs),
+            peers=tuple(copy.deepcopy(self.peers)),
             defaults=self.defaults,
         )
 
@@ -128,6 +138,8 @@ class FakeCluster:
                 self.born += 1
                 name = f"pod-{self.born}"
                 self.pods[name] = objects.pod(name, revision, ready=False)
+        for job in self._of_kind("Job"):
+            job["metadata"].setdefault("creationTimestamp", timestamp(self.now))
         for route in self._of_kind("GRPCRoute"):
             if self.accepts_routes:
                 generation = route["metadata"]["generation"]
@@ -157,6 +169,19 @@ class FakeCluster:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
+
+    def end_job(self, name: str, kind: str = "Complete", reason: str = "", message: str = "") -> None:
+        """Let a Job complete, or fail."""
+        ended = {
+            "type": kind,
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            # To the second, as Kubernetes writes it.
+            "lastTransitionTime": f"{self.now:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        completed = {"completionTime": ended["lastTransitionTime"]}
+        self.objects["Job", name]["status"] = {"conditions": [ended], **completed}
 
     # What people do
 
@@ -227,6 +252,10 @@ class FakeCluster:
     def decisions(self) -> list[Raw]:
         """Return the records of decisions, oldest first."""
         return sorted(self._of_kind("ClusteringDecision"), key=lambda item: str(item["metadata"]["name"]))
+
+    def jobs(self) -> list[str]:
+        """Return the names of the Jobs, oldest first."""
+        return [item["metadata"]["name"] for item in self._of_kind("Job")]
 
     def _of_kind(self, kind: str) -> list[Raw]:
         return [item for (found, _), item in self.objects.items() if found == kind]

@@ -71,6 +71,17 @@ def version(
     }
 
 
+def cron_job(name: str = "judge", *, startable: bool = True, spec: Raw | None = None, pod: Raw | None = None) -> Raw:
+    """Build a suspended CronJob of one container."""
+    container = {"name": "judge", "image": "judge:1", "env": [{"name": "TEAM", "value": "fish"}]}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}, **(pod or {})}
+    return {
+        "kind": "CronJob",
+        "metadata": metadata(name, annotations={names.STARTABLE: "true"} if startable else {}),
+        "spec": {"suspend": True, "jobTemplate": {"spec": {"backoffLimit": 0, "template": template, **(spec or {})}}},
+    }
+
+
 def deployment(
     spec: Raw | None = None, status: Raw | None = None, annotations: Raw | None = None, name: str = "cities"
 ) -> Raw:

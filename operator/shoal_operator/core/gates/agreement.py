@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from shoal_operator.api.agreement import AgreementFigures
 from shoal_operator.api.analysis import AgreementGate
-from shoal_operator.api.deployment import PoolFigures, Revision, Verdict
+from shoal_operator.api.deployment import Interval, PoolFigures, Revision, Verdict
 from shoal_operator.core.comparison import Comparison, Estimate
 from shoal_operator.core.gates.live import find_basis
 from shoal_operator.core.progress import Progress
@@ -80,11 +80,14 @@ def judge_agreement(
         if least is not None
     ]
     told, below, surely_below = [], [], []
+    interval: Interval | None = None
     for name, estimate, least, origin in asked:
         if estimate is None:
             return Verdict(gate=AGREEMENT, verdict="error", message=f"the stable pods tell no {name}.")
         value = round(_count_refusals(basis, estimate).value, 9)
         low, high = _bound(basis, estimate, alpha / len(asked))
+        # The first is the ARI, which the verdict's own figure is.
+        interval = interval or Interval(low=round(low, 6), high=round(high, 6))
         told.append(f"{name} {value:.3f}, surely {low:.3f} to {high:.3f}, limit {least:g}{origin}")
         below += [name] if value < least else []
         surely_below += [name] if high < least else []
@@ -101,6 +104,8 @@ def judge_agreement(
             "verdict": outcome,
             "message": message,
             "candidate": PoolFigures(calls=basis.requests, value=round(basis.ari.value, 6) if basis.ari else None),
+            "interval": interval,
+            "limit": limit.value,
         }
     )
 

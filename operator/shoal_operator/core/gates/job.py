@@ -42,8 +42,8 @@ def judge_jobs(
 ) -> tuple[tuple[Verdict, str], ...]:
     """Judge by what became of the window's Jobs; with each verdict goes the look that it counts for.
 
-    An end counts once. Until then a look is an interval of the window, so that errors in a row are those of several
-    intervals.
+    A Job that completed or failed counts once. Until then, and while there is an error, a look is an interval of the
+    window, so that errors in a row are those of several intervals.
     """
     found = []
     for gate, task, due in _tasks(snapshot.deployment, analysis, progress):
@@ -51,7 +51,7 @@ def judge_jobs(
         looks = max(0, int((now - due).total_seconds() // analysis.interval_seconds))
         look = timestamp(due + timedelta(seconds=looks * analysis.interval_seconds))
         verdict = Verdict(gate=gate_name(gate), verdict=_WORDS[outcome.state], message=outcome.message)
-        found.append((verdict, outcome.ended_at or look))
+        found.append((verdict, look if outcome.state == "error" else outcome.ended_at or look))
     return tuple(found)
 
 
