@@ -187,7 +187,8 @@ def _first(facts: Facts, decision: Decision, candidate: Revision, now: datetime)
         reason = diagnosis.reason if diagnosis else Reason.WAITING_FOR_PODS
         message = f"Version {candidate.version}: {verdict.message}"
         if now >= deadline:
-            reason = diagnosis.reason if diagnosis else Reason.PROGRESS_DEADLINE_EXCEEDED
+            # What ails the pods is in the message; the reason tells those who wait that waiting is over.
+            reason = Reason.PROGRESS_DEADLINE_EXCEEDED
             message = f"Not ready within {seconds} s (spec.progressDeadlineSeconds), still trying. {message}"
         look = (deadline,) if now < deadline else ()
         return replace(decision, waiting=Problem(reason, message), look_again=look)
