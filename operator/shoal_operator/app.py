@@ -23,6 +23,7 @@ from shoal_operator.errors import LeaseLost
 from shoal_operator.handlers import Informer, Sink
 from shoal_operator.runtime.answers import Answers, HttpSend
 from shoal_operator.runtime.batch_progress import BatchProgress
+from shoal_operator.runtime.comparison import Comparisons, HttpAsk
 from shoal_operator.runtime.controller import Controller
 from shoal_operator.runtime.endpoints import Endpoints, age_of, younger_than
 from shoal_operator.runtime.gateway import AioGateway
@@ -74,9 +75,18 @@ class Operator:
             self.queue.add,
             _now,
         )
+        self._ask = HttpAsk()
+        self.comparisons = Comparisons(self.store, gates.comparison_window, self._ask, self.queue.add, _now)
         gateway = AioGateway(transport, self.store, lease.fence)
         observer = Observer(
-            self.store, gateway, self.sampler, self.answers.of, self.progress, DECISIONS, settings.defaults
+            self.store,
+            gateway,
+            self.sampler,
+            self.answers.of,
+            self.comparisons.of,
+            self.progress,
+            DECISIONS,
+            settings.defaults,
         )
         self.controller = Controller(self.queue, self.store, observer, gateway, DECISIONS, metrics, _now)
         self.resync = Resync(
@@ -118,6 +128,7 @@ class Operator:
             group.create_task(self.sampler.run(), name="sampler")
             group.create_task(self.progress.run(), name="batch-progress")
             group.create_task(self.answers.run(), name="answers")
+            group.create_task(self.comparisons.run(), name="comparisons")
             for number in range(self._settings.concurrency):
                 group.create_task(self.controller.work(), name=f"worker-{number}")
 
@@ -126,6 +137,7 @@ class Operator:
         self.informer.stop()
         await self._scrape.close()
         await self._send.close()
+        await self._ask.close()
         await self.endpoints.stop()
 
     async def _discover(self) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shoal_operator.api.analysis import Analysis
+from shoal_operator.api.agreement import AgreementFigures
+from shoal_operator.api.analysis import JUDGES_IN_SHADOW, Analysis
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 
 Hostname = Annotated[str, Field(min_length=1, max_length=253)]
@@ -89,11 +90,22 @@ class Worker(WorkerSettings):
     replicas: int = Field(default=2, ge=0, le=1000, description="Pods that serve the stable version.")
 
 
+class Shadow(ApiModel):
+    """Hold the weight at 0: the gates that need no calls judge the candidate before any user sees it."""
+
+    duration_seconds: int = Field(
+        ge=1, le=31_536_000, description="Seconds to hold, once the candidate's pods are ready."
+    )
+
+
 class BlueGreen(ApiModel):
     """A full second pool, then traffic in equal steps."""
 
     steps: int = Field(default=5, ge=1, le=100, description="Equal weight steps from 0 to 100 percent.")
     interval_seconds: int = Field(default=60, ge=0, le=86_400, description="Seconds at each step before the next.")
+    pre_promotion: Shadow | None = Field(
+        default=None, description="A shadow step before anything else; needs a gate that judges without calls."
+    )
     auto_promotion: bool = Field(
         default=True, description="false: wait at weight 0 for the promote command before the first step."
     )
@@ -111,7 +123,7 @@ class Pause(ApiModel):
 
 
 class CanaryStep(ApiModel):
-    """Exactly one of setWeight and pause."""
+    """Exactly one of setWeight, pause and shadow."""
 
     exactly_one: ClassVar[bool] = True
 
@@ -119,6 +131,9 @@ class CanaryStep(ApiModel):
         default=None, ge=0, le=100, description="Percent of the traffic for the candidate from here on."
     )
     pause: Pause | None = Field(default=None, description="Hold the weight and judge the candidate.")
+    shadow: Shadow | None = Field(
+        default=None, description="Judge the candidate at weight 0, before the first setWeight."
+    )
 
 
 class Canary(ApiModel):
@@ -126,8 +141,8 @@ class Canary(ApiModel):
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
-            rule="!has(self.steps) || self.steps.size() == 0 || has(self.steps[0].setWeight)",
-            message="canary.steps[0] is a pause at weight 0, which judges nothing; begin with a setWeight",
+            rule="!has(self.steps) || self.steps.size() == 0 || !has(self.steps[0].pause)",
+            message="canary.steps[0] is a pause at weight 0, which judges nothing; begin with a setWeight or a shadow",
         ),
         CelRule(
             rule="!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
@@ -135,13 +150,18 @@ class Canary(ApiModel):
             message_expression="'the setWeight of canary.steps must never fall, they are %s; put them in rising order'"
             ".format([self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight)])",
         ),
+        CelRule(
+            rule="!has(self.steps) || self.steps.filter(s, !has(s.pause)).map(s, has(s.setWeight) ? s.setWeight : 0)"
+            ".isSorted()",
+            message="a shadow of canary.steps is at weight 0 and cannot follow a setWeight above 0; put it before",
+        ),
     )
 
     steps: list[CanaryStep] = Field(
         default_factory=lambda: [CanaryStep(set_weight=10), CanaryStep(pause=Pause(duration_seconds=3600))],
         min_length=1,
         max_length=64,
-        description="Weights (never falling) and pauses, in order.",
+        description="Shadows, weights (never falling) and pauses, in order.",
     )
     scale_down_delay_seconds: int = Field(
         default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
@@ -149,11 +169,12 @@ class Canary(ApiModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.steps[0].set_weight is None:
-            raise ValueError(self.cel_rules[0].message)
         weights = [step.set_weight for step in self.steps if step.set_weight is not None]
-        if weights != sorted(weights):
-            raise ValueError(self.cel_rules[1].message)
+        reached = [step.set_weight or 0 for step in self.steps if step.pause is None]
+        broken = (self.steps[0].pause is not None, weights != sorted(weights), reached != sorted(reached))
+        for rule, fails in zip(self.cel_rules, broken, strict=True):
+            if fails:
+                raise ValueError(rule.message)
         return self
 
 
@@ -164,6 +185,12 @@ class Strategy(ApiModel):
 
     blue_green: BlueGreen | None = Field(default=None, description="A full second pool, then equal steps.")
     canary: Canary | None = Field(default=None, description="A small share first, then more, step by step.")
+
+    @property
+    def shadows(self) -> bool:
+        """Whether it has a step at weight 0 in which the candidate is judged."""
+        early = self.blue_green is not None and self.blue_green.pre_promotion is not None
+        return early or (self.canary is not None and any(step.shadow is not None for step in self.canary.steps))
 
 
 class GatewayReference(ApiModel):
@@ -218,6 +245,16 @@ class Traffic(ApiModel):
 class ClusteringDeploymentSpec(ApiModel):
     """What to serve, and how a new version takes over."""
 
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!(has(self.strategy) && ((has(self.strategy.blueGreen) && has(self.strategy.blueGreen.prePromotion)) "
+            "|| (has(self.strategy.canary) && has(self.strategy.canary.steps) "
+            f"&& self.strategy.canary.steps.exists(s, has(s.shadow))))) || {JUDGES_IN_SHADOW}",
+            message="spec.strategy has a shadow step, in which no gate would judge; set analysis.agreement: {}, or "
+            "silhouette, clusterCount, or an outside gate with minSamples: 0",
+        ),
+    )
+
     model_ref: ModelVersionReference = Field(description="The model and its version.")
     worker: Worker = Field(default_factory=Worker, description="The pods that serve.")
     strategy: Strategy = Field(
@@ -232,6 +269,12 @@ class ClusteringDeploymentSpec(ApiModel):
         default="Rollback", description="What a failed gate or a missed deadline leads to."
     )
     paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.strategy.shadows and not self.analysis.judges_in_shadow:
+            raise ValueError(self.cel_rules[0].message)
+        return self
 
 
 class Revision(StatusModel):
@@ -336,6 +379,14 @@ class ClusteringDeploymentStatus(StatusModel):
     verdicts: list[Verdict] = Field(default_factory=list, description="What the gates said last.")
     gates: list[GateRecord] = Field(
         default_factory=list, description="What the gates said at the looks of this rollout; kept until the next one."
+    )
+    agreement: AgreementFigures | None = Field(
+        default=None, description="How far the candidate agreed with stable; kept until the next rollout."
+    )
+    agreement_history: list[AgreementFigures] = Field(
+        default_factory=list,
+        description="How far each promoted version agreed with the one before it, newest last; at most 10. The "
+        "agreement gate learns its limit from it.",
     )
     replicas: int = Field(default=0, description="Pods of the stable revision.")
     ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")

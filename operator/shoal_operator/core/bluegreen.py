@@ -17,12 +17,15 @@ def build_blue_green(strategy: BlueGreen) -> Schedule:
 
     >>> [step.weight for step in build_blue_green(BlueGreen(steps=5)).steps]
     [20, 40, 60, 80]
-    >>> build_blue_green(BlueGreen(steps=2, interval_seconds=7, auto_promotion=False)).steps
-    (Step(weight=0, hold_seconds=None), Step(weight=50, hold_seconds=7.0))
+    >>> [(step.weight, step.hold_seconds) for step in build_blue_green(BlueGreen(steps=2, auto_promotion=False)).steps]
+    [(0, None), (50, 60.0)]
     """
+    early = strategy.pre_promotion
+    # Before the wait for the promote command, so that whoever gives it knows the verdict.
+    judged = () if early is None else (Step(0, float(early.duration_seconds), shadow=True),)
     waiting = () if strategy.auto_promotion else (Step(0, None),)
     rising = tuple(
         Step(round(100 * number / strategy.steps), float(strategy.interval_seconds))
         for number in range(1, strategy.steps)
     )
-    return Schedule((*waiting, *rising), strategy.scale_down_delay_seconds, full_pool=True)
+    return Schedule((*judged, *waiting, *rising), strategy.scale_down_delay_seconds, full_pool=True)

@@ -1,4 +1,4 @@
-"""Canary as a schedule: weights and pauses in the user's order.
+"""Canary as a schedule: shadows, weights and pauses in the user's order.
 
 Called by core.rollout. Pure arithmetic.
 """
@@ -12,13 +12,15 @@ from shoal_operator.core.steps import Schedule, Step
 def build_canary(strategy: Canary) -> Schedule:
     """Turn the strategy into steps, one for each of the user's: a pause holds the weight set before it.
 
-    >>> build_canary(Canary()).steps
-    (Step(weight=10, hold_seconds=0.0), Step(weight=10, hold_seconds=3600.0))
+    >>> [(step.weight, step.hold_seconds) for step in build_canary(Canary()).steps]
+    [(10, 0.0), (10, 3600.0)]
     """
     steps: list[Step] = []
     weight = 0
     for step in strategy.steps:
-        if step.pause is None:
+        if step.shadow is not None:
+            steps.append(Step(0, float(step.shadow.duration_seconds), shadow=True))
+        elif step.pause is None:
             weight = step.set_weight or 0
             steps.append(Step(weight, 0.0))
         else:

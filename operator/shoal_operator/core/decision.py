@@ -56,5 +56,7 @@ class Decision:
     waiting: Problem | None = None
     """What the rollout waits for."""
     look_again: tuple[datetime, ...] = ()
+    shadow: bool = False
+    """Whether the candidate is being judged in shadow."""
     recording: Revision | None = None
     """The durable record must say this before the rollout goes on."""

@@ -13,8 +13,9 @@ from shoal_operator.api.deployment import ClusteringDeploymentSpec, RetiringRevi
 from shoal_operator.core import names
 from shoal_operator.core.facts import instant, is_deleting, key_of, label_of, name_of, text_at, uid_of
 from shoal_operator.core.manifests.budget import build_budget
+from shoal_operator.core.manifests.preview import build_preview
 from shoal_operator.core.manifests.route import build_backend, redirect_route
-from shoal_operator.core.manifests.workload import build_workload
+from shoal_operator.core.manifests.workload import build_workload, pool_selector
 from shoal_operator.core.plan import Action, Apply, Delete
 from shoal_operator.core.pools import pods_needed
 from shoal_operator.core.progress import Progress
@@ -55,7 +56,16 @@ def build_objects(scene: Scene) -> tuple[Action, ...]:
         return (*left, *pools)
     routing = (*left, *scene.arrangement.actions)
     rising = scene.progress.weight > scene.arrangement.actual_weight
-    return (*pools, *routing) if rising else (*routing, *pools)
+    # The preview comes last: no caller waits for it.
+    return (*pools, *routing, *_previews(scene)) if rising else (*routing, *pools, *_previews(scene))
+
+
+def _previews(scene: Scene) -> tuple[Action, ...]:
+    """Return the Service in front of the candidate's pods while there is one beside stable."""
+    candidate, deployment = scene.progress.candidate, scene.snapshot.deployment
+    if candidate is None or scene.progress.stable is None:
+        return ()
+    return (Apply(build_preview(deployment, pool_selector(deployment, candidate.revision))),)
 
 
 def _left_routes(scene: Scene) -> tuple[Action, ...]:
@@ -114,19 +124,21 @@ def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
 
 def _unused_routing(scene: Scene, unwanted_services: list[RawObject]) -> list[Delete | None]:
     """Return the Services and routes to remove; those of the other router go once this one is in force."""
-    snapshot, arrangement = scene.snapshot, scene.arrangement
-    router = names.router(name_of(snapshot.deployment))
-    pools = [item for item in snapshot.services if name_of(item) != router]
+    snapshot, arrangement, progress = scene.snapshot, scene.arrangement, scene.progress
+    router, preview = (name(name_of(snapshot.deployment)) for name in (names.router, names.preview))
+    trial = progress.candidate is not None and progress.stable is not None
+    over = [_delete(item, "Service") for item in snapshot.services if name_of(item) == preview and not trial]
+    pools = [item for item in snapshot.services if name_of(item) not in (router, preview)]
     if scene.spec.traffic.router == "Gateway":
-        removals = [_delete(item, "Service") for item in pools if item in unwanted_services]
+        removals = [*over, *(_delete(item, "Service") for item in pools if item in unwanted_services)]
         if arrangement is not None and arrangement.settled:
             removals += [_delete(item, "Service") for item in snapshot.services if name_of(item) == router]
         return removals
     if arrangement is None or not arrangement.settled:
-        return []
+        return over
     routes = [_delete(item, "GRPCRoute") for item in snapshot.routes]
     # The route goes a pass before its backends.
-    return routes or [_delete(item, "Service") for item in pools]
+    return [*over, *(routes or [_delete(item, "Service") for item in pools])]
 
 
 def _sizes(scene: Scene) -> list[tuple[Revision, int]]:

@@ -33,6 +33,8 @@ COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry", "app
 
 GRPC_PORT = 8001
 METRICS_PORT = 8002
+INTERNAL_PORT = 8003
+"""Where workers answer the operator and each other about comparisons; in no Service that clients call."""
 
 _LONGEST_LABEL = 63
 _LONGEST_INDEX = len("-1999")
@@ -87,6 +89,11 @@ def model_version(model: str, version: int) -> str:
 def pool(deployment: str, revision: str) -> str:
     """Name of one revision's Deployment, PodDisruptionBudget and (Gateway router) Service."""
     return bounded(deployment, revision)
+
+
+def preview(deployment: str) -> str:
+    """Name of the Service that selects the candidate's pods, and nothing else, while there is a candidate."""
+    return bounded(deployment, "preview")
 
 
 def router(deployment: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shoal_operator.api.agreement import AgreementFigures
 from shoal_operator.api.deployment import (
     BlockedRevision,
     ClusteringDeploymentStatus,
@@ -50,6 +51,10 @@ class Progress:
     handled_commands: tuple[str, ...] = ()
     gates: tuple[GateRecord, ...] = ()
     """What the gates said in the present rollout, or in the last one."""
+    agreement: AgreementFigures | None = None
+    """How far the candidate agreed with stable when last compared, in the present rollout or in the last one."""
+    agreement_history: tuple[AgreementFigures, ...] = ()
+    """The same of the versions that were promoted, newest last."""
 
     def without_candidate(self) -> Progress:
         """Return the same without anything that concerns a candidate: all traffic is stable's."""
@@ -97,6 +102,8 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         approved=status.approved_version,
         handled_commands=tuple(status.handled_commands),
         gates=tuple(status.gates),
+        agreement=status.agreement,
+        agreement_history=tuple(status.agreement_history),
     )
     candidate = progress.candidate
     if candidate is None or (stable is not None and candidate.revision == stable.revision):

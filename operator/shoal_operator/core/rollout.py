@@ -252,6 +252,8 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "approved_version": progress.approved,
         "handled_commands": list(progress.handled_commands),
         "gates": list(progress.gates),
+        "agreement": progress.agreement,
+        "agreement_history": list(progress.agreement_history),
     }
 
 

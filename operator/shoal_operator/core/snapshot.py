@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_operator.core.comparison import Comparison
+
 RawObject = Mapping[str, Any]
 
 
@@ -61,6 +63,10 @@ class Look:
     """Rows that were labelled."""
     noise_rows: float = 0.0
     """Rows among them that were labelled as noise."""
+    ranged_rows: float = 0.0
+    """Rows that were labelled by pods whose model knows the range of its training data."""
+    out_of_reach_rows: float = 0.0
+    """Rows among the latter that lie outside this range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,4 +165,6 @@ class DeploymentSnapshot:
     first look at it. Figures of an earlier window never stand here."""
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """Key of a request that core.gates.outside builds -> what came of it last, in the same window."""
+    comparison: Comparison | None = None
+    """What both versions made of the same rows last, in the same window; None before the first."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

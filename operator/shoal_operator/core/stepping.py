@@ -13,6 +13,7 @@ from shoal_operator.api.deployment import Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
+from shoal_operator.core.gates.agreement import remember_promotion
 from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress, retire
@@ -30,7 +31,7 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
         if waiting is not None:
             return replace(decision, progress=progress, waiting=waiting)
         if progress.step_started_at is None or (step.judged and progress.window_started_at is None):
-            window = now if 0 < step.weight < 100 else None
+            window = now if step.compared else None
             progress = replace(progress, step_started_at=now, window_started_at=window, progressed_at=now)
             # Figures in hand are of the window before: the new step is judged by its own only.
             decision = replace(
@@ -49,7 +50,9 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
         return replace(decision, progress=progress, recording=candidate, waiting=Problem(Reason.ROLLING_OUT, message))
     until = now + timedelta(seconds=facts.schedule.scale_down_delay_seconds)
     progress = replace(
-        progress.without_candidate(), stable=candidate, retiring=(*progress.retiring, retire(stable, until))
+        remember_promotion(progress, stable, candidate).without_candidate(),
+        stable=candidate,
+        retiring=(*progress.retiring, retire(stable, until)),
     )
     told = Emit("Normal", Reason.PROMOTED, f"Version {candidate.version} is promoted; it replaces {stable.version}.")
     return replace(decision, progress=progress, events=(*decision.events, told), verdicts=())
@@ -58,6 +61,11 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
 def _tell(facts: Facts, progress: Progress) -> tuple[Emit, ...]:
     """Return the event of a weight that is reached; a pause at the same weight is no news."""
     steps, step = facts.schedule.steps, progress.step or 0
+    if progress.candidate is not None and steps[step].shadow:
+        message = (
+            f"Version {progress.candidate.version} is in shadow (step {step + 1} of {len(steps)}): no call reaches it."
+        )
+        return (Emit("Normal", Reason.ROLLING_OUT, message),)
     before = steps[step - 1].weight if step else 0
     if progress.candidate is None or steps[step].weight == before:
         return ()
@@ -89,11 +97,13 @@ def _reach(
 def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decision | None:
     """Return the decision to stay in a step whose weight is reached; None to leave it."""
     progress = decision.progress
-    number = f"step {(progress.step or 0) + 1} of {len(facts.schedule.steps)}"
+    decision = replace(decision, shadow=step.shadow)
+    place = "In shadow" if step.shadow else f"At {step.weight} %"
+    place = f"{place} (step {(progress.step or 0) + 1} of {len(facts.schedule.steps)})"
     look = now + timedelta(seconds=facts.spec.analysis.interval_seconds)
     if step.hold_seconds is None:
         reason = Reason.PAUSED_BY_STEP if step.weight else Reason.AWAITING_PROMOTION
-        message = f"At {step.weight} % ({number}) until the annotation shoal.dev/promote is set."
+        message = f"{place} until the annotation shoal.dev/promote is set."
         return replace(decision, pause=Problem(reason, message), look_again=(look,) if step.weight else ())
     over = (progress.step_started_at or now) + timedelta(seconds=step.hold_seconds)
     if now < over:
@@ -105,10 +115,10 @@ def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decisi
     lacking = [item for what, item in found if what == "wait"]
     told = "; ".join(f"{item.gate}: {item.message.rstrip('.')}" for item in holding or lacking)
     if holding:
-        message = f"At {step.weight} % ({number}), beyond a gate's limit: {told}. Mend it, or set shoal.dev/promote."
+        message = f"{place}, beyond a gate's limit: {told}. Mend it, or set shoal.dev/promote."
         reason = Reason.GATE_ERROR if holding[0].verdict == "error" else Reason.GATE_INCONCLUSIVE
         return replace(decision, pause=Problem(reason, message), look_again=(look,))
     if lacking and facts.spec.analysis.on_inconclusive == "Hold":
-        message = f"At {step.weight} % ({number}), no verdict yet: {told}. Send calls, or set shoal.dev/promote."
+        message = f"{place}, no verdict yet: {told}. Send calls, or set shoal.dev/promote."
         return replace(decision, pause=Problem(Reason.GATE_INCONCLUSIVE, message), look_again=(look,))
     return None

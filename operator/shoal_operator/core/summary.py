@@ -123,7 +123,8 @@ def _progressing(standing: Standing) -> Finding:
             return Finding("Progressing", True, reason, _sentence(decision.waiting.message))
         step, count = decision.progress.step, decision.progress.step_count
         place = "the promotion" if step is None or count is None or step >= count else f"step {step + 1} of {count}"
-        message = f"Version {candidate.version} gets {decision.progress.weight} %, at {place}."
+        share = "is in shadow" if decision.shadow else f"gets {decision.progress.weight} %"
+        message = f"Version {candidate.version} {share}, at {place}."
         return Finding("Progressing", True, Reason.ROLLING_OUT, message)
     if stable is not None:
         ready = len(ready_pods(standing.snapshot, stable))

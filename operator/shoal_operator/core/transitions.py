@@ -95,6 +95,7 @@ def _aim(
         progress,
         candidate=wanted,
         gates=(),
+        agreement=None,
         retiring=tuple(item for item in progress.retiring if item.revision != wanted.revision),
         progressed_at=now,
     )

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.snapshot import (
     Answer,
@@ -65,6 +66,8 @@ class Progress(Protocol):
 
 AnswersOf = Callable[[RawObject], Mapping[str, Answer]]
 """Returns what servers outside said last in a deployment's window."""
+ComparisonOf = Callable[[RawObject], Comparison | None]
+"""Returns what both versions made of the same rows last in a deployment's window."""
 
 
 class Observer:
@@ -76,6 +79,7 @@ class Observer:
         secrets: Secrets,
         figures: Figures,
         answers: AnswersOf,
+        comparison: ComparisonOf,
         progress: Progress,
         decide: Decisions,
         defaults: Defaults,
@@ -84,6 +88,7 @@ class Observer:
         self._secrets = secrets
         self._figures = figures
         self._answers = answers
+        self._comparison = comparison
         self._progress = progress
         self._decide = decide
         self._defaults = defaults
@@ -125,6 +130,7 @@ class Observer:
             missing_secrets=await self._missing(namespace, self._decide.deployment_secrets(raw, self._defaults)),
             windows=self._figures.windows(raw),
             answers=self._answers(raw),
+            comparison=self._comparison(raw),
             defaults=self._defaults,
         )
 

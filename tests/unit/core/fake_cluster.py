@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
 from shoal_operator.core.rollout import plan_deployment
@@ -33,6 +34,7 @@ class FakeCluster:
     pods: dict[str, PodFacts] = field(default_factory=dict)
     windows: dict[str, WindowFigures] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    comparison: Comparison | None = None
     defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
@@ -60,6 +62,7 @@ class FakeCluster:
             gateway=gateway,
             windows=dict(self.windows),
             answers=dict(self.answers),
+            comparison=self.comparison,
             defaults=self.defaults,
         )
 

@@ -83,6 +83,8 @@ def test_the_worker_is_told_what_to_serve() -> None:
         "SHOAL_ARTIFACT_DIGEST": VERSION.digest,
         "SHOAL_GRPC_PORT": "8001",
         "SHOAL_METRICS_PORT": "8002",
+        "SHOAL_INTERNAL_PORT": "8003",
+        "SHOAL_COMPARE_URL": "http://cities-preview.fish.svc:8003",
         "SHOAL_CACHE_DIR": "/var/cache/shoal",
         "SHOAL_MAX_IN_FLIGHT": "7",
         "SHOAL_DRAIN_DELAY_SECONDS": "3",

@@ -40,7 +40,14 @@ class Bench:
         self.metrics = Metrics()
         decide = decisions(plan)
         observer = Observer(
-            self.store, self.gateway, NoFigures(), lambda _: {}, NoProgress(), decide, Defaults("image", "s3://b")
+            self.store,
+            self.gateway,
+            NoFigures(),
+            lambda _: {},
+            lambda _: None,
+            NoProgress(),
+            decide,
+            Defaults("image", "s3://b"),
         )
         self.controller = Controller(self.queue, self.store, observer, self.gateway, decide, self.metrics, lambda: NOW)
         self.put(raw("ClusteringDeployment", **parts))

@@ -42,7 +42,7 @@ def observer(*objects: dict[str, Any]) -> Observer:
         return Plan()
 
     decide = Decisions(plan, secrets, plan, plan, secrets, plan, secrets)
-    return Observer(store, gateway, NoFigures(), lambda _: {}, NoProgress(), decide, DEFAULTS)
+    return Observer(store, gateway, NoFigures(), lambda _: {}, lambda _: None, NoProgress(), decide, DEFAULTS)
 
 
 def namesake(item: dict[str, Any]) -> dict[str, Any]:
