@@ -82,12 +82,10 @@ def build_gateway(name: str, gateway_class: str = "eg") -> Object:
     }
 
 
-def build_load(
-    name: str, script: str, *, image: str, target: str, model: str, rate: float, seconds: float
-) -> tuple[Object, Object]:
-    """Return the ConfigMap and the Pod of a load generator inside the cluster."""
+def build_load(name: str, script: str, *, image: str, arguments: Sequence[str]) -> tuple[Object, Object]:
+    """Return the ConfigMap and the Pod of a load generator inside the cluster, with the arguments of its script."""
     labels = {"app.kubernetes.io/name": "shoal-load"}
-    command = ["python3", "/lab/load.py", target, model, "--rate", f"{rate:g}", "--seconds", f"{seconds:g}"]
+    command = ["python3", "/lab/load.py", *arguments]
     return (
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"load.py": script}},
         {
