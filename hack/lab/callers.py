@@ -12,6 +12,9 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hack.lab.kube import REPOSITORY, Kube, Object, images, wait_for
 from hack.lab.objects import build_load
 
@@ -34,8 +37,12 @@ class Callers:
         seconds: float = LONGEST_SECONDS,
         options: Sequence[str] = (),
         name: str = NAME,
+        points: NDArray[np.float64] | None = None,
     ) -> None:
-        """`options` are further arguments of hack/lab/load.py."""
+        """`points` are the rows that the calls are drawn from, a few thousand at most; none for random ones near 0.
+
+        `options` are further arguments of hack/lab/load.py.
+        """
         self._kube = kube
         self._namespace = namespace
         self._name = name
@@ -45,6 +52,7 @@ class Callers:
             script,
             image=images()["worker"],
             arguments=[target, model, "--rate", f"{rate:g}", "--seconds", f"{seconds:g}", *options],
+            points=points,
         )
         self.last: Object = {"sent": 0, "failed": 0, "byVersion": {}}
 

@@ -106,11 +106,15 @@ async def run(arguments: argparse.Namespace) -> Tally:
     channels = [grpc.aio.insecure_channel(arguments.target, options=options) for _ in range(arguments.channels)]
     stubs = [inference_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
     in_flight: set[asyncio.Task[None]] = set()
+    known = np.load(arguments.points) if arguments.points else None
     started = reported = time.perf_counter()
     while not stop.is_set() and (now := time.perf_counter()) - started < min(arguments.seconds, LONGEST_SECONDS):
         due = int((now - started) * min(arguments.rate, HIGHEST_RATE))
         while tally.sent < due:
-            points = random.uniform(-1, 1, size=(arguments.rows, arguments.width))
+            if known is None:
+                points = random.uniform(-1, 1, size=(arguments.rows, arguments.width))
+            else:
+                points = known[random.integers(len(known), size=arguments.rows)]
             if random.random() < arguments.missing:
                 points[0, 0] = np.nan
             request = build_request(arguments.model, points, arguments.columns)
@@ -135,7 +139,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50, help="calls per second")
     parser.add_argument("--seconds", type=float, default=60, help="how long")
     parser.add_argument("--rows", type=int, default=4, help="rows per call")
-    parser.add_argument("--width", type=int, default=2, help="columns per row")
+    parser.add_argument("--width", type=int, default=2, help="columns per row, which are uniform from -1 to 1")
+    parser.add_argument("--points", help=".npy file of float64 rows to draw from instead")
     parser.add_argument("--channels", type=int, default=8, help="connections")
     parser.add_argument("--columns", nargs="*", default=[], help="names of the columns, to send a tensor for each")
     parser.add_argument("--missing", type=float, default=0, help="share of the calls in which a value is missing")

@@ -12,6 +12,7 @@ from shoal_operator.api.model import ClusteringModelSpec
 from shoal_operator.core import names
 from shoal_operator.core.manifests.budget import build_budget
 from shoal_operator.core.manifests.job import build_job
+from shoal_operator.core.manifests.preview import build_preview
 from shoal_operator.core.manifests.route import build_backend, build_route
 from shoal_operator.core.manifests.service import build_service
 from shoal_operator.core.manifests.workload import build_workload, pool_selector
@@ -191,6 +192,17 @@ def test_the_service_speaks_plain_http2() -> None:
     [port] = manifest["spec"]["ports"]
     assert (port["name"], port["port"], port["appProtocol"]) == ("grpc", 8001, "kubernetes.io/h2c")
     assert manifest["spec"]["selector"] == selector
+
+
+def test_the_preview_is_asked_by_the_name_that_pods_are_told() -> None:
+    manifest = build_preview(objects.deployment(), pool_selector(objects.deployment(), "1a2b3c4d"))
+    assert manifest["metadata"]["name"] == "cities-preview"
+    assert manifest["spec"]["selector"] == {names.DEPLOYMENT: "cities", names.REVISION: "1a2b3c4d"}
+    ports = {port["name"]: port["port"] for port in manifest["spec"]["ports"]}
+    assert ports == {"grpc": 8001, "internal": 8003}
+    assert variables(workload())["SHOAL_COMPARE_URL"] == "http://cities-preview.fish.svc:8003"
+    declared = {port["name"]: port["containerPort"] for port in pod_of(workload())["containers"][0]["ports"]}
+    assert declared == {"grpc": 8001, "metrics": 8002, "internal": 8003}
 
 
 def test_the_route_hangs_on_its_gateway() -> None:

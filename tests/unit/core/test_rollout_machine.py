@@ -14,10 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from shoal_operator.api.deployment import ClusteringDeploymentSpec
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison
+from shoal_operator.core.facts import timestamp
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.progress import read_record
-from shoal_operator.core.rollout import plan_deployment
+from shoal_operator.core.rollout import build_schedule, plan_deployment
 from shoal_operator.core.versions import known_versions
 from tests.unit.core import objects
 from tests.unit.core.fake_cluster import FakeCluster
@@ -26,8 +29,11 @@ STRATEGIES: list[dict[str, Any]] = [
     {"canary": {"steps": [{"setWeight": 10}, {"pause": {"durationSeconds": 20}}, {"setWeight": 60}, {"pause": {}}]}},
     {"canary": {"steps": [{"setWeight": 100}], "scaleDownDelaySeconds": 0}},
     {"blueGreen": {"steps": 3, "intervalSeconds": 10}},
+    {"canary": {"steps": [{"shadow": {"durationSeconds": 20}}, {"setWeight": 50}, {"pause": {"durationSeconds": 20}}]}},
+    {"blueGreen": {"steps": 2, "intervalSeconds": 10, "prePromotion": {"durationSeconds": 20}}},
     {"blueGreen": {"steps": 1, "intervalSeconds": 0, "autoPromotion": False}},
 ]
+ANALYSIS: dict[str, Any] = {"agreement": {"min": 0.9}}
 ROUTERS: list[dict[str, Any]] = [{}, {"router": "Gateway", "gateway": {"name": "gateway"}}]
 
 
@@ -36,7 +42,7 @@ class Rollout(RuleBasedStateMachine):
 
     @initialize(strategy=st.sampled_from(STRATEGIES), router=st.sampled_from(ROUTERS), replicas=st.integers(1, 5))
     def begin(self, strategy: dict[str, Any], router: dict[str, Any], replicas: int) -> None:
-        spec = {"strategy": strategy, "traffic": router, "worker": {"replicas": replicas}}
+        spec = {"strategy": strategy, "traffic": router, "worker": {"replicas": replicas}, "analysis": ANALYSIS}
         self.cluster = FakeCluster(objects.deployment(spec), [objects.version(1)])
         self.old_view: Any = None
         self.cluster.settle()
@@ -78,6 +84,7 @@ class Rollout(RuleBasedStateMachine):
             self.cluster.make_ready()
             if good:
                 self.serve_calls(calls=500, errors=0.0, mean=0.01)
+                self.compare(ari=0.99)
             self.reconcile()
             self.cluster.wait(seconds)
 
@@ -134,6 +141,12 @@ class Rollout(RuleBasedStateMachine):
         if stable and candidate:
             self.cluster.figure(stable, calls=500)
             self.cluster.figure(candidate, calls=calls, errors=int(calls * errors), mean=mean)
+
+    @rule(ari=st.sampled_from([None, 0.99, 0.895, 0.1]))
+    def compare(self, ari: float | None) -> None:
+        at = timestamp(self.cluster.now)
+        found = Comparison(at, problem="NoAnswer") if ari is None else objects.compared(ari, 1e-5, asked_at=at)
+        self.cluster.comparison = found
 
     # The user
 
@@ -243,6 +256,11 @@ class Rollout(RuleBasedStateMachine):
         blocked = {item["revision"] for item in cluster.status.get("blockedVersions", [])} - {stable}
         if stable is None or cluster.condition("Degraded")["reason"] == "InvalidSpec":
             return
+        step = build_schedule(ClusteringDeploymentSpec.model_validate(cluster.deployment["spec"])).at(
+            cluster.status.get("step")
+        )
+        if step is not None and step.shadow:
+            assert cluster.status["weight"] == 0, "nobody is sent to a candidate in shadow"
         weights = self._backends()
         if ("Service", "cities") in cluster.objects and not weights:
             selected = cluster.endpoints()
