@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
@@ -33,10 +34,15 @@ class Callers:
         model: str,
         *,
         rate: float = RATE,
+        seconds: float = LONGEST_SECONDS,
+        options: Sequence[str] = (),
         name: str = NAME,
         points: NDArray[np.float64] | None = None,
     ) -> None:
-        """`points` are the rows that the calls are drawn from, a few thousand at most; none for random ones near 0."""
+        """`points` are the rows that the calls are drawn from, a few thousand at most; none for random ones near 0.
+
+        `options` are further arguments of hack/lab/load.py.
+        """
         self._kube = kube
         self._namespace = namespace
         self._name = name
@@ -45,10 +51,7 @@ class Callers:
             name,
             script,
             image=images()["worker"],
-            target=target,
-            model=model,
-            rate=rate,
-            seconds=LONGEST_SECONDS,
+            arguments=[target, model, "--rate", f"{rate:g}", "--seconds", f"{seconds:g}", *options],
             points=points,
         )
         self.last: Object = {"sent": 0, "failed": 0, "byVersion": {}}

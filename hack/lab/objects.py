@@ -88,19 +88,14 @@ def build_gateway(name: str, gateway_class: str = "eg") -> Object:
 
 
 def build_load(
-    name: str,
-    script: str,
-    *,
-    image: str,
-    target: str,
-    model: str,
-    rate: float,
-    seconds: float,
-    points: NDArray[np.float64] | None = None,
+    name: str, script: str, *, image: str, arguments: Sequence[str], points: NDArray[np.float64] | None = None
 ) -> tuple[Object, Object]:
-    """Return the ConfigMap and the Pod of a load generator inside the cluster, which draws its rows from `points`."""
+    """Return the ConfigMap and the Pod of a load generator inside the cluster, with the arguments of its script.
+
+    It draws its rows from `points`, if there are any.
+    """
     labels = {"app.kubernetes.io/name": "shoal-load"}
-    command = ["python3", "/lab/load.py", target, model, "--rate", f"{rate:g}", "--seconds", f"{seconds:g}"]
+    command = ["python3", "/lab/load.py", *arguments]
     files: Object = {"data": {"load.py": script}}
     if points is not None:
         written = io.BytesIO()

@@ -53,9 +53,11 @@ def judge_candidate(
     analysis = without_comparisons(facts.spec.analysis) if alone else facts.spec.analysis
     base, mine = (snapshot.windows.get(item.revision) for item in (stable, candidate))
     sides = [figures for figures in ((mine,) if alone else (base, mine)) if figures]
-    window = facts.schedule.windows_up_to(progress.step or 0)
+    number = progress.step or 0
+    # A shadow step costs the gates on calls nothing: they were not asked.
+    window, window_of_calls = facts.schedule.windows_up_to(number), facts.schedule.windows_up_to(number, of_calls=True)
     records = judge_records(analysis, read_records(snapshot.versions, stable.version, candidate.version))
-    inside = (*(judge_calls(analysis, base, mine, window) if called else ()), *records)
+    inside = (*(judge_calls(analysis, base, mine, window_of_calls) if called else ()), *records)
     same_rows = judge_comparison(analysis, snapshot.comparison, progress.agreement_history, window)
     calls = min(figures.calls for figures in sides) if len(sides) == (1 if alone else 2) else 0
     allowed = snapshot.defaults.analysis_allowed_hosts

@@ -85,9 +85,13 @@ class Schedule:
         needed = pods_needed(max(step.weight, step.mirror), replicas, full_pool=self.full_pool)
         return max(needed, least_pods(step.scale, replicas))
 
-    def windows_up_to(self, step: int) -> int:
-        """Return how many times the gates that compare began anew: steps that hold a share, this included."""
-        return sum(item.has_window for item in self.steps[: step + 1])
+    def windows_up_to(self, step: int, *, of_calls: bool = False) -> int:
+        """Return how many times the gates that compare (or those of them that compare calls) began anew.
+
+        These are the steps that hold, this included.
+        """
+        held = [item for item in self.steps[: step + 1] if item.has_window]
+        return sum(item.compared for item in held) if of_calls else len(held)
 
 
 def close_schedule(steps: tuple[Step, ...], end: Replacement, *, full_pool: bool) -> Schedule:

@@ -47,6 +47,22 @@ class TestShares:
             alarms += any(share_evidence(found[:stop], 1.0).log >= math.log(1 / alpha) for stop in range(20, 121, 20))
         assert alarms <= 0.1 * windows + 3 * math.sqrt(0.09 * windows)
 
+    @pytest.mark.parametrize("base", [0.001, 0.05, 0.5, 1.0])
+    @pytest.mark.parametrize("ratio", [1.0, 1.05, 3.0])
+    @pytest.mark.parametrize(("mine", "others"), [(1, 1), (2, 8), (8, 2), (5, 20)])
+    def test_a_candidate_at_the_limit_wins_nothing_on_average(
+        self, base: float, ratio: float, mine: int, others: int
+    ) -> None:
+        """The mean of the e-value over all outcomes of a look, exactly: at most 1, as an e-process must have it."""
+        chances = stats.binom.pmf(range(mine + 1), mine, min(1.0, ratio * base))
+        base_chances = stats.binom.pmf(range(others + 1), others, base)
+        mean = sum(
+            chances[k] * base_chances[j] * math.exp(share_evidence([Counts(k, mine, j, others)], ratio).log)
+            for k in range(mine + 1)
+            for j in range(others + 1)
+        )
+        assert mean <= 1 + 1e-9
+
     @given(st.lists(counts, max_size=20), st.floats(1, 100))
     def test_any_counts_give_finite_evidence(self, looks: list[Counts], ratio: float) -> None:
         found = share_evidence(looks, ratio)

@@ -46,6 +46,7 @@ __all__ = [
     "comparison_window",
     "count_verdicts",
     "describe_denial",
+    "false_alarm_of",
     "find_consequence",
     "gates_of",
     "judge_calls",
@@ -61,6 +62,8 @@ __all__ = [
 
 FALSE_ALARM = 0.01
 """Probability of failing a candidate that is within all limits, over a whole rollout."""
+_ZETA_3 = 1.2020569032
+"""1 + 1/8 + 1/27 + ..., rounded up."""
 
 
 def gates_of(analysis: Analysis) -> Mapping[str, Gate]:
@@ -137,16 +140,23 @@ def judge_comparison(
 
 
 def _share_alarms(analysis: Analysis, window: int) -> float:
-    """Return the probability of a false alarm that each gate with a bound has in one window.
-
-    Shared evenly by the gates, and by the windows of the rollout as 1/2, 1/6, 1/12, ... 1/(i (i + 1)): that adds up to
-    1 however many there will be, and most is spent in the first, where a bad version is new.
-    """
+    """Return the probability of a false alarm that each gate with a bound has in one window."""
     live = analysis.silhouette if analysis.silhouette is not None and analysis.silhouette.source == "Live" else None
     gates = (analysis.error_rate, analysis.latency, analysis.noise_ratio, analysis.out_of_reach, analysis.agreement)
-    count = sum(gate is not None for gate in (*gates, live))
-    index = max(1, window)
-    return FALSE_ALARM / max(1, count) / (index * (index + 1))
+    return false_alarm_of(window, sum(gate is not None for gate in (*gates, live)))
+
+
+def false_alarm_of(window: int, gates: int) -> float:
+    """Return the probability of a false alarm that one of so many gates may spend in the rollout's n-th window.
+
+    Gates share evenly, windows as 1, 1/8, 1/27, ... over zeta(3), which adds up to 1 however many there will be. Most,
+    83 %, is spent in the first, where a bad version is new and has few calls; later windows ask for more evidence, and
+    get it from more calls.
+
+    >>> [round(false_alarm_of(window, 2), 6) for window in (1, 2, 3)]
+    [0.00416, 0.00052, 0.000154]
+    """
+    return FALSE_ALARM / max(1, gates) / max(1, window) ** 3 / _ZETA_3
 
 
 def judge_records(analysis: Analysis, records: Records) -> tuple[Verdict, ...]:
