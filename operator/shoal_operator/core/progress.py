@@ -10,10 +10,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from shoal_operator.api.agreement import AgreementFigures
+from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import (
     BlockedRevision,
     ClusteringDeploymentStatus,
@@ -22,15 +24,18 @@ from shoal_operator.api.deployment import (
     Revision,
     Rollback,
 )
+from shoal_operator.api.hook import HookRecord
 from shoal_operator.api.meta import Reason
 from shoal_operator.api.replacement import MOST_PREVIOUS
 from shoal_operator.core import names
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.facts import annotation_of, instant, mapping_at, timestamp
 from shoal_operator.core.snapshot import RawObject
+from shoal_operator.core.steps import Share, Step, compares
 from shoal_operator.core.versions import KnownVersion
 
 _MOST_BLOCKED = 16
+Stage = Literal["Walking", "Passed", "Decided", "Alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,10 @@ class Progress:
     blocked: tuple[BlockedRevision, ...] = ()
     weight: int = 0
     """What the router is told to give the candidate; raised only once its pods can bear it."""
+    mirror: int = 0
+    """The same of copied calls."""
+    header: HeaderMatch | None = None
+    """The same of calls with this metadata."""
     step: int | None = None
     """Index into the schedule; its length while promoting."""
     step_count: int | None = None
@@ -60,6 +69,42 @@ class Progress:
     handled_commands: tuple[str, ...] = ()
     gates: tuple[GateRecord, ...] = ()
     """What the gates said in the present rollout, or in the last one."""
+    agreement: AgreementFigures | None = None
+    """How far the candidate agreed with stable when last compared, in the present rollout or in the last one."""
+    agreement_history: tuple[AgreementFigures, ...] = ()
+    """The same of the versions that were promoted, newest last."""
+    stage: Stage | None = None
+    """How far the rollout is beyond its steps, or was: None before it may begin (core.holds)."""
+    hooks: tuple[HookRecord, ...] = ()
+    """What became of the hooks of the present rollout, or of the last one."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether the present rollout may have pods: nothing before its first step holds it any more."""
+        return self.stage is not None or (self.step or 0) > 0
+
+    @property
+    def share(self) -> Share:
+        """What the router is told to give the candidate."""
+        return self.weight, self.mirror, self.header
+
+    @property
+    def compared(self) -> bool:
+        """Whether both revisions get calls."""
+        return compares(self.share)
+
+    def lowered_to(self, step: Step) -> Progress:
+        """Return the same with no more of the calls for the candidate than a step says: what falls, falls at once."""
+        return replace(
+            self,
+            weight=min(self.weight, step.weight),
+            mirror=min(self.mirror, step.mirror),
+            header=self.header if self.header == step.header else None,
+        )
+
+    def raised_to(self, step: Step) -> Progress:
+        """Return the same with what a step says of the calls for the candidate."""
+        return replace(self, weight=step.weight, mirror=step.mirror, header=step.header)
 
     def without_candidate(self) -> Progress:
         """Return the same without anything that concerns a candidate: all traffic is stable's."""
@@ -68,6 +113,8 @@ class Progress:
             candidate=None,
             rollback=None,
             weight=0,
+            mirror=0,
+            header=None,
             step=None,
             step_count=None,
             step_started_at=None,
@@ -147,6 +194,8 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         rollback=status.rollback,
         blocked=tuple(status.blocked_versions),
         weight=status.weight,
+        mirror=status.mirror,
+        header=status.header,
         step=status.step,
         step_count=status.step_count,
         step_started_at=instant(status.step_started_at),
@@ -157,6 +206,10 @@ def read_progress(deployment: RawObject, status: ClusteringDeploymentStatus, kno
         approved=status.approved_version,
         handled_commands=tuple(status.handled_commands),
         gates=tuple(status.gates),
+        agreement=status.agreement,
+        agreement_history=tuple(status.agreement_history),
+        stage=status.stage,
+        hooks=tuple(status.hooks),
     )
     candidate = progress.candidate
     if candidate is None or (stable is not None and candidate.revision == stable.revision):

@@ -14,6 +14,7 @@ from shoal_operator.core.conditions import Finding, Problem
 from shoal_operator.core.decision import Decision
 from shoal_operator.core.diagnosis import diagnose_pod
 from shoal_operator.core.facts import timestamp
+from shoal_operator.core.hooks import describe_failure
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress
 from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
@@ -35,6 +36,8 @@ class Standing:
     wanted: Revision | Problem
     pending: Problem | None = None
     """Which newer version waits for approval; reason Idle for none, None where nothing ever waits."""
+    group: Problem | None = None
+    """What is wrong with spec.group."""
 
 
 def find(standing: Standing) -> tuple[Finding, ...]:
@@ -109,9 +112,11 @@ def _ready(standing: Standing, degraded: Finding | None) -> Finding:
     if not _serves(standing):
         told = degraded.message if degraded else ""
         return Finding("Ready", False, Reason.NOT_AVAILABLE, told or f"No pod of version {version} is ready.")
-    return Finding(
-        "Ready", True, Reason.AVAILABLE, f"Version {version} serves; {ready} of {standing.replicas} pods are ready."
-    )
+    failed = [
+        describe_failure(item) for item in progress.hooks if item.state == "Failed" and item.at.startswith("After")
+    ]
+    told = f"Version {version} serves; {ready} of {standing.replicas} pods are ready."
+    return Finding("Ready", True, Reason.AVAILABLE, " ".join([told, *failed]))
 
 
 def _progressing(standing: Standing) -> Finding:
@@ -138,12 +143,13 @@ def _place(decision: Decision, candidate: Revision) -> str:
     weight, step, count = decision.progress.weight, decision.progress.step, decision.progress.step_count
     place = "the promotion" if step is None or count is None or step >= count else f"step {step + 1} of {count}"
     until = "" if decision.holds_until is None else f" until {timestamp(decision.holds_until)}"
-    if weight == 0 and until:
+    if weight == 0 and until and not decision.shadow:
         told = f"Version {candidate.version} is ready and gets no calls, to be looked at{until} ({place})"
         return f"{told}; shoal.dev/promote goes on at once."
     if weight == 100 and until:
         return f"Version {candidate.version} gets all calls and is judged{until}, before it becomes stable ({place})."
-    return f"Version {candidate.version} gets {weight} %, at {place}{until}."
+    share = "is in shadow" if decision.shadow else f"gets {weight} %"
+    return f"Version {candidate.version} {share}, at {place}{until}."
 
 
 def _beside(progress: Progress) -> str:
@@ -189,6 +195,8 @@ def _degraded(standing: Standing) -> Finding | None:
     if progress.stable is not None and standing.replicas > 0 and not _serves(standing):
         message = f"No pod of version {progress.stable.version} is ready."
         return Finding("Degraded", True, Reason.NOT_AVAILABLE, message)
+    if standing.group is not None:
+        return Finding("Degraded", True, standing.group.reason, _sentence(standing.group.message))
     return None
 
 

@@ -13,10 +13,13 @@ ready pods can bear it, falls at once, and stable changes by promotion only.
     stable            rollback                               as if wanted were where it leads, until it is stable
     candidate         abort, or rollback of a trial          blocked (Aborted, RolledBack), retires, weight 0
     candidate         a gate fails, or the deadline passes   as onFailure says: blocked, or paused
+    candidate         a member promoted with it rolled back  blocked (GroupFailed), unless one of them is promoted
     candidate         paused                                 stays
+    candidate, step 0 others are to go first, hooks run      holds, without pods
     candidate, step i pods for its weight ready              weight := the step's
     candidate, step i router has the weight                  the step's time begins
     candidate, step i time over, gates pass                  step i + 1
+    candidate, last   hooks run, its group has not passed    holds
     candidate, last   full pool ready                        weight := 100
     candidate, last   router has 100, durable record written stable := candidate, old stable retires
 """
@@ -33,9 +36,12 @@ from shoal_operator.core.commands import Commands
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.gates import judge_readiness
+from shoal_operator.core.group import find_union, forgive
+from shoal_operator.core.holds import is_bound
+from shoal_operator.core.hooks import leave_behind
 from shoal_operator.core.judgement import consequence, judge_candidate
 from shoal_operator.core.plan import Emit
-from shoal_operator.core.progress import Progress, retire
+from shoal_operator.core.progress import Progress, Stage, retire
 from shoal_operator.core.rollback import find_target, returns_at_once, tell_of_rollback
 from shoal_operator.core.routing import live_pods
 from shoal_operator.core.stepping import advance
@@ -43,7 +49,7 @@ from shoal_operator.core.stepping import advance
 
 def decide(facts: Facts, progress: Progress, wanted: Revision | Problem, commands: Commands, now: datetime) -> Decision:
     """Return the next state."""
-    progress, events = _obey(facts, progress, commands, now)
+    progress, events = _obey(facts, forgive(facts.spec, facts.snapshot, progress), commands, now)
     progress, target, told = _turn_back(facts, progress, commands, now)
     progress, more = _aim(facts, progress, target or wanted, now, by="Command" if target else "Spec")
     decision = Decision(progress, (*events, *told, *more))
@@ -61,14 +67,13 @@ def _obey(facts: Facts, progress: Progress, commands: Commands, now: datetime) -
     if "abort" in commands:
         if not trial:
             return progress, ()
+        if other := is_bound(facts, progress):
+            return progress, (Emit("Warning", Reason.ABORTED, f"shoal.dev/abort has no effect: {_bound(other)}"),)
         return _roll_back(facts, progress, Problem(Reason.ABORTED, "aborted by the abort command"), now)
     if "resume" in commands:
         progress = replace(progress, user_paused=False)
     if trial and ("promote" in commands or "promote-full" in commands):
-        last = len(facts.schedule.steps)
-        step = last if "promote-full" in commands else min(last, (progress.step or 0) + 1)
-        # The user has judged: no figures of the step that is left may hold the next one up or fail it.
-        progress = replace(progress.enter(step, now), user_paused=False, failure_paused=None, window_started_at=None)
+        progress = _promote(facts, progress, full="promote-full" in commands, now=now)
     if "pause" in commands:
         progress = replace(progress, user_paused=True)
     if "retry" in commands:
@@ -98,6 +103,21 @@ def _turn_back(
     return progress, found if found.revision != stable.revision else None, told
 
 
+def _promote(facts: Facts, progress: Progress, *, full: bool, now: datetime) -> Progress:
+    """Go past what holds the rollout: what comes before its first step, the present step, or its promotion."""
+    last, step = len(facts.schedule.steps), progress.step or 0
+    stage: Stage | None
+    if full or (step >= last and progress.begun):
+        step, stage = last, "Alone"
+    elif not progress.begun:
+        stage = "Walking"
+    else:
+        step, stage = step + 1, progress.stage
+    # The user has judged: no figures of the step that is left may hold the next one up or fail it.
+    progress = replace(progress.enter(step, now), user_paused=False, failure_paused=None, window_started_at=None)
+    return replace(progress, stage=stage)
+
+
 def _aim(
     facts: Facts, progress: Progress, wanted: Revision | Problem, now: datetime, by: Literal["Command", "Spec"]
 ) -> tuple[Progress, tuple[Emit, ...]]:
@@ -112,10 +132,13 @@ def _aim(
     if candidate is not None and candidate.revision == wanted.revision and by == _asked_by(progress):
         if stable is None or progress.step_count == count:
             return progress, ()
-        if progress.rollback is not None and progress.rollback.at_once:
+        returning = progress.rollback is not None and progress.rollback.at_once
+        if returning or progress.stage in ("Passed", "Decided"):
             return replace(progress, step=count, step_count=count), ()
         # The strategy changed under way: walk the new steps from the beginning.
-        progress = replace(progress.enter(0, now), weight=0, window_started_at=None, step_count=count)
+        progress = replace(
+            progress.enter(0, now), weight=0, mirror=0, header=None, window_started_at=None, step_count=count
+        )
         told = f"The strategy has other steps now: version {candidate.version} begins again at the first of {count}."
         return progress, (Emit("Normal", Reason.ROLLING_OUT, told),)
     progress = _undo(facts, progress, now)
@@ -123,6 +146,10 @@ def _aim(
         progress,
         candidate=wanted,
         gates=(),
+        agreement=None,
+        hooks=leave_behind(progress),
+        # What nothing can hold has begun, even while a person holds it.
+        stage=None if facts.spec.group or facts.spec.hooks else "Walking",
         retiring=tuple(item for item in progress.retiring if item.revision != wanted.revision),
         progressed_at=now,
     )
@@ -130,7 +157,9 @@ def _aim(
         return progress, (Emit("Normal", Reason.ROLLING_OUT, f"Deploying version {wanted.version}."),)
     if at_once or by == "Command":
         rollback = Rollback(by=by, at_once=at_once)
-        progress = replace(progress, rollback=rollback, step=count if at_once else 0, step_count=count)
+        # Whoever goes back waits neither for a group nor for hooks.
+        step = count if at_once else 0
+        progress = replace(progress, rollback=rollback, stage="Alone", step=step, step_count=count)
         told = tell_of_rollback(progress, rollback, stable, wanted)
         return progress, (Emit("Normal", Reason.ROLLING_BACK, told),)
     told = f"Rolling out version {wanted.version} ({wanted.revision}) beside version {stable.version}."
@@ -177,30 +206,37 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     held = _held(facts, progress)
     if (facts.was_held and held is None) or progress.progressed_at is None:
         progress = replace(progress, progressed_at=now)
-    target = _target_weight(facts, progress)
+    target = facts.schedule.step_at(progress.step)
     readiness, diagnosis = judge_readiness(live_pods(facts.snapshot, candidate), facts.needed(target))
     judgement = judge_candidate(facts, progress, candidate, stable, now)
     progress, verdicts = judgement.progress, (readiness, *judgement.verdicts)
     if readiness.verdict != "pass" and facts.was_ready:
         progress = replace(progress, progressed_at=now)
-    decision = replace(decision, progress=progress, verdicts=verdicts)
+    decision = replace(decision, progress=progress, verdicts=verdicts, judged=verdicts)
     failed = next((item for item in verdicts if consequence(facts, progress, item) == "fail"), None)
-    if failed is not None and progress.failure_paused is None:
+    other = is_bound(facts, progress)
+    union = find_union(facts.spec, facts.snapshot, stable, candidate)
+    if union is not None and union.failure is not None and progress.stage != "Alone" and not other:
+        progress, events = _roll_back(facts, progress, union.failure, now)
+        return Decision(progress, (*decision.events, *events), verdicts)
+    if failed is not None and progress.failure_paused is None and not other:
         return _fail(facts, decision, Problem(Reason.GATE_FAILED, f"gate {failed.gate}: {failed.message}"), now)
     if held is not None:
         # Traffic flows on and nothing rises, but a step that asks for less is heard.
-        return replace(decision, progress=replace(progress, weight=min(progress.weight, target)), pause=held)
+        return replace(decision, progress=progress.lowered_to(target), pause=held)
     decision = advance(facts, decision, candidate, stable, now)
     progress = decision.progress
+    if decision.failure is not None:
+        return _fail(facts, decision, decision.failure, now)
     if decision.waiting is not None and progress.candidate is not None and decision.recording is None:
         seconds = facts.spec.progress_deadline_seconds
         deadline = (progress.progressed_at or now) + timedelta(seconds=seconds)
-        if now >= deadline:
+        if now >= deadline and not other:
             message = f"no progress for {seconds} s (spec.progressDeadlineSeconds): {decision.waiting.message}"
             return _fail(facts, decision, Problem(Reason.PROGRESS_DEADLINE_EXCEEDED, message), now)
         if diagnosis is not None:
             decision = replace(decision, waiting=Problem(diagnosis.reason, decision.waiting.message))
-        return replace(decision, look_again=(*decision.look_again, deadline))
+        return replace(decision, look_again=(*decision.look_again, deadline) if now < deadline else decision.look_again)
     return decision
 
 
@@ -217,12 +253,19 @@ def _roll_back(facts: Facts, progress: Progress, why: Problem, now: datetime) ->
 def _fail(facts: Facts, decision: Decision, why: Problem, now: datetime) -> Decision:
     if facts.spec.on_failure == "Rollback":
         progress, events = _roll_back(facts, decision.progress, why, now)
-        return Decision(progress, (*decision.events, *events), decision.verdicts)
+        return Decision(progress, (*decision.events, *events), decision.verdicts, decision.judged)
     message = f"{why.reason}: {why.message}"
     progress = replace(decision.progress, failure_paused=message)
     told = Emit("Warning", why.reason, f"The rollout is paused: {why.message}")
     pause = _held(facts, progress)
-    return replace(decision, progress=progress, events=(*decision.events, told), pause=pause, waiting=None)
+    events = (*decision.events, told)
+    return replace(decision, progress=progress, events=events, pause=pause, waiting=None, failure=None)
+
+
+def _bound(other: str) -> str:
+    return (
+        f"{other} of the group is promoted by the group's decision already. To go back, change spec.modelRef.version."
+    )
 
 
 def _held(facts: Facts, progress: Progress) -> Problem | None:
@@ -251,10 +294,4 @@ def _undo(facts: Facts, progress: Progress, now: datetime) -> Progress:
     # Nobody was ever served by what comes before the first stable revision.
     delay = facts.schedule.scale_down_delay_seconds if progress.stable is not None else None
     retired = retire(candidate, now, delay)
-    return replace(progress.without_candidate(), retiring=(*progress.retiring, retired))
-
-
-def _target_weight(facts: Facts, progress: Progress) -> int:
-    steps = facts.schedule.steps
-    step = progress.step or 0
-    return steps[step].weight if step < len(steps) else 100
+    return replace(progress.without_candidate(), stage=None, retiring=(*progress.retiring, retired))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -153,6 +154,42 @@ def test_noise_ratio(
 ) -> None:
     analysis = Analysis.model_validate({"noiseRatio": limits})
     assert judge_calls(analysis, stable, candidate)[-1].verdict == expected
+
+
+def reached(calls: int, outside: float, *, ranged: bool = True) -> WindowFigures:
+    """Build figures whose rows lie out of reach with the share `outside`."""
+    found = objects.window(calls)
+    looks = [
+        replace(look, ranged_rows=look.rows * ranged, out_of_reach_rows=look.rows * ranged * outside)
+        for look in found.looks
+    ]
+    return replace(found, looks=tuple(looks))
+
+
+@pytest.mark.parametrize(
+    ("limits", "stable", "candidate", "expected", "told"),
+    [
+        ({}, None, None, "inconclusive", "no figures yet"),
+        ({}, reached(500, 0.01), reached(500, 0.01), "pass", "are out of reach"),
+        ({}, reached(500, 0.01), reached(500, 0.4), "fail", "too many, beyond chance"),
+        ({}, reached(500, 0.4), reached(500, 0.0), "pass", "within"),
+        ({"maxIncrease": 0.5}, reached(500, 0.01), reached(500, 0.4), "pass", "limit 50"),
+        ({}, reached(20, 0.01), reached(500, 0.4), "inconclusive", "stable has 80 of 200"),
+        ({}, reached(500, 0.01), reached(500, 0, ranged=False), "inconclusive", "of the candidate does not know"),
+        ({}, reached(500, 0.01, ranged=False), reached(500, 0.4), "inconclusive", "of stable does not know"),
+        ({}, reached(500, 0.01), reached(500, 1.5), "error", "cannot be"),
+    ],
+)
+def test_out_of_reach(
+    limits: dict[str, float],
+    stable: WindowFigures | None,
+    candidate: WindowFigures | None,
+    expected: str,
+    told: str,
+) -> None:
+    verdict = judge_calls(Analysis.model_validate({"outOfReach": limits}), stable, candidate)[-1]
+    assert (verdict.gate, verdict.verdict) == ("outOfReach", expected)
+    assert told in verdict.message
 
 
 def record(clusters: int = 10, silhouette: float | None = 0.6) -> VersionMetrics:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from shoal_operator.core.statistics.means import EFFECT, Sums, estimate_log_ratio
 from shoal_operator.core.statistics.quantiles import (
@@ -17,6 +18,7 @@ from shoal_operator.core.statistics.quantiles import (
     refuted_share,
     share_below,
 )
+from shoal_operator.core.statistics.repeated import half_width, spend, student_quantile
 from shoal_operator.core.statistics.sequence import mixture_half_width
 from shoal_operator.core.statistics.shares import Counts, share_evidence
 
@@ -131,3 +133,25 @@ class TestQuantiles:
     @given(st.floats(0.05, 0.95), st.floats(10, 1e6), alphas)
     def test_refuted_shares_lie_on_their_sides(self, level: float, size: float, alpha: float) -> None:
         assert refuted_share(level, size, alpha, above=False) <= level <= refuted_share(level, size, alpha, above=True)
+
+
+class TestRepeated:
+    @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 30, 200])
+    @pytest.mark.parametrize("alpha", [0.3, 0.025, 1e-4, 1e-7])
+    def test_the_t_quantile_is_scipys(self, degrees: int, alpha: float) -> None:
+        assert student_quantile(alpha, degrees) == pytest.approx(stats.t.isf(alpha, degrees), rel=1e-6)
+
+    @given(alphas, st.integers(1, 5000))
+    def test_many_clusters_are_never_bounded_tighter_than_they_are(self, alpha: float, degrees: int) -> None:
+        assert student_quantile(alpha, degrees) >= stats.t.isf(alpha, degrees) * (1 - 1e-6)
+
+    @given(alphas, st.integers(1, 400))
+    def test_the_looks_spend_no_more_than_alpha(self, alpha: float, looks: int) -> None:
+        assert sum(spend(alpha, look) for look in range(1, looks + 1)) <= alpha
+
+    @given(st.floats(0, 1), st.integers(2, 400), alphas, st.integers(1, 400))
+    def test_more_looks_never_make_a_bound_less_sure(
+        self, variance: float, clusters: int, alpha: float, look: int
+    ) -> None:
+        now, later = (half_width(variance, clusters, spend(alpha, number)) for number in (look, look + 1))
+        assert 0 <= now <= later < math.inf

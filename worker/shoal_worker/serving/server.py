@@ -96,7 +96,7 @@ class WorkerServer:
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._settings.load_retry_seconds)
         clear_report(self._settings.report_path)
-        self._metrics.record_model(model.name, model.version, model.digest, model.clusters)
+        self._metrics.record_model(model)
         self._state.record_model(model)
         if self._state.ready:
             await self._set_health(serving=True)
