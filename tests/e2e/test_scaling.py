@@ -1,5 +1,4 @@
-"""The load chooses the number of pods: up and down through both routers without a failed call, and never against another
-autoscaler."""
+"""The load chooses the number of pods: through both routers without a failed call, and never against another scaler."""
 
 from __future__ import annotations
 
