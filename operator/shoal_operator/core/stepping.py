@@ -13,7 +13,7 @@ from shoal_operator.api.deployment import Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
-from shoal_operator.core.holds import hold_promotion, hold_rollout
+from shoal_operator.core.holds import hold_full_weight, hold_promotion, hold_rollout
 from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress, retire
@@ -30,6 +30,11 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
     steps = facts.schedule.steps
     while progress.step is not None and progress.step < len(steps):
         step = steps[progress.step]
+        if step.weight >= 100:
+            decision = hold_full_weight(facts, replace(decision, progress=progress), candidate, stable, now)
+            if decision.pause is not None or decision.failure is not None:
+                return decision
+            progress = decision.progress
         waiting, progress = _reach(facts, progress, candidate, stable, step.weight)
         if waiting is not None:
             return replace(decision, progress=progress, waiting=waiting)
