@@ -61,7 +61,9 @@ class HookRecord(StatusModel):
 
     name: str = Field(description="Name of the hook.")
     at: HookAt = Field(description="The point of the rollout that it belongs to.")
-    state: Literal["Running", "Succeeded", "Failed"] = Field(description="Running, Succeeded or Failed.")
+    state: Literal["Running", "Succeeded", "Failed", "Skipped"] = Field(
+        description="Running, Succeeded, Failed, or Skipped: the promote command went on without it."
+    )
     version: int = Field(description="The version on trial, or that was.")
     revision: str = Field(description="Its revision.")
     stable_version: int = Field(description="The version beside which it was on trial.")

@@ -46,11 +46,20 @@ def hold_rollout(facts: Facts, decision: Decision, candidate: Revision, stable: 
     return replace(decision, progress=replace(decision.progress, stage="Walking", progressed_at=now))
 
 
+def hold_full_weight(
+    facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime
+) -> Decision:
+    """Hold a candidate that is about to get all of the traffic; a decision without pause and failure lets it."""
+    if decision.progress.stage in ("Decided", "Alone"):
+        return decision
+    return _await_hooks(facts, decision, "BeforePromotion", candidate, stable, now)
+
+
 def hold_promotion(facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime) -> Decision:
     """Hold a rollout that has passed its last step; a decision without pause and failure lets it be promoted."""
     if decision.progress.stage in ("Decided", "Alone"):
         return decision
-    decision = _await_hooks(facts, decision, "BeforePromotion", candidate, stable, now)
+    decision = hold_full_weight(facts, decision, candidate, stable, now)
     if decision.pause is not None or decision.failure is not None:
         return decision
     union = find_union(facts.spec, facts.snapshot, stable, candidate)

@@ -71,6 +71,16 @@ def records_of(progress: Progress, point: HookAt, candidate: Revision) -> tuple[
     return tuple(item for item in progress.hooks if item.at == point and item.revision == candidate.revision)
 
 
+def skip_hooks(progress: Progress) -> tuple[Progress, bool]:
+    """Go on without the hooks that hold the rollout or have failed it; return whether there were any."""
+    waits = [item.at.startswith("Before") and item.state in ("Running", "Failed") for item in progress.hooks]
+    skipped = tuple(
+        item.model_copy(update={"state": "Skipped"}) if skip else item
+        for item, skip in zip(progress.hooks, waits, strict=True)
+    )
+    return replace(progress, hooks=skipped), any(waits)
+
+
 def leave_behind(progress: Progress) -> tuple[HookRecord, ...]:
     """Return what stays remembered when another rollout begins: what still has to be told of the last one."""
     return tuple(item for item in progress.hooks if item.state == "Running" and item.at.startswith("After"))

@@ -14,7 +14,7 @@ from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.gates.agreement import remember_promotion
-from shoal_operator.core.holds import hold_promotion, hold_rollout
+from shoal_operator.core.holds import hold_full_weight, hold_promotion, hold_rollout
 from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress
@@ -31,6 +31,11 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
     steps = facts.schedule.steps
     while progress.step is not None and progress.step < len(steps):
         step = steps[progress.step]
+        if step.weight >= 100:
+            decision = hold_full_weight(facts, replace(decision, progress=progress), candidate, stable, now)
+            if decision.pause is not None or decision.failure is not None:
+                return decision
+            progress = decision.progress
         waiting, progress = _reach(facts, progress, candidate, stable, step)
         if waiting is not None:
             return replace(decision, progress=progress, waiting=waiting)

@@ -38,10 +38,10 @@ from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.gates import judge_readiness
 from shoal_operator.core.group import find_union, forgive
 from shoal_operator.core.holds import is_bound
-from shoal_operator.core.hooks import leave_behind
+from shoal_operator.core.hooks import leave_behind, skip_hooks
 from shoal_operator.core.judgement import consequence, judge_candidate
 from shoal_operator.core.plan import Emit
-from shoal_operator.core.progress import Progress, Stage, retire
+from shoal_operator.core.progress import Progress, retire
 from shoal_operator.core.rollback import find_target, returns_at_once, tell_of_rollback
 from shoal_operator.core.routing import live_pods
 from shoal_operator.core.stepping import advance
@@ -105,14 +105,16 @@ def _turn_back(
 
 def _promote(facts: Facts, progress: Progress, *, full: bool, now: datetime) -> Progress:
     """Go past what holds the rollout: what comes before its first step, the present step, or its promotion."""
-    last, step = len(facts.schedule.steps), progress.step or 0
-    stage: Stage | None
-    if full or (step >= last and progress.begun):
+    last, step, stage = len(facts.schedule.steps), progress.step or 0, progress.stage
+    progress, skipped = skip_hooks(progress)
+    if full:
         step, stage = last, "Alone"
     elif not progress.begun:
         stage = "Walking"
-    else:
-        step, stage = step + 1, progress.stage
+    elif not skipped and step >= last:
+        stage = "Alone"
+    elif not skipped:
+        step += 1
     # The user has judged: no figures of the step that is left may hold the next one up or fail it.
     progress = replace(progress.enter(step, now), user_paused=False, failure_paused=None, window_started_at=None)
     return replace(progress, stage=stage)

@@ -200,6 +200,29 @@ class TestBeforePromotion:
         cluster.settle()
         assert cluster.status["blockedVersions"][0]["reason"] == "GateFailed"
 
+    @pytest.mark.parametrize("reaction", ["Rollback", "Pause"])
+    def test_comes_before_any_step_at_all_of_the_traffic(self, reaction: str) -> None:
+        steps = [{"setWeight": 50}, {"pause": {"durationSeconds": 10}}, {"setWeight": 100}, {"pause": {}}]
+        full: dict[str, Any] = {"canary": {"steps": steps}}
+        cluster = rolling(
+            hook("BeforePromotion"), strategy=full, onFailure=reaction, analysis={"onInconclusive": "Proceed"}
+        )
+        assert cluster.status["hooks"] == []
+        cluster.wait(11)
+        cluster.settle()
+        assert (cluster.status["step"], cluster.status["weight"]) == (2, 50)
+        assert record(cluster)["state"] == "Running"
+        if reaction == "Pause":
+            answer(cluster, 403)
+            assert cluster.condition("Paused")["reason"] == "PausedByFailure"
+        cluster.command("promote")
+        cluster.settle()
+        assert (cluster.status["step"], cluster.status["weight"]) == (3, 100)
+        assert record(cluster)["state"] == "Skipped"
+        cluster.command("promote")
+        cluster.settle()
+        assert cluster.status["stable"]["version"] == 2
+
 
 class TestAfter:
     def test_a_promotion_is_told_once(self) -> None:
