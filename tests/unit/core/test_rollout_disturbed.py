@@ -142,7 +142,8 @@ def test_a_change_of_the_router_keeps_the_share(place: int, edit: dict[str, Any]
 @pytest.mark.parametrize("router", ROUTERS, ids=["Service", "Gateway"])
 def test_whatever_is_deleted_comes_back_with_the_same_share(place: int, router: dict[str, Any]) -> None:
     known = held_at(place, router)
-    for key in sorted(known.objects):
+    # Records of decisions are written once; who deletes one has deleted it.
+    for key in sorted(key for key in known.objects if key[0] != "ClusteringDecision"):
         cluster = copy.deepcopy(known)
         share, step = cluster.status["weight"], cluster.status["step"]
         del cluster.objects[key]
