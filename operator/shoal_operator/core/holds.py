@@ -19,6 +19,7 @@ from shoal_operator.core.hooks import begin_hooks, describe_failure, records_of
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress, Stage
 from shoal_operator.core.routing import ready_pods
+from shoal_operator.core.steps import PROMOTION
 
 _LOOK_SECONDS = 10.0
 _RECORDING_SECONDS = 0.1
@@ -66,7 +67,7 @@ def hold_promotion(facts: Facts, decision: Decision, candidate: Revision, stable
         return decision
     if decision.progress.stage != "Passed":
         # A promotion that is decided must not lack pods: the vote is given once they are there.
-        needed, ready = facts.needed(100), len(ready_pods(facts.snapshot, candidate))
+        needed, ready = facts.needed(PROMOTION), len(ready_pods(facts.snapshot, candidate))
         if ready >= needed:
             return _remember(decision, "Passed", now)
         message = f"Version {candidate.version}: {ready} of the {needed} pods for 100 % are ready."

@@ -32,6 +32,13 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Create what status holds until it is seen: a failure delays nothing, for the next pass tries again."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Delete an object if it still has this uid, its dependants in the background."""
 
@@ -65,9 +72,11 @@ class Emit:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    record: str = ""
+    """Name of the ClusteringDecision that has all of it; empty for none."""
 
 
-Action = Apply | Create | Delete | Label | Adjust | Emit
+Action = Apply | Create | Record | Delete | Label | Adjust | Emit
 
 
 @dataclass(frozen=True, slots=True)

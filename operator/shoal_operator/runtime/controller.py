@@ -16,7 +16,19 @@ import structlog
 
 from shoal_operator.api.meta import ObjectKey, Reason
 from shoal_operator.core.group import group_of
-from shoal_operator.core.plan import Action, Adjust, Apply, Create, Delete, Emit, Label, Manifest, Plan, StatusWrite
+from shoal_operator.core.plan import (
+    Action,
+    Adjust,
+    Apply,
+    Create,
+    Delete,
+    Emit,
+    Label,
+    Manifest,
+    Plan,
+    Record,
+    StatusWrite,
+)
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import ApiError, BoundaryViolation, Conflict, LeaseLost, NamespaceGoing
 from shoal_operator.runtime import failures
@@ -171,6 +183,8 @@ class Controller:
                     await self._gateway.apply(run.key, manifest)
                 case Create(manifest, optional):
                     await self._create(run, manifest, optional=optional)
+                case Record(manifest):
+                    await self._record(run, manifest)
                 case Delete(key, uid):
                     await self._gateway.delete(key, uid)
                 case Label():
@@ -182,6 +196,14 @@ class Controller:
                     await self._emit(run, action)
                 case _:
                     assert_never(action)
+
+    async def _record(self, run: _Pass, manifest: Manifest) -> None:
+        """Create a record; status holds it until it is seen, so one that cannot be written now comes again."""
+        try:
+            await self._gateway.create(manifest)
+        except ApiError as error:
+            name = str(manifest["metadata"]["name"])
+            _log.warning("record not written yet", object=_text(run.key), record=name, error=str(error))
 
     async def _create(self, run: _Pass, manifest: Manifest, *, optional: bool) -> None:
         """Create an object; where it is optional, a refusal, as by a quota, is only told."""
@@ -259,7 +281,7 @@ class Controller:
 def _check_boundary(key: ObjectKey, action: Action) -> None:
     """A plan acts in its object's namespace only, so that who may edit one namespace gains nothing in another."""
     match action:
-        case Apply(manifest) | Create(manifest):
+        case Apply(manifest) | Create(manifest) | Record(manifest):
             target = key_of(manifest)
         case Delete(target, _):
             pass

@@ -23,11 +23,10 @@ from shoal_operator.core.plan import Adjust, Emit, Label, Manifest
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import NAME_TAKEN, ApiError, Conflict, NotFound
 from shoal_operator.runtime.events import EventWriter
-from shoal_operator.runtime.resources import BY_KIND, CRON_JOB, SECRET, Resource
+from shoal_operator.runtime.resources import BY_KIND, CRON_JOB, FIELD_MANAGER, SECRET, Resource
 from shoal_operator.runtime.store import Store, uid_of
 from shoal_operator.runtime.transport import APPLY_PATCH, MERGE_PATCH, METADATA_ONLY, REQUEST_SECONDS, Transport
 
-FIELD_MANAGER = "shoal-operator"
 _SECRET_SEEN_SECONDS = 30.0
 _MISSING_SECONDS = 2.0
 _CRON_JOB_SECONDS = 10.0

@@ -15,6 +15,7 @@ import structlog
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.hooks import wanted_cron_jobs
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.snapshot import (
@@ -22,6 +23,7 @@ from shoal_operator.core.snapshot import (
     BatchSnapshot,
     Defaults,
     DeploymentSnapshot,
+    Load,
     ModelSnapshot,
     PodFacts,
     RawObject,
@@ -74,6 +76,11 @@ class Progress(Protocol):
 
 AnswersOf = Callable[[RawObject], Mapping[str, Answer]]
 """Returns what servers outside said last in a deployment's window."""
+ComparisonOf = Callable[[RawObject], Comparison | None]
+"""Returns what both versions made of the same rows last in a deployment's window."""
+
+LoadOf = Callable[[RawObject], Load | None]
+"""Returns what a deployment's pods did at the last look."""
 
 
 class Observer:
@@ -85,7 +92,9 @@ class Observer:
         lookups: Lookups,
         figures: Figures,
         answers: AnswersOf,
+        comparison: ComparisonOf,
         hook_answers: AnswersOf,
+        load: LoadOf,
         progress: Progress,
         decide: Decisions,
         defaults: Defaults,
@@ -94,7 +103,9 @@ class Observer:
         self._lookups = lookups
         self._figures = figures
         self._answers = answers
+        self._comparison = comparison
         self._hook_answers = hook_answers
+        self._load = load
         self._progress = progress
         self._decide = decide
         self._defaults = defaults
@@ -132,17 +143,20 @@ class Observer:
             services=self._children("Service", owned, raw),
             routes=self._children("GRPCRoute", owned, raw),
             budgets=self._children("PodDisruptionBudget", owned, raw),
+            decisions=self._children("ClusteringDecision", owned, raw),
             pods=self.pods(raw),
             gateway=self._named("Gateway", namespace, traffic.get("gateway")),
             gateway_api_installed=self._store.gateway_api_installed,
             missing_secrets=await self._missing(namespace, self._decide.deployment_secrets(raw, self._defaults)),
             windows=self._figures.windows(raw),
             answers=self._answers(raw),
+            comparison=self._comparison(raw),
             hook_answers=self._hook_answers(raw),
             tasks=tasks,
             task_pods=self._job_pods(ours, tasks),
             cron_jobs=await self._cron_jobs(namespace, wanted_cron_jobs(raw)),
             peers=self._peers(raw),
+            load=self._load(raw),
             defaults=self._defaults,
         )
 

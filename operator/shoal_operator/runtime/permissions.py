@@ -20,6 +20,7 @@ SERVED = MappingProxyType(
         (GROUP, "clusteringmodelversions/status"): ("update",),
         (GROUP, "clusteringdeployments"): (*_READ, "patch"),
         (GROUP, "clusteringdeployments/status"): ("update",),
+        (GROUP, "clusteringdecisions"): (*_READ, "create", "delete"),
         (GROUP, "clusteringbatches"): (*_READ, "delete"),
         (GROUP, "clusteringbatches/status"): ("update",),
         ("apps", "deployments"): (*_READ, "create", "delete", "patch"),
@@ -30,6 +31,8 @@ SERVED = MappingProxyType(
         ("policy", "poddisruptionbudgets"): (*_READ, "create", "delete", "patch"),
         (GATEWAY_GROUP, "grpcroutes"): (*_READ, "create", "delete", "patch"),
         (GATEWAY_GROUP, "gateways"): _READ,
+        ("metrics.k8s.io", "pods"): ("list",),
+        ("autoscaling", "horizontalpodautoscalers"): ("list",),
         ("", "secrets"): ("get",),
         ("", "events"): ("create", "get", "patch"),
     }

@@ -16,6 +16,8 @@ from shoal_operator.core import names
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.runtime import resources
 
+_MANAGED = "managedFields"
+_SPECLESS = (resources.POD, resources.DECISION)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -45,14 +47,23 @@ def version_of(raw: RawObject) -> int | None:
 
 
 def slim(raw: Mapping[str, Any], resource: resources.Resource) -> dict[str, Any]:
-    """Return what decisions need of an object; managed fields, copies of the manifest and pod specs are left out."""
-    metadata = {name: value for name, value in raw.get("metadata", {}).items() if name != "managedFields"}
+    """Return what decisions need of an object; copies of the manifest and specs that none reads are left out.
+
+    Of the managed fields, those of a deployment stay that others wrote: they tell who gave a command.
+    """
+    metadata = {name: value for name, value in raw.get("metadata", {}).items() if name != _MANAGED}
+    if resource is resources.CLUSTERING_DEPLOYMENT:
+        metadata[_MANAGED] = [
+            entry
+            for entry in raw.get("metadata", {}).get(_MANAGED) or ()
+            if entry.get("manager") != resources.FIELD_MANAGER
+        ]
     annotations = metadata.get("annotations")
     if annotations and _LAST_APPLIED in annotations:
         metadata["annotations"] = {name: value for name, value in annotations.items() if name != _LAST_APPLIED}
     record = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
     for part, value in raw.items():
-        if part not in record and not (part == "spec" and resource is resources.POD):
+        if part not in record and not (part == "spec" and resource in _SPECLESS):
             record[part] = value
     return record
 

@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
-from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
+from shoal_operator.core.observed_route import Rule, read_rules, weights_of
+from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, Record
 from shoal_operator.core.rollout import plan_deployment
-from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, PodFacts, WindowFigures
+from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, Load, PodFacts, WindowFigures
 from tests.unit.core import objects
 from tests.unit.core.objects import DEFAULTS
 
@@ -33,6 +35,8 @@ class FakeCluster:
     pods: dict[str, PodFacts] = field(default_factory=dict)
     windows: dict[str, WindowFigures] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    load: Load | None = None
     hook_answers: dict[str, Answer] = field(default_factory=dict)
     cron_jobs: dict[str, Raw | None] = field(default_factory=dict)
     task_pods: list[Raw] = field(default_factory=list)
@@ -43,6 +47,7 @@ class FakeCluster:
     """Revisions whose pods never become ready."""
     events: list[Emit] = field(default_factory=list)
     accepts_routes: bool = True
+    takes_records: bool = True
     born: int = 0
     writes: int = 0
     looked: int = 0
@@ -61,10 +66,13 @@ class FakeCluster:
             services=kinds["Service"],
             routes=kinds["GRPCRoute"],
             budgets=tuple(copy.deepcopy(self._of_kind("PodDisruptionBudget"))),
+            decisions=tuple({"metadata": item["metadata"]} for item in self.decisions()),
             pods=tuple(self.pods.values()),
             gateway=gateway,
             windows=dict(self.windows),
             answers=dict(self.answers),
+            comparison=self.comparison,
+            load=self.load,
             hook_answers=dict(self.hook_answers),
             tasks=tuple(copy.deepcopy(self._of_kind("Job"))),
             task_pods=tuple(copy.deepcopy(self.task_pods)),
@@ -97,6 +105,11 @@ class FakeCluster:
         match action:
             case Apply(manifest) | Create(manifest):
                 self._apply(manifest)
+            case Record(manifest):
+                known = self.objects.get((manifest["kind"], manifest["metadata"]["name"]))
+                assert known is None or known["spec"] == manifest["spec"], "a name stands for one decision"
+                if self.takes_records:
+                    self._apply(manifest)
             case Delete(key, uid):
                 found = self.objects.get((key.kind, key.name))
                 if found is not None and found["metadata"]["uid"] == uid:
@@ -230,8 +243,15 @@ class FakeCluster:
 
     def backends(self) -> dict[str, int]:
         """Return the weights of the route."""
-        route = self.objects[("GRPCRoute", self.deployment["metadata"]["name"])]
-        return {item["name"]: item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]}
+        return weights_of(self.rules())
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules of the route; none where there is no route."""
+        return read_rules(self.objects.get(("GRPCRoute", self.deployment["metadata"]["name"])))
+
+    def decisions(self) -> list[Raw]:
+        """Return the records of decisions, oldest first."""
+        return sorted(self._of_kind("ClusteringDecision"), key=lambda item: str(item["metadata"]["name"]))
 
     def jobs(self) -> list[str]:
         """Return the names of the Jobs, oldest first."""

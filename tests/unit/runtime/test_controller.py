@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core.plan import Apply, Create, Delete, Emit, Label, Plan, StatusWrite
+from shoal_operator.core.plan import Apply, Create, Delete, Emit, Label, Plan, Record, StatusWrite
 from shoal_operator.core.snapshot import Defaults
 from shoal_operator.errors import ApiError, Conflict, LeaseLost, NamespaceGoing, Unreachable
 from shoal_operator.runtime.controller import Controller
@@ -45,7 +45,9 @@ class Bench:
             self.gateway,
             NoFigures(),
             lambda _: {},
+            lambda _: None,
             lambda _: {},
+            lambda _: None,
             NoProgress(),
             decide,
             Defaults("image", "s3://b"),
@@ -97,6 +99,16 @@ async def test_a_pass_executes_the_plan_in_its_order_and_the_status_before_the_c
         ("status", {"phase": "Healthy"}, "1"),
         ("label", "one", "written"),
     ]
+    assert bench.due_in() == pytest.approx(5, abs=0.02)
+    assert bench.outcome("ok") == 1
+
+
+async def test_a_record_that_cannot_be_written_holds_nothing_up() -> None:
+    plan = Plan(clean_up=(Record(service()), Emit("Normal", "Promoted", "done")), requeue_after=5)
+    bench = Bench(plan)
+    bench.gateway.failures.append(ApiError(403, "Forbidden", "exceeded quota"))
+    await bench.controller.reconcile(KEY)
+    assert bench.gateway.calls == [("emit", "Promoted")]
     assert bench.due_in() == pytest.approx(5, abs=0.02)
     assert bench.outcome("ok") == 1
 

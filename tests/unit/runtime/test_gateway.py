@@ -138,6 +138,15 @@ async def test_events_within_five_seconds_are_one_and_later_ones_are_counted(
     assert stored["involvedObject"]["uid"] == "uid-ClusteringDeployment-one"
 
 
+async def test_an_event_names_the_record_of_its_decision(gateway: AioGateway, api: FakeApi) -> None:
+    event = Emit("Normal", "Promoted", "x" * 2000, record="one-1a2b-00007")
+    await gateway.emit(raw("ClusteringDeployment"), event)
+    (stored,) = api.objects.values()
+    assert stored["message"].endswith("x (record: one-1a2b-00007)")
+    assert len(stored["message"]) == 1024
+    assert (stored["related"]["kind"], stored["related"]["name"]) == ("ClusteringDecision", "one-1a2b-00007")
+
+
 async def test_a_missing_secret_is_asked_for_again_soon_and_a_found_one_late(
     gateway: AioGateway, api: FakeApi, clock: ManualClock
 ) -> None:

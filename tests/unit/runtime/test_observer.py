@@ -42,7 +42,8 @@ def observer(*objects: dict[str, Any]) -> Observer:
         return Plan()
 
     decide = Decisions(plan, secrets, plan, plan, secrets, plan, secrets)
-    return Observer(store, gateway, NoFigures(), lambda _: {}, lambda _: {}, NoProgress(), decide, DEFAULTS)
+    fed = (NoFigures(), lambda _: {}, lambda _: None, lambda _: {}, lambda _: None, NoProgress())
+    return Observer(store, gateway, *fed, decide, DEFAULTS)
 
 
 def namesake(item: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +101,8 @@ async def test_a_deployment_s_facts_are_its_own() -> None:
         owned("Service", "serve", SERVING),
         owned("GRPCRoute", "serve", SERVING),
         owned("PodDisruptionBudget", "serve-abc", SERVING),
+        owned("ClusteringDecision", "serve-1a2b-00001", SERVING),
+        namesake(owned("ClusteringDecision", "serve-9f9f-00001", SERVING)),
         raw("Gateway", "public"),
         pod,
         older,
@@ -108,6 +111,7 @@ async def test_a_deployment_s_facts_are_its_own() -> None:
     assert [item["metadata"]["name"] for item in facts.versions] == ["cities-v1"]
     assert [item["metadata"]["name"] for item in facts.workloads] == ["serve-abc"]
     assert len(facts.services) == len(facts.routes) == len(facts.budgets) == 1
+    assert [item["metadata"]["name"] for item in facts.decisions] == ["serve-1a2b-00001"]
     assert facts.gateway is not None
     (only,) = facts.pods
     assert (only.name, only.revision, only.ready, only.routed, only.ip) == ("serve-pod", "abc", True, True, "10.0.0.1")

@@ -60,6 +60,17 @@ def test_records_are_slim() -> None:
     assert "spec" not in record
 
 
+def test_of_a_deployment_it_is_known_which_other_programs_wrote_it() -> None:
+    ours, theirs = {"manager": "shoal-operator"}, {"manager": "shoal-cli", "fieldsV1": {}}
+    store = fill(raw("ClusteringDeployment", metadata={"managedFields": [ours, theirs]}))
+    assert store.of_kind("ClusteringDeployment")[0]["metadata"]["managedFields"] == [theirs]
+
+
+def test_of_a_decision_only_that_it_is_there_is_known() -> None:
+    store = fill(raw("ClusteringDecision", spec={"gates": [{}] * 64}))
+    assert "spec" not in store.of_kind("ClusteringDecision")[0]
+
+
 def test_a_link_follows_the_object() -> None:
     store = fill(SERVING)
     moved = raw(
@@ -78,6 +89,7 @@ def test_a_link_follows_the_object() -> None:
     [
         (owned("Deployment", "serve-1", SERVING), ["serve"]),
         (owned("Pod", "serve-1-x", SERVING, metadata={"labels": {names.MODEL: "cities"}}), ["serve"]),
+        (owned("ClusteringDecision", "serve-1a2b-00001", SERVING), ["serve"]),
         (owned("Job", "cities-train-1", MODEL), ["cities"]),
         (owned("Pod", "cities-train-1-x", MODEL), ["cities"]),
         (MODEL, ["cities", "serve", "nightly"]),
