@@ -66,7 +66,7 @@ def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Ri
 def _asks_others(spec: ClusteringDeploymentSpec) -> bool:
     """Tell whether a gate can judge a candidate that has all calls."""
     own = any(gate.min is not None or gate.max is not None for gate in spec.analysis.prometheus)
-    return own or bool(spec.analysis.webhooks)
+    return own or bool(spec.analysis.webhooks or spec.analysis.jobs)
 
 
 def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
@@ -92,7 +92,7 @@ def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
             "nothing-asked",
             place,
             "with all calls on the candidate there are none to compare, so only the readiness of its pods decides; "
-            "add a gate in analysis.prometheus or analysis.webhooks",
+            "add a gate in analysis.prometheus, webhooks or jobs",
         )
     judged = [step for step in schedule.steps if step.judged]
     longest = max((max(step.hold_seconds or 0, step.patience_seconds or 0) for step in judged), default=None)

@@ -20,8 +20,8 @@ from shoal_operator.api.hook import Hook, HookRecord
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 from shoal_operator.api.replacement import MOST_PREVIOUS
 from shoal_operator.api.scaling import Scaling, ScalingStatus
+from shoal_operator.api.traffic import Traffic
 
-Hostname = Annotated[str, Field(min_length=1, max_length=253)]
 RevisionHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 
@@ -112,55 +112,6 @@ class Strategy(ApiModel):
         """Whether it has a step at weight 0 in which the candidate is judged."""
         early = self.blue_green is not None and self.blue_green.pre_promotion is not None
         return early or (self.canary is not None and any(step.shadow is not None for step in self.canary.steps))
-
-
-class GatewayReference(ApiModel):
-    """The Gateway that the GRPCRoute attaches to."""
-
-    name: str = Field(min_length=1, max_length=253, description="Name of a Gateway in the same namespace.")
-    section_name: str | None = Field(default=None, max_length=253, description="One listener of the Gateway.")
-
-
-class Traffic(ApiModel):
-    """How calls reach the pods."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            rule="!has(self.router) || self.router != 'Gateway' || has(self.gateway)",
-            message="traffic.router Gateway needs traffic.gateway; name a Gateway, or use router Service",
-        ),
-        CelRule(
-            rule="!has(self.gateway) || (has(self.router) && self.router == 'Gateway')",
-            message="traffic.gateway has no effect with traffic.router Service; remove it, or use router Gateway",
-            message_expression="'traffic.gateway %s has no effect with traffic.router Service; remove it, or use "
-            "router Gateway'.format([self.gateway.name])",
-        ),
-        CelRule(
-            rule="!has(self.hostnames) || self.hostnames.size() == 0 || (has(self.router) && self.router == 'Gateway')",
-            message="traffic.hostnames have no effect with traffic.router Service; remove them, or use router Gateway",
-        ),
-    )
-
-    router: Literal["Service", "Gateway"] = Field(
-        default="Service",
-        description="Service: one Service, the share is that of the routed pods. Gateway: exact weights per call.",
-    )
-    gateway: GatewayReference | None = Field(default=None, description="The Gateway; required by router Gateway.")
-    hostnames: list[Hostname] = Field(
-        default_factory=list, max_length=16, description="Host names that the route answers to; all when empty."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        broken = (
-            self.router == "Gateway" and self.gateway is None,
-            self.router == "Service" and self.gateway is not None,
-            self.router == "Service" and bool(self.hostnames),
-        )
-        for rule, fails in zip(self.cel_rules, broken, strict=True):
-            if fails:
-                raise ValueError(rule.message)
-        return self
 
 
 class ClusteringDeploymentSpec(ApiModel):

@@ -203,7 +203,7 @@ def scored(stable: float, candidate: float, variance: float = 1e-5) -> Compariso
         (compared(0.9, 1e-4), "inconclusive"),
         (scored(0.6, 0.6), "pass"),
         (scored(0.6, 0.575), "pass"),
-        (scored(0.6, 0.56), "inconclusive"),
+        (scored(0.6, 0.565), "inconclusive"),
         (scored(0.6, 0.5), "fail"),
         (scored(0.6, 0.5, variance=1e-2), "inconclusive"),
         (scored(-0.2, -0.205), "pass"),

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from shoal_operator.api.deployment import ClusteringDeploymentSpec, Traffic
+from shoal_operator.api.deployment import ClusteringDeploymentSpec
 from shoal_operator.api.model import ClusteringModelSpec
+from shoal_operator.api.traffic import Traffic
 from shoal_operator.core import names
 from shoal_operator.core.manifests.budget import build_budget
 from shoal_operator.core.manifests.job import build_job

@@ -7,7 +7,7 @@ the last rule takes every call. The defaults that the API server would fill in a
 from __future__ import annotations
 
 from shoal_operator.api.canary import HeaderMatch
-from shoal_operator.api.deployment import Traffic
+from shoal_operator.api.traffic import Traffic
 from shoal_operator.core import names
 from shoal_operator.core.facts import mapping_at, name_of
 from shoal_operator.core.manifests import metadata

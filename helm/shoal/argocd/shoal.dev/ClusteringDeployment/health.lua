@@ -1,5 +1,6 @@
 -- Degraded is what a person must mend. What may pass by itself, and whatever this script does not know, is Progressing.
 local needs_a_person = {
+  GroupInvalid = true,
   InvalidSpec = true,
   PausedByFailure = true,
   ProgressDeadlineExceeded = true,

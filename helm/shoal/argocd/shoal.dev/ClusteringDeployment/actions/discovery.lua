@@ -3,6 +3,7 @@ local status = obj.status or {}
 local on_trial = status.candidate ~= nil and status.stable ~= nil
 local has_steps_left = (status.step or 0) < (status.stepCount or 0)
 local can_go_on = on_trial and (has_steps_left or status.failurePaused ~= nil or status.userPaused == true)
+local can_go_back = (on_trial or #(status.previous or {}) > 0) and status.rollback == nil
 
 return {
   ["promote"] = {
@@ -41,7 +42,7 @@ return {
     iconClass = "fa fa-fw fa-check",
   },
   ["rollback"] = {
-    disabled = status.stable == nil or on_trial,
+    disabled = not can_go_back,
     displayName = "Roll back to the version before",
     iconClass = "fa fa-fw fa-undo",
   },
