@@ -315,7 +315,7 @@ class Analysis(ApiModel):
         """Whether a gate needs no calls to the candidate."""
         gates = (self.agreement, self.silhouette, self.cluster_count)
         outside = [gate for gate in (*self.prometheus, *self.webhooks) if not gate.min_samples]
-        return any(gate is not None for gate in gates) or bool(outside)
+        return any(gate is not None for gate in gates) or bool(outside) or bool(self.jobs)
 
     @field_validator(
         "error_rate",
@@ -354,6 +354,7 @@ JUDGES_IN_SHADOW = "(has(self.analysis) && ({}))".format(
             *(_ON.format(gate) for gate in ("agreement", "silhouette", "clusterCount")),
             _ASKS.format("prometheus", "has(g.minSamples) && g.minSamples == 0"),
             _ASKS.format("webhooks", "(!has(g.minSamples) || g.minSamples == 0)"),
+            _ASKS.format("jobs", "true"),
         )
     )
 )

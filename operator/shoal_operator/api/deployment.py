@@ -123,7 +123,7 @@ class ClusteringDeploymentSpec(ApiModel):
             "|| (has(self.strategy.canary) && has(self.strategy.canary.steps) "
             f"&& self.strategy.canary.steps.exists(s, has(s.shadow))))) || {JUDGES_IN_SHADOW}",
             message="spec.strategy has a shadow step, in which no gate would judge; set analysis.agreement: {}, or "
-            "silhouette, clusterCount, or an outside gate with minSamples: 0",
+            "silhouette, clusterCount, a Job, or an outside gate with minSamples: 0",
         ),
         CelRule(
             rule="!has(self.hooks) || self.hooks.all(a, self.hooks.exists_one(b, b.name == a.name))",

@@ -30,9 +30,9 @@ def hold_rollout(facts: Facts, decision: Decision, candidate: Revision, stable: 
     progress = decision.progress
     if progress.begun:
         return decision
-    if (problem := find_problem(facts.spec, facts.snapshot)) is not None:
-        return _wait(decision, problem, now)
     if stable.version != candidate.version:
+        if (problem := find_problem(facts.spec, facts.snapshot)) is not None:
+            return _wait(decision, problem, now)
         lacking = describe_predecessors(facts.spec, facts.snapshot, candidate.version)
         if lacking:
             message = (

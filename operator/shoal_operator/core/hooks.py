@@ -22,7 +22,6 @@ from shoal_operator.core.facts import (
     at,
     instant,
     items_at,
-    mapping_at,
     name_of,
     namespace_of,
     printable,
@@ -117,11 +116,13 @@ def build_hook_tasks(deployment: RawObject, hooks: Iterable[Hook], records: Iter
 
 def wanted_cron_jobs(deployment: RawObject) -> tuple[str, ...]:
     """Return the names of the CronJobs that gates and hooks may start now."""
-    status, spec = read_status(deployment), mapping_at(deployment, "spec")
-    gates = items_at(spec, "analysis", "jobs") if status.window_started_at else ()
+    gates, hooks = items_at(deployment, "spec", "analysis", "jobs"), items_at(deployment, "spec", "hooks")
+    if not gates and not hooks:
+        return ()
+    status = read_status(deployment)
     running = {item.name for item in status.hooks if item.state == "Running"}
-    hooks = [item for item in items_at(spec, "hooks") if text_at(item, "name") in running]
-    return tuple(sorted({name for item in (*gates, *hooks) if (name := text_at(item, "cronJob"))}))
+    due = [*(gates if status.window_started_at else ()), *(item for item in hooks if text_at(item, "name") in running)]
+    return tuple(sorted({name for item in due if (name := text_at(item, "cronJob"))}))
 
 
 def hook_window(deployment: RawObject) -> AnalysisWindow | None:
@@ -136,8 +137,10 @@ def wanted_hook_requests(deployment: RawObject, allowed: tuple[str, ...]) -> tup
 
 
 def _requests(deployment: RawObject) -> Iterator[Request]:
+    if not (specified := at(deployment, "spec", "hooks")):
+        return
     try:
-        hooks = {hook.name: hook for hook in _HOOKS.validate_python(at(deployment, "spec", "hooks") or [])}
+        hooks = {hook.name: hook for hook in _HOOKS.validate_python(specified)}
     except ValidationError:
         return
     for record in read_status(deployment).hooks:
@@ -184,7 +187,7 @@ def _follow(snapshot: DeploymentSnapshot, hook: Hook | None, record: HookRecord,
             return _ended(record, "Failed", outcome.message, now)
     # An error may be mended until the time is over.
     if outcome.ended_at or now >= began + timedelta(seconds=hook.timeout_seconds):
-        late = "" if outcome.state == "error" else f"it has not succeeded within {hook.timeout_seconds} s: "
+        late = "" if outcome.ended_at else f"it has not succeeded within {hook.timeout_seconds} s: "
         return _ended(record, "Failed", f"{late}{outcome.message}", now)
     return record.model_copy(update={"message": outcome.message})
 

@@ -207,6 +207,9 @@ class _Pass:
         candidate, stable = before.candidate, before.stable
         if candidate is None or stable is None or after.candidate is not None or after.stable is None:
             return after
+        if after.stable.revision == candidate.revision and before.rollback is not None:
+            # What is left is what was rolled back, and the one that serves again is stable.
+            return begin_hooks(self.spec.hooks, "AfterRollback", after, stable, candidate, self.now)
         if after.stable.revision == candidate.revision:
             return begin_hooks(self.spec.hooks, "AfterPromotion", after, candidate, stable, self.now)
         known = {item.revision for item in before.blocked}

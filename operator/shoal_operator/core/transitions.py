@@ -221,7 +221,7 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
     union = find_union(facts.spec, facts.snapshot, stable, candidate)
     if union is not None and union.failure is not None and progress.stage != "Alone" and not other:
         progress, events = _roll_back(facts, progress, union.failure, now)
-        return Decision(progress, (*decision.events, *events), verdicts)
+        return Decision(progress, (*decision.events, *events), verdicts, decision.judged)
     if failed is not None and progress.failure_paused is None and not other:
         return _fail(facts, decision, Problem(Reason.GATE_FAILED, f"gate {failed.gate}: {failed.message}"), now)
     if held is not None:
@@ -270,9 +270,7 @@ def _fail(facts: Facts, decision: Decision, why: Problem, now: datetime) -> Deci
 
 
 def _bound(other: str) -> str:
-    return (
-        f"{other} of the group is promoted by the group's decision already. To go back, change spec.modelRef.version."
-    )
+    return f"{other} of the group is promoted by the group's decision already. To go back, set shoal.dev/rollback."
 
 
 def _held(facts: Facts, progress: Progress) -> Problem | None:

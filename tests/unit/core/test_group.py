@@ -221,7 +221,7 @@ class TestTogether:
         told = [event.message for event in fleet["paris"].events if event.reason == "Aborted"]
         assert told == [
             "shoal.dev/abort has no effect: berlin of the group is promoted by the group's decision already. To go "
-            "back, change spec.modelRef.version."
+            "back, set shoal.dev/rollback."
         ]
 
     def test_a_decision_of_long_ago_binds_nobody(self) -> None:

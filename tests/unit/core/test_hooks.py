@@ -249,6 +249,17 @@ class TestAfter:
         told = json.loads(request.body)
         assert (told["stable"]["version"], told["candidate"]["version"]) == (1, 2)
 
+    def test_the_way_back_waits_for_no_hook_and_is_told_as_a_rollback(self) -> None:
+        cluster = rolling(hook("BeforeRollout", "ask"), hook("AfterRollback"))
+        answer(cluster)
+        assert cluster.status["stable"]["version"] == 2
+        cluster.command("rollback", "yes")
+        cluster.settle()
+        assert cluster.status["stable"]["version"] == 1
+        (request,) = wanted_hook_requests(cluster.deployment, (HOST,))
+        told = json.loads(request.body)
+        assert (told["at"], told["stable"]["version"], told["candidate"]["version"]) == ("AfterRollback", 1, 2)
+
     def test_what_is_not_told_yet_is_told_beside_the_next_rollout(self) -> None:
         cluster = rolling(hook("AfterPromotion"), hook("BeforeRollout", "ask"))
         answer(cluster)

@@ -216,6 +216,17 @@ class TestLife:
         cluster.settle()
         assert name not in cluster.jobs()
 
+    def test_judges_in_shadow_before_any_call(self) -> None:
+        shadow = {"canary": {"steps": [{"shadow": {"durationSeconds": 60}}, {"setWeight": 50}, {"pause": {}}]}}
+        cluster = served(strategy=shadow, analysis={"onInconclusive": "Proceed", "jobs": [GATE]})
+        cluster.cron_jobs = {"judge": objects.cron_job()}
+        cluster.versions.append(objects.version(2))
+        cluster.settle()
+        assert (cluster.status["weight"], len(cluster.jobs())) == (0, 1)
+        cluster.end_job(cluster.jobs()[0], "Failed")
+        cluster.settle()
+        assert "job/quality" in cluster.status["blockedVersions"][0]["message"]
+
     def test_begins_after_its_delay(self) -> None:
         cluster = judged(initialDelaySeconds=20)
         assert cluster.jobs() == []
