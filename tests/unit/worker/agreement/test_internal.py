@@ -63,6 +63,13 @@ async def candidate_that(reply: Reply) -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         return await reply(pb.ModelInferRequest.FromString(await request.read()))
 
+    async with candidate_at(answer) as url:
+        yield url
+
+
+@asynccontextmanager
+async def candidate_at(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """The address of an HTTP server with that route."""
     app = web.Application(client_max_size=1 << 22)
     app.add_routes([web.post("/answer", answer)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -305,6 +312,21 @@ class TestCandidates:
             await call(stable, draw_points(100), rows=1)
             status, told = await compare_fake(stable, maxRows=40)
         assert (status, told["rows"]) == (200, 40)
+
+    async def test_the_next_candidate_behind_the_address_is_found(self, worker: Worker, files: ArtifactFiles) -> None:
+        """As a Service does: open connections stay with the pod that they lead to, new ones go to the next."""
+        peers = set()
+
+        async def answer(request: web.Request) -> web.Response:
+            assert request.transport is not None
+            peers.add(request.transport.get_extra_info("peername"))
+            return labelled(pb.ModelInferRequest.FromString(await request.read()))
+
+        async with candidate_at(answer) as url, worker(files, "3", compare_url=url) as stable:
+            await call(stable, draw_points(50), rows=1)
+            for _ in range(3):
+                assert (await compare_fake(stable))[0] == 200
+        assert len(peers) == 3
 
 
 class TestUsers:
