@@ -516,7 +516,7 @@ def test_kubectl_lists_the_kinds_by_their_short_names_and_category(api: Api) -> 
 def test_explain_tells_what_a_field_does(api: Api) -> None:
     told = api.must("explain", "cdep.spec.strategy.canary")
     assert "steps" in told
-    assert "weights (never falling)" in " ".join(told.split())
+    assert "in order" in " ".join(told.split())
     told = " ".join(api.must("explain", "cmodel.spec.algorithm.adaptiveDbscan").split())
     assert "no radius to choose" in told
     assert "Fewest rows of a cluster" in told
