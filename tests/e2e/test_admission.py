@@ -127,6 +127,13 @@ def canary(*steps: Object) -> Object:
     return deployment(strategy={"canary": {"steps": list(steps)}})
 
 
+SHADOW = canary({"shadow": {"durationSeconds": 9}}, {"setWeight": 50})
+
+
+def shadowed(made: Object, **gates: Object | list[Object]) -> Object:
+    return {**made, "spec": {**made["spec"], "analysis": gates}}
+
+
 ACCEPTED = {
     "least model": model(),
     "haversine with two columns": model(columns=["lat", "lon"], dbscan={"metric": "haversine", "eps": 0.006}),
@@ -184,6 +191,15 @@ ACCEPTED = {
     "approval of the newest": deployment(modelRef={"name": "towns", "policy": "Manual"}),
     "blue-green": deployment(strategy={"blueGreen": {}}),
     "canary": deployment(strategy={"canary": {}}),
+    "shadow, then a pause, then weight": shadowed(
+        canary({"shadow": {"durationSeconds": 9}}, {"pause": {}}, {"setWeight": 10}), agreement={}
+    ),
+    "shadow by a record": shadowed(SHADOW, clusterCount={}),
+    "shadow by live rows": shadowed(SHADOW, silhouette={"source": "Live", "minSamples": 100}),
+    "shadow by a service": shadowed(SHADOW, webhooks=[{"name": "w", "url": "http://w/"}]),
+    "blue-green shadow": deployment(
+        strategy={"blueGreen": {"prePromotion": {"durationSeconds": 9}}}, analysis={"agreement": {"min": 0.8}}
+    ),
     "level weights": canary({"setWeight": 10}, {"pause": {}}, {"setWeight": 10}, {"setWeight": 100}),
     "gateway": deployment(traffic={"router": "Gateway", "gateway": {"name": "models"}, "hostnames": ["a.example"]}),
     "a version by number": deployment(modelRef={"name": "towns", "version": "12"}),
@@ -201,17 +217,47 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "step without action": (
         canary({"setWeight": 10}, {}),
-        ("spec.strategy.canary.steps[1]", "exactly one of setWeight and pause must be set, not 0"),
+        ("spec.strategy.canary.steps[1]", "exactly one of setWeight and pause and shadow must be set, not 0"),
     ),
     "step with two actions": (
         canary({"setWeight": 10, "pause": {}}),
-        ("spec.strategy.canary.steps[0]", "exactly one of setWeight and pause must be set, not 2"),
+        ("spec.strategy.canary.steps[0]", "exactly one of setWeight and pause and shadow must be set, not 2"),
     ),
     "no steps": (canary(), ("spec.strategy.canary.steps", "at least 1 items")),
     "pause first": (canary({"pause": {}}, {"setWeight": 10}), ("canary.steps[0] is a pause", "begin with a setWeight")),
     "falling weights": (
         canary({"setWeight": 50}, {"pause": {}}, {"setWeight": 20}),
         ("must never fall", "[50, 20]", "rising order"),
+    ),
+    "shadow after weight": (
+        shadowed(canary({"setWeight": 50}, {"shadow": {"durationSeconds": 9}}), agreement={}),
+        ("canary.steps", "cannot follow a setWeight above 0; put it before"),
+    ),
+    "endless shadow": (
+        shadowed(canary({"shadow": {}}), agreement={}),
+        ("spec.strategy.canary.steps[0].shadow.durationSeconds", "Required value"),
+    ),
+    **{
+        f"shadow without a gate: {what}": (shadowed(SHADOW, **gates), ("no gate would judge", "set analysis.agreement"))
+        for what, gates in {
+            "none": {},
+            "one that is off": {"agreement": {"enabled": False}},
+            "one that needs calls": {
+                "prometheus": [{"name": "q", "address": "http://p:9090", "query": "up", "max": 1}]
+            },
+        }.items()
+    },
+    "blue-green shadow without a gate": (
+        deployment(strategy={"blueGreen": {"prePromotion": {"durationSeconds": 9}}}),
+        ("no gate would judge", "set analysis.agreement"),
+    ),
+    "samples of a record": (
+        deployment(analysis={"clusterCount": {"minSamples": 100}}),
+        ("spec.analysis.clusterCount", "minSamples has no effect with source Record"),
+    ),
+    "more rows than are compared": (
+        deployment(analysis={"agreement": {"minSamples": 2001}}),
+        ("spec.analysis.agreement.minSamples", "2000"),
     ),
     "weight above 100": (canary({"setWeight": 101}), ("steps[0].setWeight", "100")),
     "router without gateway": (deployment(traffic={"router": "Gateway"}), ("spec.traffic", "name a Gateway")),

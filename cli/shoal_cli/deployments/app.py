@@ -44,7 +44,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str, str], ...] = (
         "rollback",
         commanding.rollback,
         _STEER,
-        "shoal rollback towns -n demo --full --wait|shoal rollback towns --to 3|shoal rollback towns --to latest",
+        "shoal rollback towns -n demo --wait|shoal rollback towns --to 3 --full|shoal rollback towns --dry-run",
     ),
     ("lint", lint, _USE, "shoal lint deploy/|shoal lint model.yaml deployment.yaml --strict -o json"),
     ("diff", diff, _USE, "shoal diff deployment.yaml -n demo|shoal diff deploy/ --exit-code"),

@@ -91,8 +91,21 @@ def read_history(
             Served(status.stable.version, status.stable.revision, "stable", None, "", status.stable.digest)
         )
     revisions += [
-        Served(each.version, each.revision, "standing by", None, f"until {each.until}", each.digest)
+        Served(
+            each.version,
+            each.revision,
+            "standing by",
+            rules.instant(each.since),
+            f"until {each.until}" if each.until else "kept as a standby",
+            each.digest,
+        )
         for each in status.retiring
+    ]
+    standing = {each.revision for each in status.retiring}
+    revisions += [
+        Served(each.version, each.revision, "before", None, "was stable; shoal rollback leads back", each.digest)
+        for each in status.previous
+        if each.revision not in standing
     ]
     revisions += [
         Served(

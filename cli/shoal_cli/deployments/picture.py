@@ -165,6 +165,8 @@ def _pool(view: View, pool: Pool) -> Text:
     left = ""
     if pool.until is not None:
         left = f"  for {show_seconds((pool.until - view.time).total_seconds())} more, for an instant way back"
+    elif pool.role == "standing by":
+        left = "  kept as a standby, for an instant way back"
     colour = _ROLES[pool.role]
     return Text.assemble(
         (f"v{pool.version} {pool.role}".ljust(16), f"bold {colour}"),

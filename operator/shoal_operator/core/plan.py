@@ -27,6 +27,8 @@ class Create:
     """Create an object that is never changed afterwards; one that exists already is left alone."""
 
     manifest: Manifest
+    optional: bool = False
+    """A refusal is told by an event, and the pass goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus, Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core import facts, gateway_router, names, service_router
@@ -22,7 +23,11 @@ from shoal_operator.core.commands import clear_commands, read_commands
 from shoal_operator.core.conditions import Problem, build_conditions
 from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
-from shoal_operator.core.desired import Scene, build_objects, find_removals, still_retiring
+from shoal_operator.core.desired import Scene, build_objects, find_removals
+from shoal_operator.core.gates.job import build_gate_tasks
+from shoal_operator.core.group import find_problem
+from shoal_operator.core.hooks import begin_hooks, build_hook_tasks, follow_hooks
+from shoal_operator.core.manifests.task_job import Task
 from shoal_operator.core.manifests.workload import pool_selector
 from shoal_operator.core.plan import Label, Plan, StatusWrite
 from shoal_operator.core.pools import supported_weight
@@ -35,11 +40,14 @@ from shoal_operator.core.records import (
     remove_oldest,
     write_records,
 )
+from shoal_operator.core.retiring import keep_retiring
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
+from shoal_operator.core.scaling import Recommendation, resize, scale
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
+from shoal_operator.core.tasks import build_tasks
 from shoal_operator.core.transitions import decide
 from shoal_operator.core.versions import known_versions
 
@@ -61,7 +69,8 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
         spec = ClusteringDeploymentSpec.model_validate(facts.at(deployment, "spec"))
     except ValidationError as error:
         return _refuse(snapshot, status, progress, Problem(Reason.INVALID_SPEC, facts.refusal(error)), now)
-    return _Pass(snapshot, now, spec, status, progress, build_schedule(spec)).plan()
+    scaling = scale(snapshot, spec, status, progress, now)
+    return _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
 
 
 def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:  # noqa: ARG001, as for models
@@ -88,12 +97,14 @@ class _Pass:
     status: ClusteringDeploymentStatus
     observed: Progress
     schedule: Schedule
+    scaling: Recommendation | None
 
     def plan(self) -> Plan:
         """Decide, then build everything that the decision wants to exist."""
         deployment = self.snapshot.deployment
         commands = read_commands(deployment, self.observed.handled_commands)
         before, told = approve(self.spec, self.observed, commands, self._select(self.observed).pending)
+        before, hooked = follow_hooks(self.snapshot, self.spec.hooks, before, self.now)
         selection = self._select(before)
         wanted = self._available(selection.wanted)
         decision = decide(
@@ -112,30 +123,43 @@ class _Pass:
             self.now,
         )
         arrangement = self._share(decision.progress)
-        scene = Scene(self.snapshot, self.spec, self.schedule, decision.progress, arrangement)
-        staying = still_retiring(scene, self.now)
-        due = frozenset(item.revision for item in decision.progress.retiring if item not in staying)
-        progress = replace(decision.progress, retiring=staying)
+        routed = arrangement.routed if arrangement else frozenset()
+        progress = keep_retiring(decision.progress, self.schedule, routed, self.now)
+        staying = {item.revision for item in progress.retiring}
+        due = frozenset(item.revision for item in decision.progress.retiring) - staying
+        progress = self._follow_up(before, progress)
         decision = replace(decision, progress=progress)
-        scene = replace(scene, progress=progress)
-        actions = (*build_objects(scene), *find_removals(scene, due))
+        own = self.scaling.status.candidate_replicas if self.scaling else 0
+        scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement, own)
+        actions = (
+            *build_objects(scene),
+            *find_removals(scene, due),
+            *build_tasks(self.snapshot, self._tasks(progress)),
+        )
         if decision.recording is not None:
             # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
             return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
         pending = selection.pending if progress.stable is not None else None
         standing = Standing(
-            self.snapshot, self.spec.worker.replicas, decision, arrangement, wanted, self._tell(pending)
+            self.snapshot,
+            self.spec.worker.replicas,
+            decision,
+            arrangement,
+            wanted,
+            self._tell(pending),
+            find_problem(self.spec, self.snapshot),
         )
         findings = find(standing)
         moment = Moment(deployment, self.spec, self.status, self.observed, decision, wanted, commands, self.now)
         records = build_records(moment, self.snapshot.decisions)
         unrecorded = keep_unrecorded(self.snapshot, self.status, records)
-        told_of = (*told, *decision.events, *build_events(findings, self.status))
+        told_of = (*told, *hooked, *decision.events, *build_events(findings, self.status))
         status = self._status(decision, arrangement, *summarise(findings))
         remembered = {"unrecorded": list(unrecorded), "last_decision": last_decision(deployment, self.status, records)}
         status = status.model_copy(update={"pending_version": pending, **remembered})
         generation = facts.generation_of(deployment)
-        conditions = build_conditions(findings, self.status.conditions, generation, self.now)
+        scaled = self.scaling.findings if self.scaling else ()
+        conditions = build_conditions((*findings, *scaled), self.status.conditions, generation, self.now)
         status = status.model_copy(update={"conditions": conditions})
         stale_record = progress.stable is not None and read_record(deployment) != progress.stable
         return Plan(
@@ -147,6 +171,7 @@ class _Pass:
                 *((self._record(progress.stable),) if stale_record and progress.stable else ()),
                 *write_records(deployment, unrecorded),
                 *name_records(deployment, told_of, self.status.last_decision, records),
+                *(self.scaling.events if self.scaling else ()),
                 *remove_oldest(self.snapshot, self.spec),
             ),
         )
@@ -177,14 +202,39 @@ class _Pass:
         deployment = self.snapshot.deployment
         return describe_pending(facts.name_of(deployment), facts.namespace_of(deployment), pending)
 
-    def _arrange(self, stable: Revision, candidate: Revision | None, weight: int) -> Arrangement:
-        question = Question(self.snapshot, self.spec, stable, candidate, weight)
+    def _follow_up(self, before: Progress, after: Progress) -> Progress:
+        """Begin the hooks that follow a promotion or a rollback; a first deployment is neither."""
+        candidate, stable = before.candidate, before.stable
+        if candidate is None or stable is None or after.candidate is not None or after.stable is None:
+            return after
+        if after.stable.revision == candidate.revision:
+            return begin_hooks(self.spec.hooks, "AfterPromotion", after, candidate, stable, self.now)
+        known = {item.revision for item in before.blocked}
+        if any(item.revision == candidate.revision and item.revision not in known for item in after.blocked):
+            return begin_hooks(self.spec.hooks, "AfterRollback", after, candidate, stable, self.now)
+        return after
+
+    def _tasks(self, progress: Progress) -> tuple[Task, ...]:
+        """Return the Jobs that gates and hooks want now."""
+        deployment = self.snapshot.deployment
+        gates = build_gate_tasks(deployment, self.spec.analysis, progress, self.now)
+        return (*gates, *build_hook_tasks(deployment, self.spec.hooks, progress.hooks))
+
+    def _arrange(
+        self,
+        stable: Revision,
+        candidate: Revision | None,
+        weight: int,
+        mirror: int = 0,
+        header: HeaderMatch | None = None,
+    ) -> Arrangement:
+        question = Question(self.snapshot, self.spec, stable, candidate, weight, mirror, header)
         if self.spec.traffic.router == "Gateway":
             return gateway_router.arrange(question)
         return service_router.arrange(question)
 
     def _share(self, progress: Progress) -> Arrangement | None:
-        """Ask the router for the weight that the candidate's ready pods can bear; None while nothing is to serve."""
+        """Ask the router for the share that the candidate's ready pods can bear; None while nothing is to serve."""
         if progress.stable is None:
             if progress.candidate is None:
                 return None
@@ -194,11 +244,15 @@ class _Pass:
                 # Something serves that status has forgotten: it goes on until there is a pod to take over.
                 return replace(arrangement, actions=())
             return arrangement
-        weight = progress.weight
-        if progress.candidate is not None and weight:
-            ready = len(ready_pods(self.snapshot, progress.candidate))
-            weight = min(weight, supported_weight(ready, self.spec.worker.replicas))
-        return self._arrange(progress.stable, progress.candidate, weight)
+        ready = len(ready_pods(self.snapshot, progress.candidate))
+        most = supported_weight(ready, self.spec.worker.replicas)
+        return self._arrange(
+            progress.stable,
+            progress.candidate,
+            min(progress.weight, most),
+            min(progress.mirror, most),
+            progress.header if ready else None,
+        )
 
     def _status(
         self, decision: Decision, arrangement: Arrangement | None, phase: str, message: str
@@ -217,6 +271,7 @@ class _Pass:
             ready_replicas=len(ready_pods(self.snapshot, progress.stable)),
             candidate_replicas=len(live_pods(self.snapshot, progress.candidate)),
             candidate_ready_replicas=len(ready_pods(self.snapshot, progress.candidate)),
+            scaling=self.scaling.status if self.scaling else None,
             selector=",".join(f"{name}={value}" for name, value in selector.items()),
         )
 
@@ -224,7 +279,7 @@ class _Pass:
         """Return the seconds to the nearest moment at which this pass would decide otherwise by time alone."""
         progress = decision.progress
         moments = [*decision.look_again, *filter(None, (facts.instant(item.until) for item in progress.retiring))]
-        if progress.window_started_at is not None:
+        if progress.window_started_at is not None or any(item.state == "Running" for item in progress.hooks):
             moments.append(self.now + timedelta(seconds=self.spec.analysis.interval_seconds))
         if isinstance(wanted, Problem) or waits:
             moments.append(self.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
@@ -254,8 +309,12 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "stable": progress.stable,
         "candidate": progress.candidate,
         "retiring": list(progress.retiring),
+        "previous": list(progress.previous),
+        "rollback": progress.rollback,
         "blocked_versions": list(progress.blocked),
         "weight": progress.weight,
+        "mirror": progress.mirror,
+        "header": progress.header,
         "step": progress.step,
         "step_count": progress.step_count,
         "step_started_at": text(progress.step_started_at),
@@ -266,6 +325,10 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "approved_version": progress.approved,
         "handled_commands": list(progress.handled_commands),
         "gates": list(progress.gates),
+        "agreement": progress.agreement,
+        "agreement_history": list(progress.agreement_history),
+        "stage": progress.stage,
+        "hooks": list(progress.hooks),
     }
 
 

@@ -1,8 +1,8 @@
-"""Asks servers outside for the gates that need it, and keeps what they said last in the running window.
+"""Asks servers outside for the gates and hooks that need it, and keeps what they said last in the running window.
 
-Started by app as one task, off the reconcile path. Invariant: every request ends within its time and size; a host that
-is not allowed is never reached, not by a redirect either; a server that is slow delays its own gate only. What an
-answer means is for the core to say.
+Started by app as one task each for gates and for hooks, off the reconcile path. Invariant: every request ends within
+its time and size; a host that is not allowed is never reached, not by a redirect either; a server that is slow delays
+its own gate only. What an answer means is for the core to say.
 """
 
 from __future__ import annotations
@@ -152,6 +152,8 @@ class HttpSend:
             raise ValueError(reason)
         sent = {"data": dict(request.form)} if request.form else {"data": request.body.encode()}
         headers = {} if request.form else {"Content-Type": "application/json"}
+        if request.idempotency_key:
+            headers["Idempotency-Key"] = request.idempotency_key
         async with self._session.post(request.url, headers=headers, allow_redirects=False, **sent) as response:
             data = bytearray()
             async for chunk in response.content.iter_chunked(65536):

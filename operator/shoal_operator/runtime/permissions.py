@@ -27,9 +27,12 @@ SERVED = MappingProxyType(
         ("", "services"): (*_READ, "create", "delete", "patch"),
         ("", "pods"): (*_READ, "patch"),
         ("batch", "jobs"): (*_READ, "create", "delete", "patch"),
+        ("batch", "cronjobs"): ("get",),
         ("policy", "poddisruptionbudgets"): (*_READ, "create", "delete", "patch"),
         (GATEWAY_GROUP, "grpcroutes"): (*_READ, "create", "delete", "patch"),
         (GATEWAY_GROUP, "gateways"): _READ,
+        ("metrics.k8s.io", "pods"): ("list",),
+        ("autoscaling", "horizontalpodautoscalers"): ("list",),
         ("", "secrets"): ("get",),
         ("", "events"): ("create", "get", "patch"),
     }

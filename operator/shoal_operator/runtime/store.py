@@ -127,8 +127,8 @@ class Store:
         """Yield the keys to reconcile when this object appears, changes or goes.
 
         A child leads to its owner, a version to its model and to the deployments and batches that refer to that, a
-        model, a deployment and a Gateway to those that refer to them, a deployment and a batch to the model that they
-        use; an object that is reconciled itself leads to itself first.
+        model, a deployment and a Gateway to those that refer to them, a deployment to the others of its group, a
+        deployment and a batch to the model that they use; an object that is reconciled itself leads to itself first.
         """
         key = key_of(raw)
         if resources.BY_KIND[key.kind] in resources.OWNERS:
@@ -144,6 +144,9 @@ class Store:
                     yield from self._linked.get(("ClusteringBatch", link._replace(relation="model")), ())
                 case "ClusteringDeployment", "self":
                     yield from self._linked.get(("ClusteringBatch", link._replace(relation="deployment")), ())
+                case "ClusteringDeployment", "group":
+                    # What a member decides rests on where the others stand.
+                    yield from (other for other in self._linked.get((key.kind, link), ()) if other != key)
                 case "Gateway", "self":
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="gateway")), ())
                 case "ClusteringDeployment", "model":
@@ -153,7 +156,7 @@ class Store:
                     yield from self._linked.get(("ClusteringModel", link._replace(relation="self")), ())
                 case (("ClusteringDeployment" | "ClusteringBatch"), _):
                     pass
-                case _, "owned-by-deployment":
+                case _, ("owned-by-deployment" | "task-of-deployment"):
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="self")), ())
                 case _, "owned-by-batch":
                     yield from self._linked.get(("ClusteringBatch", link._replace(relation="self")), ())
@@ -187,6 +190,7 @@ def links(raw: RawObject) -> tuple[Link, ...]:
                 own,
                 *_reference("model", key.namespace, spec.get("modelRef")),
                 *_reference("gateway", key.namespace, gateway),
+                *_reference("group", key.namespace, spec.get("group")),
             )
         case "ClusteringBatch":
             pinned = (raw.get("status") or {}).get("pinned") or {}
@@ -198,6 +202,8 @@ def links(raw: RawObject) -> tuple[Link, ...]:
             )
         case _:
             labels = raw["metadata"].get("labels") or {}
+            if names.TASK_OF in labels:
+                return (Link("task-of-deployment", key.namespace, labels[names.TASK_OF]),)
             # Serving pods carry the model's label too; the deployment is the one that owns them.
             if names.DEPLOYMENT in labels:
                 return (Link("owned-by-deployment", key.namespace, labels[names.DEPLOYMENT]),)

@@ -160,6 +160,22 @@ async def test_a_missing_secret_is_asked_for_again_soon_and_a_found_one_late(
     assert len(api.requests) == 2
 
 
+async def test_a_cron_job_is_remembered_for_some_seconds_and_a_missing_one_for_fewer(
+    gateway: AioGateway, api: FakeApi, clock: ManualClock
+) -> None:
+    assert await gateway.find_cron_job("ns", "c") is None
+    api.objects["/apis/batch/v1/namespaces/ns/cronjobs/c"] = {"metadata": {"name": "c"}}
+    assert await gateway.find_cron_job("ns", "c") is None
+    clock.seconds += 2.1
+    assert await gateway.find_cron_job("ns", "c") == {"metadata": {"name": "c"}}
+    clock.seconds += 9
+    await gateway.find_cron_job("ns", "c")
+    assert len(api.requests) == 2
+    clock.seconds += 2
+    await gateway.find_cron_job("ns", "c")
+    assert len(api.requests) == 3
+
+
 async def test_fields_of_a_spec_are_merged_and_the_rest_stays(gateway: AioGateway, api: FakeApi) -> None:
     await gateway.create(manifest(a=1, b=2))
     uid = api.objects[PATH]["metadata"]["uid"]

@@ -10,6 +10,10 @@ from shoal_operator.runtime.store import Link, Store, key_of
 from tests.unit.runtime.fakes import owned, raw
 
 
+def task(kind: str, name: str) -> dict[str, Any]:
+    return raw(kind, name, metadata={"labels": {names.MANAGED_BY: names.MANAGER, names.TASK_OF: "serve"}})
+
+
 def fill(*objects: dict[str, Any]) -> Store:
     store = Store()
     for item in objects:
@@ -19,6 +23,7 @@ def fill(*objects: dict[str, Any]) -> Store:
 
 MODEL = raw("ClusteringModel", "cities")
 SERVING = raw("ClusteringDeployment", "serve", spec={"modelRef": {"name": "cities"}})
+MEMBER = raw("ClusteringDeployment", "berlin", spec={"modelRef": {"name": "rivers"}, "group": {"name": "eu"}})
 WAITING = raw("ClusteringBatch", "nightly", spec={"modelRef": {"name": "cities"}})
 LIVE = raw("ClusteringBatch", "live", spec={"deploymentRef": {"name": "serve"}}, status={"pinned": {"model": "cities"}})
 
@@ -97,6 +102,9 @@ def test_a_link_follows_the_object() -> None:
         (owned("Pod", "nightly-shard-x", WAITING), ["nightly"]),
         (WAITING, ["nightly"]),
         (LIVE, ["live", "cities"]),
+        (task("Job", "serve-task-1"), ["serve"]),
+        (task("Pod", "serve-task-1-x"), ["serve"]),
+        (MEMBER, ["berlin", "paris"]),
         (raw("Pod", "stranger"), []),
         (owned("Pod", "elsewhere", raw("ClusteringDeployment", "serve", "other")), []),
     ],
@@ -104,7 +112,9 @@ def test_a_link_follows_the_object() -> None:
 )
 def test_a_change_concerns_its_owner_and_whoever_refers_to_it(changed: dict[str, Any], concerned: list[str]) -> None:
     routed = raw("ClusteringDeployment", "routed", spec={"traffic": {"gateway": {"name": "public"}}})
-    store = fill(MODEL, SERVING, routed, WAITING, LIVE)
+    elsewhere = raw("ClusteringDeployment", "rome", "other", spec={"group": {"name": "eu"}})
+    paris = raw("ClusteringDeployment", "paris", spec={"group": {"name": "eu"}})
+    store = fill(MODEL, SERVING, routed, WAITING, LIVE, MEMBER, paris, elsewhere)
     assert [key.name for key in store.owners_of(changed)] == concerned
 
 

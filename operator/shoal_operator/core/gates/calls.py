@@ -87,6 +87,8 @@ def _whole(figures: WindowFigures) -> Look:
         _durations(figures.looks),
         rows=sum(look.rows for look in figures.looks),
         noise_rows=sum(look.noise_rows for look in figures.looks),
+        ranged_rows=sum(look.ranged_rows for look in figures.looks),
+        out_of_reach_rows=sum(look.out_of_reach_rows for look in figures.looks),
     )
 
 
