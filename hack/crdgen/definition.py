@@ -232,20 +232,16 @@ def build_schema(kind: Kind) -> Manifest:
         },
     }
     if kind.status is not None:
-        schema["properties"]["status"] = _build_status(kind.kind, kind.status)
+        schema["properties"]["status"] = {
+            "description": f"{_sentence(kind.status)} Written by the operator.",
+            **structural_schema(kind.status, f"{kind.kind}.status", defaults=False),
+        }
     if kind.rules:
         schema["x-kubernetes-validations"] = [{"rule": rule.rule, "message": rule.message} for rule in kind.rules]
-    return schema
-
-
-def _build_status(kind: str, status: type[ApiModel]) -> Manifest:
-    schema: Manifest = {
-        "description": f"{_sentence(status)} Written by the operator.",
-        **structural_schema(status, f"{kind}.status", defaults=False),
-    }
-    if "observed_generation" in status.model_fields:
+    status = schema["properties"].get("status", {})
+    if "observedGeneration" in status.get("properties", {}):
         # Else an object that the operator has not seen yet is done for kstatus, by which Helm and Flux wait.
-        schema["default"] = {"observedGeneration": -1}
+        status["default"] = {"observedGeneration": -1}
     return schema
 
 

@@ -271,6 +271,7 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     "more rows than are compared": (
         deployment(analysis={"agreement": {"minSamples": 2001}}),
         ("spec.analysis.agreement.minSamples", "2000"),
+    ),
     "mirror behind a Service": (canary(MIRROR), ("traffic.router Service cannot do", "use router Gateway")),
     "header behind a Service": (canary(TESTERS), ("traffic.router Service cannot do", "use router Gateway")),
     "mirror after a weight": (canary({"setWeight": 5}, MIRROR, traffic=GATEWAY), ("follows a setWeight", "before")),
