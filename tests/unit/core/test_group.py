@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shoal_operator.api.group import Group
@@ -121,6 +123,28 @@ class TestInOrder:
         fleet["paris"].change(group=None)
         fleet.settle()
         assert fleet["paris"].status["stable"]["version"] == 2
+
+
+@given(
+    edges=st.sets(st.sampled_from([(late, early) for late in range(4) for early in range(late)])),
+    order=st.permutations(range(4)),
+)
+@settings(max_examples=10, deadline=None)
+def test_any_order_without_a_circle_comes_to_its_end_and_is_kept(edges: set[tuple[int, int]], order: list[int]) -> None:
+    names = ("berlin", "paris", "rome", "oslo")
+    before = {name: [names[early] for late, early in sorted(edges) if names[late] == name] for name in names}
+    fleet = Fleet(**{name: after(*before[name], worker={"replicas": 1}) for name in names})
+    fleet.release(2)
+    for _ in range(60):
+        for index in order:
+            name = names[index]
+            fleet.reconcile(name)
+            moved = fleet[name].status["weight"] > 0 or fleet.stable()[name] == 2
+            assert not moved or all(fleet.stable()[early] == 2 for early in before[name])
+        fleet.run_pods()
+        if set(fleet.stable().values()) == {2}:
+            break
+    assert set(fleet.stable().values()) == {2}
 
 
 class TestTogether:

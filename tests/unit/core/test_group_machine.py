@@ -134,5 +134,5 @@ class TogetherMachine(RuleBasedStateMachine):
 
 TestTogether = TogetherMachine.TestCase
 TestTogether.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
