@@ -87,6 +87,10 @@ engine-pictures: setup ## the pictures of docs/engine.md
 card-picture: setup ## the picture of docs/model-card.md
 	$(PYTHON) -m hack.card_picture
 
+.PHONY: gate-pictures
+gate-pictures: setup ## the pictures of docs/gates.md
+	$(PYTHON) -m tests.bench_decisions.pictures
+
 .PHONY: bench-decisions
 bench-decisions: setup ## the gates against others' rules on simulated rollouts (ARGS="--rollouts 50": quicker; ARGS=--help)
 	$(PYTHON) -m tests.bench_decisions $(ARGS)

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 from shoal_worker.card.markup import el, markup
 
 WIDTH, HEIGHT = 760.0, 250.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 196.0, 16.0, 40.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 168.0, 34.0, 46.0
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 } .quiet { fill: #656d76 } .strong { font-weight: 600 }
 .axis { stroke: #d0d7de; fill: none } .limit { stroke: #656d76; stroke-dasharray: 6 4; fill: none }
@@ -22,7 +22,7 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 } .quiet { fill: #656d76 
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .quiet { fill: #8d96a0 } .axis { stroke: #30363d } .limit { stroke: #8d96a0 }
 .good { stroke: #39c5cf } .bad { stroke: #ff8c42 } }
-"""
+""".replace("\n", " ")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Series:
     values: Sequence[float | None]
     verdicts: Sequence[str]
     bounds: Sequence[float | None] = ()
+    beside: float = 18.0
+    """Pixels from a line's end down to its name, where the candidate is not stopped."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Chart:
     write: Callable[[float], str]
     ticks: Sequence[float]
     look_seconds: float = 5.0
+    """0 where the looks are no moments."""
 
 
 def draw_chart(chart: Chart) -> str:
@@ -65,18 +68,18 @@ def draw_chart(chart: Chart) -> str:
         _, y = at(0, tick)
         parts.append(el("line", class_="axis", x1=_LEFT, x2=end, y1=y, y2=y))
         parts.append(el("text", chart.write(tick), class_="quiet", x=_LEFT - 8, y=y + 4, text_anchor="end"))
-    for look in range(1, looks, 2):
+    for look in range(1, looks if chart.look_seconds else 0, 2):
         x, _ = at(look, chart.low)
         told = f"{(look + 1) * chart.look_seconds:g} s"
         parts.append(el("text", told, class_="quiet", x=x, y=HEIGHT - _BOTTOM + 18, text_anchor="middle"))
-    parts.append(el("text", chart.axis, class_="quiet", x=_LEFT, y=HEIGHT - 4))
+    parts.append(el("text", chart.axis, class_="strong", x=_LEFT, y=14.0))
     for value, name in chart.limits:
         _, y = at(0, value)
         parts.append(el("line", class_="limit", x1=_LEFT, x2=end, y1=y, y2=y))
         parts.append(el("text", name, class_="strong", x=end + 8, y=y + 4))
     for one in chart.series:
         parts += _draw_series(one, at)
-    return _page(parts, [(word, f"{word}") for word in ("pass", "inconclusive", "fail")])
+    return _page(parts, ("pass", "inconclusive", "fail"))
 
 
 def draw_boxes(columns: Sequence[str], steps: Sequence[tuple[int, int, str]], notes: Sequence[tuple[str, str]]) -> str:
@@ -101,7 +104,7 @@ def draw_boxes(columns: Sequence[str], steps: Sequence[tuple[int, int, str]], no
         parts.append(el("circle", class_=verdict, cx=18.0, cy=y, r=5.0))
         parts.append(el("text", verdict, class_="strong", x=30.0, y=y + 4))
         parts.append(el("text", told, class_="quiet", x=124.0, y=y + 4))
-    return _page(parts, [], height)
+    return _page(parts, (), height)
 
 
 def _draw_series(one: Series, at: Callable[[int, float], tuple[float, float]]) -> list[Element]:
@@ -116,15 +119,16 @@ def _draw_series(one: Series, at: Callable[[int, float], tuple[float, float]]) -
     for look, (value, verdict) in enumerate(zip(one.values, one.verdicts, strict=True)):
         last = at(look, 0.0 if value is None else value)
         parts.append(el("circle", class_=verdict, cx=last[0], cy=last[1], r=4.5))
-    parts.append(el("text", one.name, x=max(last[0] + 10, 0), y=last[1] - 9 if one.good else last[1] + 4))
+    stopped = bool(one.verdicts) and one.verdicts[-1] == "fail"
+    x, y, anchor = (last[0] + 10, last[1] + 4, None) if stopped else (last[0], last[1] + one.beside, "end")
+    parts.append(el("text", one.name, x=x, y=y, text_anchor=anchor))
     return parts
 
 
-def _page(parts: Sequence[Element], legend: Sequence[tuple[str, str]], height: float = HEIGHT) -> str:
-    for row, (class_, told) in enumerate(legend):
-        y = height - 12
-        x = WIDTH - _RIGHT - 220 + 74 * row + 20 * (row > 1)
-        parts = [*parts, el("circle", class_=class_, cx=x, cy=y - 4, r=4.5), el("text", told, x=x + 9, y=y)]
+def _page(parts: Sequence[Element], verdicts: Sequence[str], height: float = HEIGHT) -> str:
+    for column, word in enumerate(verdicts):
+        x, y = _LEFT + 5 + 92 * column, height - 5
+        parts = [*parts, el("circle", class_=word, cx=x, cy=y - 4, r=4.5), el("text", word, x=x + 10, y=y)]
     drawing = el(
         "svg", el("style", STYLE), *parts, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH:g} {height:g}"
     )

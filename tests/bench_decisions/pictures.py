@@ -103,7 +103,7 @@ def draw_agreement() -> str:
                 break
         values = [item.candidate.value if item.candidate else None for item in verdicts]
         bounds = [_read(rf"surely {_NUMBER}" if good else rf"surely [\d.]+ to {_NUMBER}", item) for item in verdicts]
-        series.append(Series(name, good, values, [item.verdict for item in verdicts], bounds))
+        series.append(Series(name, good, values, [item.verdict for item in verdicts], bounds, beside=-10))
     axis = "adjusted Rand index on the same rows; dotted: surely above (below, where it is stopped)"
     limits = [(_LIMIT_OF_AGREEMENT, f"agreement.min {_LIMIT_OF_AGREEMENT:g}")]
     return draw_chart(Chart(series, limits, 0.82, 1.0, axis, "{:.2f}".format, (0.85, 0.9, 1.0)))
@@ -129,7 +129,7 @@ def draw_readiness() -> str:
         words = [item.verdict for item in verdicts]
         end = words.index("fail") + 1 if "fail" in words else len(words)
         ready = [item.candidate.value if item.candidate else None for item in verdicts]
-        series.append(Series(name, good, ready[:end], words[:end]))
+        series.append(Series(name, good, ready[:end], words[:end], beside=-10))
     return draw_chart(Chart(series, [(3, "3 pods needed")], -0.4, 3.6, "ready pods", "{:g}".format, (0, 1, 2)))
 
 
@@ -181,7 +181,8 @@ def _record(silhouette: float) -> VersionMetrics:
 
 def _pod(*, ready: bool, restarts: int = 0) -> PodFacts:
     waiting = {"waiting": {"reason": "CrashLoopBackOff"}} if restarts else {"running": {}}
-    state = {"name": "worker", "ready": ready, "restartCount": restarts, "state": waiting}
+    ended = {"terminated": {"exitCode": 1, "reason": "Error"}} if restarts else {}
+    state = {"name": "worker", "ready": ready, "restartCount": restarts, "state": waiting, "lastState": ended}
     status = {"phase": "Running", "containerStatuses": [state]}
     return PodFacts("pod", "uid", "revision", ready, False, False, None, "", status)
 

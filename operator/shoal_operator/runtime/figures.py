@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from shoal_operator.core.snapshot import Look, WindowFigures
 
@@ -22,6 +23,9 @@ _ROWS, _NOISE_ROWS = "shoal_rows_total", "shoal_noise_rows_total"
 _OUT_OF_REACH_ROWS = "shoal_out_of_reach_rows_total"
 """Only of workers whose model knows the range of its training data."""
 _DURATION = "shoal_request_duration_seconds"
+_READ = {_REQUESTS, _ROWS, _NOISE_ROWS, _OUT_OF_REACH_ROWS, f"{_DURATION}_sum", f"{_DURATION}_bucket"}
+_MOST = 1e15
+"""More than any process counts; sums and squares of less stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,19 @@ class Counters:
 
 
 def parse(text: str) -> Counters:
-    """Read a worker's metrics. Raises ValueError where they are not in the Prometheus format."""
+    """Read a worker's metrics.
+
+    Raises ValueError where they are not in the Prometheus format, or are none that a worker can have: a value that is
+    no count (NaN, negative, infinite), or the same series twice. All of a reading is believed, or nothing of it.
+    """
     calls = errors = seconds = rows = noise_rows = out_of_reach_rows = 0.0
     ranged = False
     buckets: dict[float, float] = {}
+    seen: set[object] = set()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
+            if sample.name in _READ:
+                _check(sample, seen)
             if sample.name == _REQUESTS:
                 calls += sample.value
                 errors += 0.0 if sample.labels.get("code") == "OK" else sample.value
@@ -100,11 +111,21 @@ def parse(text: str) -> Counters:
             elif sample.name == f"{_DURATION}_sum":
                 seconds += sample.value
             elif sample.name == f"{_DURATION}_bucket":
-                bound = float(sample.labels["le"])
+                bound = float(sample.labels.get("le", ""))
                 buckets[bound] = buckets.get(bound, 0.0) + sample.value
     return Counters(
         calls, errors, seconds, _apart(buckets), rows, noise_rows, rows if ranged else 0.0, out_of_reach_rows
     )
+
+
+def _check(sample: Sample, seen: set[object]) -> None:
+    """Raise ValueError for a sample that no worker can have; `seen` are the series before it."""
+    series = (sample.name, *sorted(sample.labels.items()))
+    if series in seen:
+        raise ValueError(f"{sample.name} is there twice with the same labels")
+    seen.add(series)
+    if not 0 <= sample.value < _MOST:
+        raise ValueError(f"{sample.name} is {sample.value}, which is no count")
 
 
 def _apart(cumulative: Mapping[float, float]) -> dict[float, float]:

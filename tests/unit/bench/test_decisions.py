@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
 from shoal_operator.core.snapshot import Look
 from shoal_worker.agreement.figures import Compared, measure_figures
+from tests.bench_decisions import pictures
 from tests.bench_decisions.judges import Argo, Flagger, Judge, Kayenta
 from tests.bench_decisions.labels import JUDGES as LABEL_JUDGES
 from tests.bench_decisions.labels import ROWS, LabelScenario, Reservoir, compare
@@ -139,3 +143,21 @@ def test_the_page_states_what_was_counted(tmp_path) -> None:
     told = "wrong labels on 5 % of the rows, Shoal, learnt from 10 promotions, stopped in shadow"
     assert f"| {told} | ≥ 95 % | 99.0% | met |" in page
     assert "{" not in page
+
+
+@pytest.mark.parametrize(
+    ("draw", "verdicts"),
+    [
+        (pictures.draw_errors, {"pass", "inconclusive", "fail"}),
+        (pictures.draw_latency, {"pass", "inconclusive", "fail"}),
+        (pictures.draw_noise, {"pass", "inconclusive", "fail"}),
+        (pictures.draw_agreement, {"pass", "fail"}),
+        (pictures.draw_silhouette, {"pass", "fail"}),
+        (pictures.draw_readiness, {"pass", "inconclusive", "fail"}),
+    ],
+)
+def test_a_picture_shows_the_verdicts_of_its_gate(draw: Callable[[], str], verdicts: set[str]) -> None:
+    drawing = ElementTree.fromstring(draw())
+    dots = [item.get("class") for item in drawing.iter("{http://www.w3.org/2000/svg}circle")][:-3]
+    assert set(dots) == verdicts
+    assert dots.count("fail") >= 1
