@@ -195,6 +195,13 @@ def build_definition(kind: Kind) -> Manifest:
 
 def build_schema(kind: Kind) -> Manifest:
     """Build the schema of a whole object of a kind."""
+    status: Manifest = {
+        "description": f"{_sentence(kind.status)} Written by the operator.",
+        **structural_schema(kind.status, f"{kind.kind}.status", defaults=False),
+    }
+    if "observed_generation" in kind.status.model_fields:
+        # Else an object that the operator has not seen yet is done for kstatus, by which Helm and Flux wait.
+        status["default"] = {"observedGeneration": -1}
     schema: Manifest = {
         "description": kind.description,
         "type": "object",
@@ -207,18 +214,11 @@ def build_schema(kind: Kind) -> Manifest:
                 "description": _sentence(kind.spec),
                 **structural_schema(kind.spec, f"{kind.kind}.spec", defaults=True),
             },
-            "status": {
-                "description": f"{_sentence(kind.status)} Written by the operator.",
-                **structural_schema(kind.status, f"{kind.kind}.status", defaults=False),
-            },
+            "status": status,
         },
     }
     if kind.rules:
         schema["x-kubernetes-validations"] = [{"rule": rule.rule, "message": rule.message} for rule in kind.rules]
-    status = schema["properties"].get("status", {})
-    if "observedGeneration" in status.get("properties", {}):
-        # Else an object that the operator has not seen yet is done for kstatus, by which Helm and Flux wait.
-        status["default"] = {"observedGeneration": -1}
     return schema
 
 
