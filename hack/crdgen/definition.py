@@ -232,16 +232,15 @@ def build_schema(kind: Kind) -> Manifest:
         },
     }
     if kind.status is not None:
-        schema["properties"]["status"] = {
+        schema["properties"]["status"] = status = {
             "description": f"{_sentence(kind.status)} Written by the operator.",
             **structural_schema(kind.status, f"{kind.kind}.status", defaults=False),
         }
+        if "observed_generation" in kind.status.model_fields:
+            # Else an object that the operator has not seen yet is done for kstatus, by which Helm and Flux wait.
+            status["default"] = {"observedGeneration": -1}
     if kind.rules:
         schema["x-kubernetes-validations"] = [{"rule": rule.rule, "message": rule.message} for rule in kind.rules]
-    status = schema["properties"].get("status", {})
-    if "observedGeneration" in status.get("properties", {}):
-        # Else an object that the operator has not seen yet is done for kstatus, by which Helm and Flux wait.
-        status["default"] = {"observedGeneration": -1}
     return schema
 
 
