@@ -123,8 +123,13 @@ def batch(source: Object | None = None, **more: Any) -> Object:
     return build("ClusteringBatch", {name: value for name, value in spec.items() if value is not None})
 
 
-def canary(*steps: Object) -> Object:
-    return deployment(strategy={"canary": {"steps": list(steps)}})
+def canary(*steps: Object, **spec: Any) -> Object:
+    return deployment(strategy={"canary": {"steps": list(steps)}}, **spec)
+
+
+GATEWAY: Object = {"router": "Gateway", "gateway": {"name": "models"}}
+MIRROR: Object = {"mirror": {"percent": 30, "durationSeconds": 60}}
+TESTERS: Object = {"setHeader": {"name": "x-tester", "value": "yes"}}
 
 
 SHADOW = canary({"shadow": {"durationSeconds": 9}}, {"setWeight": 50})
@@ -200,6 +205,14 @@ ACCEPTED = {
     "blue-green shadow": deployment(
         strategy={"blueGreen": {"prePromotion": {"durationSeconds": 9}}}, analysis={"agreement": {"min": 0.8}}
     ),
+    "scale and analysis": canary(
+        {"setScale": {"percent": 100}},
+        {"setWeight": 10},
+        {"analysis": {"minSeconds": 5}},
+        {"setScale": {"matchWeight": True}},
+        {"setWeight": 100},
+    ),
+    "mirror and header": canary(MIRROR, TESTERS, {"analysis": {}}, MIRROR, {"setWeight": 10}, traffic=GATEWAY),
     "level weights": canary({"setWeight": 10}, {"pause": {}}, {"setWeight": 10}, {"setWeight": 100}),
     "gateway": deployment(traffic={"router": "Gateway", "gateway": {"name": "models"}, "hostnames": ["a.example"]}),
     "a version by number": deployment(modelRef={"name": "towns", "version": "12"}),
@@ -217,11 +230,11 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "step without action": (
         canary({"setWeight": 10}, {}),
-        ("spec.strategy.canary.steps[1]", "exactly one of setWeight and pause and shadow must be set, not 0"),
+        ("spec.strategy.canary.steps[1]", "exactly one of setWeight", "must be set, not 0"),
     ),
     "step with two actions": (
         canary({"setWeight": 10, "pause": {}}),
-        ("spec.strategy.canary.steps[0]", "exactly one of setWeight and pause and shadow must be set, not 2"),
+        ("spec.strategy.canary.steps[0]", "exactly one of setWeight", "must be set, not 2"),
     ),
     "no steps": (canary(), ("spec.strategy.canary.steps", "at least 1 items")),
     "pause first": (canary({"pause": {}}, {"setWeight": 10}), ("canary.steps[0] is a pause", "begin with a setWeight")),
@@ -231,7 +244,7 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "shadow after weight": (
         shadowed(canary({"setWeight": 50}, {"shadow": {"durationSeconds": 9}}), agreement={}),
-        ("canary.steps", "cannot follow a setWeight above 0; put it before"),
+        ("a shadow of canary.steps", "cannot follow"),
     ),
     "endless shadow": (
         shadowed(canary({"shadow": {}}), agreement={}),
@@ -258,6 +271,27 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     "more rows than are compared": (
         deployment(analysis={"agreement": {"minSamples": 2001}}),
         ("spec.analysis.agreement.minSamples", "2000"),
+    "mirror behind a Service": (canary(MIRROR), ("traffic.router Service cannot do", "use router Gateway")),
+    "header behind a Service": (canary(TESTERS), ("traffic.router Service cannot do", "use router Gateway")),
+    "mirror after a weight": (canary({"setWeight": 5}, MIRROR, traffic=GATEWAY), ("follows a setWeight", "before")),
+    "copies of nothing": (
+        canary({"mirror": {"percent": 0, "durationSeconds": 60}}, traffic=GATEWAY),
+        ("steps[0].mirror.percent", "1"),
+    ),
+    "analysis first": (canary({"analysis": {}}, {"setWeight": 5}), ("no calls of both versions", "setWeight from 1")),
+    "analysis at 100 %": (canary({"setWeight": 100}, {"analysis": {}}), ("no calls of both versions",)),
+    "impatient analysis": (
+        canary({"setWeight": 5}, {"analysis": {"minSeconds": 4000}}),
+        ("minSeconds is above analysis.maxSeconds", "raise maxSeconds"),
+    ),
+    "scale by nothing": (canary({"setScale": {"matchWeight": False}}), ("matchWeight false says nothing",)),
+    "scale by two": (
+        canary({"setScale": {"replicas": 1, "percent": 5}}),
+        ("exactly one of replicas, percent", "not 2"),
+    ),
+    "metadata of gRPC's": (
+        canary({"setHeader": {"name": "grpc-timeout", "value": "1"}}, traffic=GATEWAY),
+        ("setHeader.name grpc-timeout", "a name of your own"),
     ),
     "weight above 100": (canary({"setWeight": 101}), ("steps[0].setWeight", "100")),
     "router without gateway": (deployment(traffic={"router": "Gateway"}), ("spec.traffic", "name a Gateway")),
@@ -516,7 +550,7 @@ def test_kubectl_lists_the_kinds_by_their_short_names_and_category(api: Api) -> 
 def test_explain_tells_what_a_field_does(api: Api) -> None:
     told = api.must("explain", "cdep.spec.strategy.canary")
     assert "steps" in told
-    assert "Weights (never falling) and pauses, in order." in " ".join(told.split())
+    assert "What to do, in order; weights never fall." in " ".join(told.split())
     told = " ".join(api.must("explain", "cmodel.spec.algorithm.adaptiveDbscan").split())
     assert "no radius to choose" in told
     assert "Fewest rows of a cluster" in told

@@ -102,6 +102,7 @@ def test_a_promotion_and_a_rollback_are_told_whole_and_for_good(scene: Scene) ->
     assert [item["decision"] for item in shoal.json("history", NAME, "--version", "3")["decisions"]] == [
         "Started",
         "WeightSet",
+        "Held",
         "RolledBack",
     ]
     assert "Numbers 1 to" in shoal.run("history", NAME, "--decision", "99", code=2)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hack.lab.install import DATA_BUCKET
-from hack.lab.kube import Object, wait_for
+from hack.lab.install import DATA_BUCKET, helm
+from hack.lab.kube import REPOSITORY, Object, wait_for
 from hack.lab.objects import build_deployment, build_model
 from tests.e2e.scene import ANALYSIS, CANARY, HELD_CANARY, NAME, Scene, await_calls
 
@@ -132,3 +132,19 @@ def test_an_object_says_from_the_first_moment_that_nobody_has_seen_it(scene: Sce
     event = wait_for("the news of the model", first_event, 10)
     assert event["type"] == "ADDED"
     assert event["object"]["status"] == {"observedGeneration": -1}
+
+
+def test_the_customizations_are_merged_into_what_argo_cd_owns_and_are_no_part_of_a_release(scene: Scene) -> None:
+    kube, chart = scene.kube, str(REPOSITORY / "helm" / "shoal")
+    owned: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {"url": "x"}}
+    kube.apply(scene.namespace, owned)
+    settings = ("--set", "argocd.enabled=true", "--set", f"argocd.namespace={scene.namespace}")
+    printed = helm(kube, "template", "shoal", chart, *settings, "--show-only", "templates/argocd-cm.yaml")
+    merge = ("--type", "merge", "--patch-file", "/dev/stdin")
+    kube.kubectl("patch", "configmap", "argocd-cm", "--namespace", scene.namespace, *merge, stdin=printed)
+    read = ("get", "configmap", "argocd-cm", "--namespace", scene.namespace, "--output", "json")
+    data = json.loads(kube.kubectl(*read))["data"]
+    assert data["url"] == "x"
+    assert "resource.customizations.health.shoal.dev_ClusteringDeployment" in data
+    with pytest.raises(RuntimeError, match="argocd-cm belongs to Argo CD"):
+        helm(kube, "install", "other", chart, "--namespace", scene.namespace, "--set", "crds.install=false", *settings)

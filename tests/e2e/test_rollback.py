@@ -134,7 +134,7 @@ def test_a_failure_with_all_traffic_switches_back_before_it_is_stable(scene: Sce
 
 
 def test_the_complete_pool_can_be_looked_at_before_its_first_step(scene: Scene) -> None:
-    """autoPromotionSeconds: version 2 answers whoever asks its pods, while all callers still get version 1."""
+    """autoPromotionSeconds: version 2 answers whoever asks the preview Service, all callers still get version 1."""
     scene.serve(quick(autoPromotionSeconds=15))
     with scene.callers() as callers:
         await_calls(callers, 60)
@@ -144,8 +144,7 @@ def test_the_complete_pool_can_be_looked_at_before_its_first_step(scene: Scene) 
         )
         assert (status["weight"], status["actualWeight"]) == (0, 0)
         assert "to be looked at until" in status["message"]
-        pod = scene.pods(2)[0]["metadata"]["name"]
-        with port_forward(scene.kube, scene.namespace, f"pod/{pod}", 8001) as port:
+        with port_forward(scene.kube, scene.namespace, f"service/{NAME}-preview", 8001) as port:
             client = triton.InferenceServerClient(f"127.0.0.1:{port}")
             assert infer(client, np.array([[-5.0, -5.0], [50.0, 50.0]])).tolist()[1] == -1
             client.close()

@@ -18,7 +18,7 @@ from shoal_cli.deployments.outcome import ExitCode, Outcome
 from shoal_cli.deployments.rules import WayBack, command_annotation, find_way_back, read_spec
 from shoal_cli.deployments.view import View
 from shoal_cli.deployments.watching import silent, watch
-from shoal_cli.errors import ShoalError, UsageError
+from shoal_cli.errors import TimedOutError, UsageError
 from shoal_cli.kube import VERSIONS, Object
 from shoal_cli.options import ContextOption, NamespaceOption
 
@@ -174,7 +174,7 @@ def _give(target: Target, command: str, value: str, seconds: float | None, outpu
 
     ended = watch(target, silent, acted, seconds)
     if ended.timed_out:
-        raise OperatorSilentError(
+        raise TimedOutError(
             f"the operator has not acted on {command} within {seconds:g} s",
             field=place,
             remedy=f"It stays given ({command_annotation(command)}); does the operator run? shoal logs --operator",
@@ -193,12 +193,6 @@ def _tell(output: Output, line: str, document: Object) -> None:
         print_json(make_console(), document)
     else:
         print(line)
-
-
-class OperatorSilentError(ShoalError):
-    """The operator did nothing in the time that it was given."""
-
-    exit_code = 4
 
 
 def _find_way_back(deployment: Object, versions: Sequence[Object], value: str, view: View) -> WayBack:

@@ -16,6 +16,8 @@ URL = r"^https?://[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[^\s#@]
 """No user, no password, no fragment."""
 CRON_JOB_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
+LEAST_ROWS = 500
+"""Rows that a comparison needs where its gate does not say."""
 MOST_ROWS = 2000
 """Rows that a stable pod compares at once; more can never be asked for."""
 
@@ -117,7 +119,10 @@ class AgreementGate(Gate):
         description="Smallest share of rows whose clusters are each other's match; any when absent.",
     )
     min_samples: int = Field(
-        default=500, ge=1, le=MOST_ROWS, description="Rows that both must have labelled before there is a verdict."
+        default=LEAST_ROWS,
+        ge=1,
+        le=MOST_ROWS,
+        description="Rows that both must have labelled before there is a verdict.",
     )
 
 
@@ -299,10 +304,11 @@ class Analysis(ApiModel):
     )
 
     @property
-    def compares_labels(self) -> bool:
-        """Whether a gate needs the labels of both versions for the same rows."""
+    def rows_to_compare(self) -> int:
+        """Rows that some gate needs both versions' labels of; 0 where none does."""
         live = [gate for gate in (self.silhouette, self.cluster_count) if gate is not None and gate.source == "Live"]
-        return self.agreement is not None or bool(live)
+        least = [gate.min_samples or LEAST_ROWS for gate in live]
+        return max([*least, *([self.agreement.min_samples] if self.agreement is not None else [])], default=0)
 
     @property
     def judges_in_shadow(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from shoal_operator.api.agreement import ClusterMatch
 from shoal_operator.api.deployment import Revision
@@ -19,7 +19,12 @@ from shoal_operator.core.facts import printable
 
 MOST_MATCHES = 16
 _Count = Annotated[int, Field(ge=0, le=10**9)]
-_Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+_Score = Annotated[
+    float,
+    Field(ge=-1 - 1e-6, le=1 + 1e-6, allow_inf_nan=False),
+    AfterValidator(lambda score: min(1.0, max(-1.0, score))),
+]
+"""From -1 to 1, but for rounding."""
 _Variance = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 
 

@@ -8,6 +8,7 @@ that never took effect, and never two of one, wherever a pass is cut off.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shoal_operator.api.decision import (
     DecidedRevision,
@@ -24,6 +25,7 @@ from shoal_operator.api.deployment import (
     Revision,
     Verdict,
 )
+from shoal_operator.api.meta import Reason
 from shoal_operator.core import names
 from shoal_operator.core.decided import Decided, Moment, find_decisions
 from shoal_operator.core.facts import is_deleting, key_of, name_of, printable, timestamp, uid_of
@@ -78,23 +80,21 @@ def last_decision(
     return LastDecision(name=name, number=item.number, decision=item.decision, step=item.step, at=item.at)
 
 
-def name_records(deployment: RawObject, events: Iterable[Emit], new: tuple[DecisionRecord, ...]) -> tuple[Emit, ...]:
-    """Let each event name the record of the decision that it tells of, where this pass made it."""
-    return tuple(
-        next(
-            (
-                Emit(event.type, event.reason, event.message, record_name(deployment, item))
-                for item in reversed(new)
-                if event.reason in (item.decision, item.reason) or (event.reason, item.decision) in _ALSO
-            ),
-            event,
-        )
-        for event in events
-    )
+def name_records(
+    deployment: RawObject, events: Iterable[Emit], last: LastDecision | None, new: tuple[DecisionRecord, ...]
+) -> tuple[Emit, ...]:
+    """Let each event name the record of the decision that it tells of: of this pass, or the last before it."""
+    known = [(record_name(deployment, item), {item.decision, item.reason}) for item in reversed(new)]
+    if last is not None and last.decision == "WeightSet":
+        # The router takes a weight some passes after it was decided; only then it is told.
+        known.append((last.name, {str(Reason.ROLLING_OUT)}))
+    return tuple(_name(event, known) for event in events)
 
 
-_ALSO = frozenset({("RolledBack", "Aborted")})
-"""(reason of an event, decision) that tell of the same under different words."""
+def _name(event: Emit, known: Iterable[tuple[str, set[str]]]) -> Emit:
+    wanted = {event.reason, "Aborted"} if event.reason == Reason.ROLLED_BACK else {event.reason}
+    record = next((name for name, words in known if wanted & words), "")
+    return replace(event, record=record)
 
 
 def record_name(deployment: RawObject, record: DecisionRecord) -> str:

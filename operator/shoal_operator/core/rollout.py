@@ -153,6 +153,7 @@ class _Pass:
         moment = Moment(deployment, self.spec, self.status, self.observed, decision, wanted, commands, self.now)
         records = build_records(moment, self.snapshot.decisions)
         unrecorded = keep_unrecorded(self.snapshot, self.status, records)
+        told_of = (*told, *hooked, *decision.events, *build_events(findings, self.status))
         status = self._status(decision, arrangement, *summarise(findings))
         remembered = {"unrecorded": list(unrecorded), "last_decision": last_decision(deployment, self.status, records)}
         status = status.model_copy(update={"pending_version": pending, **remembered})
@@ -169,9 +170,7 @@ class _Pass:
                 *clear_commands(deployment, commands),
                 *((self._record(progress.stable),) if stale_record and progress.stable else ()),
                 *write_records(deployment, unrecorded),
-                *name_records(
-                    deployment, (*told, *hooked, *decision.events, *build_events(findings, self.status)), records
-                ),
+                *name_records(deployment, told_of, self.status.last_decision, records),
                 *(self.scaling.events if self.scaling else ()),
                 *remove_oldest(self.snapshot, self.spec),
             ),

@@ -121,7 +121,9 @@ def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decisi
     if step.hold_seconds is None:
         reason = Reason.PAUSED_BY_STEP if step.weight or step.compared else Reason.AWAITING_PROMOTION
         message = f"{place} until the annotation shoal.dev/promote is set."
-        return replace(decision, pause=Problem(reason, message), look_again=(look,) if step.weight else ())
+        return replace(
+            decision, pause=Problem(reason, message), look_again=(look,) if step.weight or step.compared else ()
+        )
     began = progress.step_started_at or now
     over = began + timedelta(seconds=step.hold_seconds)
     if now < over:

@@ -97,6 +97,9 @@ def _turn_back(
         return progress, target, (Emit("Warning", found.reason, found.message),)
     told: tuple[Emit, ...] = ()
     if trial is not None and rollback is None and trial.revision != found.revision:
+        if other := is_bound(facts, progress):
+            message = f"shoal.dev/rollback has no effect: {_bound(other)}"
+            return progress, target, (Emit("Warning", Reason.ROLLBACK_REFUSED, message),)
         # What was on trial is left as well: it must not begin anew once the deployment is back.
         why = Problem(Reason.ROLLED_BACK, f"the rollback command leads to version {found.version}")
         progress, told = _roll_back(facts, progress, why, now)

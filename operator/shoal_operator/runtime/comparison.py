@@ -30,8 +30,8 @@ from shoal_operator.runtime.observer import serving_pods
 from shoal_operator.runtime.store import Store, key_of
 
 LARGEST_ANSWER = 64 * 1024
-DEADLINE_SECONDS = 5.0
-"""What a stable pod may take for one comparison."""
+DEADLINE_SECONDS = 10.0
+"""What a stable pod may take for one comparison, which yields to its callers."""
 _SPARE_SECONDS = 1.0
 _LEAST_INTERVAL = 5.0
 _MOST_PODS = 3
@@ -52,6 +52,8 @@ class _State:
     due: float
     comparison: Comparison | None = None
     looks: int = 0
+    rows: int = MOST_ROWS
+    """Rows to ask for: fewer where pods are too slow for so many."""
     asking: asyncio.Task[None] | None = None
 
 
@@ -131,7 +133,7 @@ class Comparisons:
         body = json.dumps(
             {
                 "candidate": {"version": str(window.candidate.version), "digest": window.candidate.digest},
-                "maxRows": MOST_ROWS,
+                "maxRows": state.rows,
                 "deadlineSeconds": DEADLINE_SECONDS,
             }
         )
@@ -139,6 +141,8 @@ class Comparisons:
         if found and all(isinstance(item, Refusal) and item.reason == "Busy" for item in found):
             # Each pod compares for somebody else just now: what was told before stands until the next look.
             return
+        if any(isinstance(item, Refusal) and item.reason == "DeadlinePassed" for item in found):
+            state.rows = max(window.least_rows, state.rows // 2)
         state.comparison = pool(found, asked_at, state.looks)
         state.looks = state.comparison.looks
         if state.comparison.problem:

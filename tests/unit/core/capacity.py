@@ -35,9 +35,8 @@ def measure(cluster: FakeCluster) -> Load:
     weights, copies = cluster.backends(), copies_of(cluster.rules())
     total = sum(weights.values())
     overload = {}
-    roles = {cluster.revision(role) or "" for role in ("stable", "candidate")}
-    for revision in {pod.revision or "" for pod in cluster.pods.values()} | kept.keys() | roles:
-        pool = names.pool(name, revision)
+    for pool in {*weights, *copies}:
+        revision = pool.rpartition("-")[2]
         share = Fraction(weights.get(pool, 0), total or 1) + Fraction(copies.get(pool, 0), 100)
         ready = min(sum(pod.ready for pod in cluster.pool(revision)), kept.get(revision, 0))
         overload[revision] = max(Fraction(0), share - (Fraction(ready, replicas) if replicas else 1))

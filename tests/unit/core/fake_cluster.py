@@ -45,6 +45,8 @@ class FakeCluster:
     defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
+    costly: set[str] = field(default_factory=set)
+    """Pods that a shrinking pool gives up last."""
     events: list[Emit] = field(default_factory=list)
     accepts_routes: bool = True
     takes_records: bool = True
@@ -130,7 +132,8 @@ class FakeCluster:
             wanted[revision] = workload["spec"]["replicas"]
         for revision in {pod.revision or "" for pod in self.pods.values()} | set(wanted):
             mine = sorted(
-                (pod for pod in self.pods.values() if pod.revision == revision), key=lambda pod: not pod.ready
+                (pod for pod in self.pods.values() if pod.revision == revision),
+                key=lambda pod: (not pod.ready, pod.name not in self.costly),
             )
             for pod in mine[wanted.get(revision, 0) :]:
                 del self.pods[pod.name]
@@ -276,6 +279,8 @@ class FakeCluster:
     def _label(self, kind: str, name: str, uid: str, labels: Raw, annotations: Raw) -> None:
         if kind == "Pod":
             pod = self.pods.get(name)
+            if pod is not None and pod.uid == uid:
+                (self.costly.add if annotations.get(names.DELETION_COST) else self.costly.discard)(name)
             if pod is not None and pod.uid == uid and pod.routed != (labels[names.ROUTED] == "true"):
                 self.pods[name] = replace(pod, routed=labels[names.ROUTED] == "true")
                 self.writes += 1

@@ -238,10 +238,12 @@ class TestTogether:
             fleet.run_pods()
         assert fleet.stable() == {"berlin": 2, "paris": 1, "rome": 1}
         fleet["paris"].command("abort")
+        fleet["rome"].command("rollback", "yes")
         bad_calls(fleet["rome"])
         fleet.wait(10_000)
         fleet.settle()
         assert fleet.stable() == {"berlin": 2, "paris": 2, "rome": 2}
+        assert [event.reason for event in fleet["rome"].events].count("RollbackRefused") == 1
         told = [event.message for event in fleet["paris"].events if event.reason == "Aborted"]
         assert told == [
             "shoal.dev/abort has no effect: berlin of the group is promoted by the group's decision already. To go "

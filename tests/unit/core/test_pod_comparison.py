@@ -58,6 +58,12 @@ def test_an_answer_is_read() -> None:
     assert found.matches[0].jaccard == 0.93
 
 
+def test_what_is_above_1_by_rounding_is_1() -> None:
+    found = pool([read(answer(ari=figure(1 + 1e-12)))], "t", 0)
+    assert found.ari is not None
+    assert found.ari.value == 1.0
+
+
 def test_pods_count_by_their_rows() -> None:
     small = read(
         answer(rows=1000, requests=10, refused=0, ari=figure(0.4, 4e-4), clusters={"stable": 1, "candidate": 1})

@@ -380,6 +380,12 @@ class TestEvents:
         event = next(item for item in cluster.events if item.reason == "RolledBack")
         assert event.record == cluster.decisions()[-1]["metadata"]["name"]
 
+    def test_a_weight_is_told_when_the_router_has_it_and_names_the_record_of_before(self) -> None:
+        cluster = trying()
+        told = next(item for item in cluster.events if "gets 25 %" in item.message)
+        record = next(item for item in cluster.decisions() if item["spec"]["weight"]["after"] == 25)
+        assert (record["spec"]["decision"], told.record) == ("WeightSet", record["metadata"]["name"])
+
     def test_an_abort_names_its_record_too(self) -> None:
         cluster = trying()
         cluster.command("abort")

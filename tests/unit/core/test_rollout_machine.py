@@ -138,7 +138,15 @@ class Rollout(RuleBasedStateMachine):
 
     @rule()
     def run_controllers(self) -> None:
-        self.cluster.run_controllers()
+        cluster = self.cluster
+        kept = {item["spec"]["selector"]["matchLabels"][names.REVISION] for item in cluster._of_kind("Deployment")}
+        before = sum(pod.ready for pod in cluster.endpoints())
+        orphans = {pod.revision for pod in cluster.pods.values()} - kept
+        cluster.run_controllers()
+        if not orphans and cluster.revision("stable"):
+            least = min(before, cluster.deployment["spec"]["worker"]["replicas"])
+            left = sum(pod.ready for pod in cluster.endpoints())
+            assert left >= least, "a pool that shrinks takes routed pods with it"
 
     @rule()
     def make_ready(self) -> None:

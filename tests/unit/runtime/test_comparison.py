@@ -33,7 +33,7 @@ class Bench:
         self.clock = ManualClock()
         self.store = Store()
         self.store.put(DEPLOYMENT, BY_KIND["ClusteringDeployment"])
-        self.window: ComparisonWindow | None = ComparisonWindow("first", STABLE, CANDIDATE, 2)
+        self.window: ComparisonWindow | None = ComparisonWindow("first", STABLE, CANDIDATE, 2, 600)
         self.reply: Callable[[str], Awaitable[tuple[int, str]]] = self.agree
         self.sent: list[tuple[str, Any]] = []
         self.told: list[ObjectKey] = []
@@ -89,7 +89,7 @@ async def test_only_ready_stable_pods_are_asked_the_oldest_three(bench: Bench) -
 async def test_the_pod_is_told_whom_to_expect_and_its_bounds(bench: Bench) -> None:
     await bench.look()
     [(_, body)] = bench.sent
-    assert body == {"candidate": {"version": "5", "digest": "sha256:5"}, "maxRows": 2000, "deadlineSeconds": 5.0}
+    assert body == {"candidate": {"version": "5", "digest": "sha256:5"}, "maxRows": 2000, "deadlineSeconds": 10.0}
 
 
 async def test_nothing_is_asked_before_five_seconds_whatever_the_interval(bench: Bench) -> None:
@@ -102,13 +102,13 @@ async def test_nothing_is_asked_before_five_seconds_whatever_the_interval(bench:
 
 
 async def test_a_longer_interval_is_kept(bench: Bench) -> None:
-    bench.window = ComparisonWindow("first", STABLE, CANDIDATE, 60)
+    bench.window = ComparisonWindow("first", STABLE, CANDIDATE, 60, 600)
     await bench.look(seconds=59)
     assert await bench.look(seconds=1) == []
     assert await bench.look() == ["s1"]
 
 
-@pytest.mark.parametrize("window", [None, ComparisonWindow("second", STABLE, CANDIDATE, 2)])
+@pytest.mark.parametrize("window", [None, ComparisonWindow("second", STABLE, CANDIDATE, 2, 600)])
 async def test_another_window_has_nothing_of_the_old_one(bench: Bench, window: ComparisonWindow | None) -> None:
     await bench.look()
     bench.window = window
@@ -175,6 +175,20 @@ async def test_busy_pods_leave_what_was_told_before(bench: Bench) -> None:
     assert found is not None
     assert (found.rows, found.looks) == (2000, 1)
     assert bench.told == [KEY]
+
+
+async def test_pods_that_are_too_slow_are_asked_for_fewer_rows_but_not_for_too_few(bench: Bench) -> None:
+    asked = []
+
+    async def slow(_: str) -> tuple[int, str]:
+        asked.append(bench.sent[-1][1]["maxRows"])
+        return 504, '{"reason": "DeadlinePassed", "message": "it took too long"}'
+
+    bench.reply = slow
+    for _ in range(4):
+        await bench.look()
+    assert asked == [2000, 1000, 600, 600]
+    assert "DeadlinePassed" in bench.problem
 
 
 async def test_a_window_that_cannot_be_read_stops_nothing(bench: Bench) -> None:

@@ -67,7 +67,8 @@ class CandidateClient:
 
     def __init__(self, url: str) -> None:
         self._url = f"{url.rstrip('/')}/answer"
-        connector = aiohttp.TCPConnector(limit=CALLS)
+        # The address is a Service's, which leads elsewhere for the next candidate: no connection and no name is kept.
+        connector = aiohttp.TCPConnector(limit=CALLS, force_close=True, use_dns_cache=False)
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60, connect=5))
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ MOST_ROWS = 64
 """Rows that are kept of one request: many requests with some rows each tell more than a few with all of theirs."""
 MOST_BYTES = 64 << 10
 BATCH_ROWS = 256
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 512 << 10
 
 _NUMBER_BYTES = 8
 

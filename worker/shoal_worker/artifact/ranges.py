@@ -10,13 +10,16 @@ import numpy as np
 
 Bounds = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Limits = np.ndarray[tuple[int], np.dtype[np.floating[Any]]]
+
+_SINGLE_BYTES = 4
 
 
 class Ranges(NamedTuple):
-    """Two rows, the least and the largest value, with a column for each feature; once more in single precision."""
+    """The least and the largest value of each feature, in double and in single precision."""
 
-    bounds: Bounds
-    single: np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    double: tuple[Limits, Limits]
+    single: tuple[Limits, Limits]
 
     @classmethod
     def build(cls, bounds: Bounds) -> Self:
@@ -25,10 +28,17 @@ class Ranges(NamedTuple):
             raise ValueError("the ranges must be finite, the least value below the largest one")
         # What is beyond single precision becomes infinite, and so do the values of a request.
         with np.errstate(over="ignore"):
-            return cls(bounds, bounds.astype(np.float32))
+            rounded = bounds.astype(np.float32)
+        return cls((bounds[0], bounds[1]), (rounded[0], rounded[1]))
+
+    @property
+    def bounds(self) -> Bounds:
+        """What an artifact holds: the least values, then the largest ones."""
+        bounds: Bounds = np.stack(self.double)
+        return bounds
 
     def count_outside(self, points: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> int:
-        """Number of the rows that are out of reach; cheap where there is none."""
+        """Number of the rows that are out of reach; cheap where there is none, which is asked in every call."""
         outside = self._outside(points)
         return int(outside.any(axis=1).sum()) if np.count_nonzero(outside) else 0
 
@@ -38,7 +48,7 @@ class Ranges(NamedTuple):
 
     def _outside(self, points: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> np.ndarray:
         # A value of single precision is compared as such: else the largest training value, rounded, would be outside.
-        low, high = self.single if points.dtype == np.float32 else self.bounds
+        low, high = self.single if points.itemsize == _SINGLE_BYTES else self.double
         return (points < low) | (points > high)
 
 

@@ -5,12 +5,11 @@ Asked by core.gates. Invariant: without both numbers there is no failure.
 
 from __future__ import annotations
 
-from shoal_operator.api.analysis import ClusterCountGate
+from shoal_operator.api.analysis import LEAST_ROWS, ClusterCountGate
 from shoal_operator.api.deployment import PoolFigures, Verdict
 from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.gates.live import find_basis
 from shoal_operator.core.gates.records import Records
-from shoal_operator.core.gates.silhouette import LEAST_ROWS
 
 CLUSTER_COUNT = "clusterCount"
 

@@ -14,7 +14,7 @@ from shoal_operator.core.snapshot import WindowFigures
 from shoal_operator.core.statistics.shares import LEAST_LOOKS, Counts, share_evidence
 
 ERROR_RATE = "errorRate"
-_MOST_OF_A_LOOK = 0.49
+MOST_OF_A_LOOK = 0.49
 """Share of the evidence needed that one look may give: two looks are not enough, three are."""
 
 
@@ -27,7 +27,7 @@ def judge_error_rate(
         return sides
     needed = math.log(1 / alpha)
     counts = [Counts(mine.errors, mine.calls, base.errors, base.calls) for base, mine in sides.looks()]
-    evidence = share_evidence(counts, gate.max_ratio, cap=_MOST_OF_A_LOOK * needed)
+    evidence = share_evidence(counts, gate.max_ratio, cap=MOST_OF_A_LOOK * needed)
     shares = [figures.errors / figures.calls for figures in (sides.stable, sides.candidate)]
     told = (
         f"{sides.candidate.errors} of {sides.candidate.calls} calls failed ({shares[1]:.2%}), stable "

@@ -5,7 +5,7 @@ Asked by core.gates. Invariant: a version without a silhouette, such as one of a
 
 from __future__ import annotations
 
-from shoal_operator.api.analysis import SilhouetteGate
+from shoal_operator.api.analysis import LEAST_ROWS, SilhouetteGate
 from shoal_operator.api.deployment import PoolFigures, Verdict
 from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.gates.live import find_basis
@@ -13,8 +13,6 @@ from shoal_operator.core.gates.records import Records
 from shoal_operator.core.statistics.repeated import half_width, spend
 
 SILHOUETTE = "silhouette"
-LEAST_ROWS = 500
-"""Rows that a comparison needs where the gate does not say."""
 
 
 def judge_silhouette(gate: SilhouetteGate, records: Records) -> Verdict:

@@ -50,6 +50,8 @@ class ComparisonWindow:
     stable: Revision
     candidate: Revision
     interval_seconds: int
+    least_rows: int
+    """Rows that the gates need."""
 
 
 def comparison_window(deployment: RawObject) -> ComparisonWindow | None:
@@ -62,6 +64,7 @@ def comparison_window(deployment: RawObject) -> ComparisonWindow | None:
         analysis = Analysis.model_validate(at(deployment, "spec", "analysis") or {})
     except ValidationError:
         return None
-    if not analysis.compares_labels:
+    rows = analysis.rows_to_compare
+    if not rows:
         return None
-    return ComparisonWindow(window.identity, status.stable, status.candidate, analysis.interval_seconds)
+    return ComparisonWindow(window.identity, status.stable, status.candidate, analysis.interval_seconds, rows)

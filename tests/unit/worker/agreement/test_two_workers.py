@@ -1,37 +1,10 @@
 """Two real workers over loopback: stable keeps what users send, the candidate answers it too, aggregates come out."""
 
-import json
-from typing import Any
-
-import aiohttp
-import numpy as np
 import pytest
 
 from shoal_worker.artifact.files import ArtifactFiles
-from tests.unit.worker.agreement.conftest import Worker, draw_points
-from tests.unit.worker.harness import Running
-from tests.unit.worker.test_inference import raw_request
+from tests.unit.worker.agreement.conftest import Worker, address, call, compare, draw_points
 from tests.unit.worker.test_server import read_metrics
-
-
-def address(running: Running) -> str:
-    return f"http://127.0.0.1:{running.server.internal_port}"
-
-
-async def compare(stable: Running, files: ArtifactFiles, version: str = "4", **asked: Any) -> tuple[int, Any]:
-    body = {
-        "candidate": {"version": version, "digest": files.digest},
-        "maxRows": 2000,
-        "deadlineSeconds": 20.0,
-        **asked,
-    }
-    async with aiohttp.ClientSession() as session, session.post(f"{address(stable)}/compare", json=body) as response:
-        return response.status, json.loads(await response.text())
-
-
-async def call(stable: Running, points: np.ndarray, rows: int) -> None:
-    for part in np.array_split(points, len(points) // rows):
-        await stable.stub.ModelInfer(raw_request(part))
 
 
 async def test_equal_versions_agree_entirely(worker: Worker, files: ArtifactFiles) -> None:
