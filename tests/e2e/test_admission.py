@@ -272,6 +272,26 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
         deployment(analysis={"agreement": {"minSamples": 2001}}),
         ("spec.analysis.agreement.minSamples", "2000"),
     ),
+    "hook that does both": (
+        deployment(hooks=[{"name": "tell", "at": "AfterPromotion", "url": "http://desk:8080/", "cronJob": "tell"}]),
+        ("exactly one of url and cronJob",),
+    ),
+    "hook that does nothing": (
+        deployment(hooks=[{"name": "tell", "at": "AfterPromotion"}]),
+        ("exactly one of url and cronJob",),
+    ),
+    "hooks of one name": (
+        deployment(hooks=[{"name": "tell", "at": "AfterPromotion", "cronJob": "tell"}] * 2),
+        ("two of spec.hooks have the same name",),
+    ),
+    "together after others": (
+        deployment(group={"name": "eu", "together": True, "promoteAfter": ["berlin"]}),
+        ("together and group.promoteAfter exclude each other",),
+    ),
+    "Jobs of one name": (
+        deployment(analysis={"jobs": [{"name": "towns", "cronJob": "judge"}] * 2}),
+        ("two gates of analysis.jobs have the same name",),
+    ),
     "mirror behind a Service": (canary(MIRROR), ("traffic.router Service cannot do", "use router Gateway")),
     "header behind a Service": (canary(TESTERS), ("traffic.router Service cannot do", "use router Gateway")),
     "mirror after a weight": (canary({"setWeight": 5}, MIRROR, traffic=GATEWAY), ("follows a setWeight", "before")),
