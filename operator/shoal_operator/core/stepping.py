@@ -17,7 +17,7 @@ from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress, retire
 from shoal_operator.core.routing import ready_pods
-from shoal_operator.core.steps import PROMOTION, Step, describe_share
+from shoal_operator.core.steps import NOTHING, PROMOTION, Step, describe_share
 
 
 def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime) -> Decision:
@@ -62,7 +62,7 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
 def _tell(facts: Facts, progress: Progress) -> tuple[Emit, ...]:
     """Return the event of a share that is reached; a pause at the same share is no news."""
     place, step = progress.step or 0, facts.schedule.step_at(progress.step)
-    before = facts.schedule.step_at(place - 1).share if place else (0, 0, None)
+    before = facts.schedule.step_at(place - 1).share if place else NOTHING
     if progress.candidate is None or step.share == before:
         return ()
     number = f"step {place + 1} of {len(facts.schedule.steps)}"
@@ -96,9 +96,10 @@ def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decisi
     place = f"At {describe_share(step.share)} (step {(progress.step or 0) + 1} of {len(facts.schedule.steps)})"
     look = _next_look(facts, now)
     if step.hold_seconds is None:
-        reason = Reason.PAUSED_BY_STEP if step.weight or step.compared else Reason.AWAITING_PROMOTION
+        tried = step.share != NOTHING
+        reason = Reason.PAUSED_BY_STEP if tried else Reason.AWAITING_PROMOTION
         message = f"{place} until the annotation shoal.dev/promote is set."
-        return replace(decision, pause=Problem(reason, message), look_again=(look,) if step.weight or step.compared else ())
+        return replace(decision, pause=Problem(reason, message), look_again=(look,) if tried else ())
     began = progress.step_started_at or now
     over = began + timedelta(seconds=step.hold_seconds)
     if now < over:
