@@ -19,7 +19,7 @@ from shoal_operator.core.judgement import consequence
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress
 from shoal_operator.core.routing import ready_pods
-from shoal_operator.core.steps import PROMOTION, Step, describe_share
+from shoal_operator.core.steps import NOTHING, PROMOTION, Step, describe_share
 
 
 def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime) -> Decision:
@@ -83,7 +83,7 @@ def _tell(facts: Facts, progress: Progress) -> tuple[Emit, ...]:
         number = f"step {place + 1} of {len(facts.schedule.steps)}"
         message = f"Version {progress.candidate.version} is in shadow ({number}): no call reaches it."
         return (Emit("Normal", Reason.ROLLING_OUT, message),)
-    before = facts.schedule.step_at(place - 1).share if place else (0, 0, None)
+    before = facts.schedule.step_at(place - 1).share if place else NOTHING
     if progress.candidate is None or step.share == before:
         return ()
     number = f"step {place + 1} of {len(facts.schedule.steps)}"
@@ -119,11 +119,10 @@ def _hold(facts: Facts, decision: Decision, step: Step, now: datetime) -> Decisi
     place = f"{place} (step {(progress.step or 0) + 1} of {len(facts.schedule.steps)})"
     look = _next_look(facts, now)
     if step.hold_seconds is None:
-        reason = Reason.PAUSED_BY_STEP if step.weight or step.compared else Reason.AWAITING_PROMOTION
+        tried = step.share != NOTHING
+        reason = Reason.PAUSED_BY_STEP if tried else Reason.AWAITING_PROMOTION
         message = f"{place} until the annotation shoal.dev/promote is set."
-        return replace(
-            decision, pause=Problem(reason, message), look_again=(look,) if step.weight or step.compared else ()
-        )
+        return replace(decision, pause=Problem(reason, message), look_again=(look,) if tried else ())
     began = progress.step_started_at or now
     over = began + timedelta(seconds=step.hold_seconds)
     if now < over:

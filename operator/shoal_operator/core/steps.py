@@ -14,6 +14,9 @@ from shoal_operator.core.pools import least_pods, pods_needed
 Share = tuple[int, int, HeaderMatch | None]
 """A candidate's part of the calls: percent by weight, percent of copies, metadata whose calls it gets in any case."""
 
+NOTHING: Share = (0, 0, None)
+"""What a candidate gets before its first step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -19,7 +19,7 @@ from shoal_operator.core.plan import Emit
 from shoal_operator.core.progress import Progress
 from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
 from shoal_operator.core.snapshot import DeploymentSnapshot
-from shoal_operator.core.steps import describe_share
+from shoal_operator.core.steps import NOTHING, describe_share
 
 _WAITS = (Reason.WAITING_FOR_PODS, Reason.WAITING_FOR_ROUTE, Reason.ROLLING_OUT)
 _HELD = (Reason.PAUSED_BY_USER, Reason.PAUSED_BY_FAILURE, Reason.WAITING_FOR_PODS)
@@ -145,7 +145,7 @@ def _place(decision: Decision, candidate: Revision) -> str:
     place = "the promotion" if step is None or count is None or step >= count else f"step {step + 1} of {count}"
     until = "" if decision.holds_until is None else f" until {timestamp(decision.holds_until)}"
     share = decision.progress.share
-    if share == (0, 0, None) and until and not decision.shadow:
+    if share == NOTHING and until and not decision.shadow:
         told = f"Version {candidate.version} is ready and gets no calls, to be looked at{until} ({place})"
         return f"{told}; shoal.dev/promote goes on at once."
     if weight == 100 and until:
