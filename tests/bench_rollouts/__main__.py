@@ -38,7 +38,8 @@ def main() -> int:
         found[name] = {**stamp(), "figures": figures}
         if not arguments.quick:
             page.write({name: found[name]})
-        console.print(f"{time.monotonic() - began:5.0f} s  {name}: {page.summary(name, figures)}", highlight=False)
+        line = f"{time.monotonic() - began:5.0f} s  {name}: {page.summary(name, figures)}"
+        console.print(line, highlight=False, soft_wrap=True)
 
     try:
         console.print("training the versions", highlight=False)
