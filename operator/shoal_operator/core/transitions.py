@@ -49,6 +49,7 @@ from shoal_operator.core.stepping import advance
 
 def decide(facts: Facts, progress: Progress, wanted: Revision | Problem, commands: Commands, now: datetime) -> Decision:
     """Return the next state."""
+    observed = progress
     progress, events = _obey(facts, forgive(facts.spec, facts.snapshot, progress), commands, now)
     progress, target, told = _turn_back(facts, progress, commands, now)
     progress, more = _aim(facts, progress, target or wanted, now, by="Command" if target else "Spec")
@@ -57,7 +58,14 @@ def decide(facts: Facts, progress: Progress, wanted: Revision | Problem, command
         return decision
     if progress.stable is None:
         return _first(facts, decision, progress.candidate, now)
-    return _roll(facts, decision, progress.candidate, progress.stable, now)
+    rolled = _roll(facts, decision, progress.candidate, progress.stable, now)
+    begun = observed.candidate is not None and observed.candidate.revision == progress.candidate.revision
+    if begun or rolled.progress.stable == progress.stable:
+        return rolled
+    # A pass that was cut off has moved the calls already. What begins in a pass ends in a later one, so that each
+    # decision is remembered and told by itself.
+    waiting = Problem(Reason.ROLLING_OUT, "Recording the new stable version.")
+    return replace(decision, progress=replace(progress, weight=100), waiting=waiting, look_again=(now,))
 
 
 def _obey(facts: Facts, progress: Progress, commands: Commands, now: datetime) -> tuple[Progress, tuple[Emit, ...]]:

@@ -304,6 +304,8 @@ class TestHow:
         for _ in range(3):
             for action in plan_deployment(cluster.snapshot(), cluster.now).actions:
                 cluster.act(action)
+        cluster.reconcile()
+        assert (cluster.status["stable"]["version"], cluster.status["weight"]) == (3, 100), "begins in one pass"
         cluster.settle()
         assert cluster.status["stable"]["version"] == 2
         assert versions(cluster.status["blockedVersions"]) == [3]

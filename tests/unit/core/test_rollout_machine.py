@@ -199,6 +199,27 @@ class Rollout(RuleBasedStateMachine):
     def go_back(self, value: str) -> None:
         self.cluster.command("rollback", value)
 
+    @rule(cuts=st.lists(st.integers(0, 12), max_size=6), by=st.sampled_from(["rollback", "spec"]))
+    def go_forth_and_back(self, cuts: list[int], by: str) -> None:
+        cluster = self.cluster
+        cluster.change(modelRef={"name": "cities", "version": "latest"}, paused=False)
+        cluster.command("retry")
+        if len(cluster.versions) < 6:
+            cluster.versions.append(objects.version(len(cluster.versions) + 1))
+        self.run_a_while(0, good=True)
+        cluster.command("promote-full")
+        self.run_a_while(0, good=True)
+        previous = cluster.status.get("previous") or []
+        if by == "rollback":
+            cluster.command("rollback", "yes")
+        elif previous:
+            cluster.change(modelRef={"name": "cities", "version": str(previous[-1]["version"])})
+        for cut in cuts:
+            self.reconcile_cut_off(cut)
+            cluster.run_controllers()
+            cluster.make_ready()
+        self.run_a_while(0, good=True)
+
     @rule(passes=st.integers(1, 6))
     def go_back_and_see(self, passes: int) -> None:
         before = self.cluster.status.get("previous") or []
