@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from hack.lab.kube import Object
-from tests.bench_rollouts.stage import FRAGILE, GOOD, ROUTERS, Stage, await_silence
+from tests.bench_rollouts.stage import FRAGILE, GOOD, ROUTERS, Stage, await_appearance, await_silence
 
 RATE = 200.0
 STRATEGY = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}], "scaleDownDelaySeconds": 1}}
@@ -27,8 +27,10 @@ def measure(stage: Stage, told: Callable[[dict[str, Any]], None], *, rollbacks: 
         ):
             aborted, condemned, written = [], [], []
             for done in range(1, rollbacks + 1):
-                served.roll_to(GOOD[1])
+                applied = served.roll_to(GOOD[1])
                 served.await_weight(GOOD[1], 50)
+                # With Services it has calls only once a caller has connected anew.
+                await_appearance(callers, GOOD[1], applied)
                 began = time.time()
                 served.scene.command("abort")
                 _await_blocked(served)
