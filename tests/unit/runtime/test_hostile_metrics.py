@@ -28,21 +28,22 @@ from tests.unit.core.trials import good_calls, trying
 from tests.unit.runtime.fakes import ManualClock, owned, raw
 
 Handler = Callable[[web.Request], Any]
+Sample = Callable[[], dict[str, Any]]
 
 
 def now() -> float:
     return datetime.now(UTC).timestamp()
 
 
-def number(value: object, *, time: float | None = None) -> dict[str, Any]:
-    return {"metric": {}, "value": [now() if time is None else time, str(value)]}
+def number(value: object, *, time: float | None = None) -> Sample:
+    """Return a sample of that time, or of the moment when it is asked for."""
+    return lambda: {"metric": {}, "value": [now() if time is None else time, str(value)]}
 
 
-def vector(*samples: dict[str, Any]) -> Handler:
-    body = {"status": "success", "data": {"resultType": "vector", "result": list(samples)}}
-
+def vector(*samples: Sample | dict[str, Any]) -> Handler:
     async def handler(_request: web.Request) -> web.Response:
-        return web.json_response(body)
+        result = [sample() if callable(sample) else sample for sample in samples]
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
 
     return handler
 
