@@ -24,13 +24,13 @@ from shoal_operator.core.snapshot import Load, LoadSample, PodFacts, RawObject
 from shoal_operator.errors import ApiError
 from shoal_operator.runtime.figures import Counters, parse
 from shoal_operator.runtime.observer import serving_pods
-from shoal_operator.runtime.store import Store, key_of
+from shoal_operator.runtime.rounds import Pace, Rounds
+from shoal_operator.runtime.store import Store, key_of, uid_of
 from shoal_operator.runtime.transport import Transport
 
 METRICS_API = "/apis/metrics.k8s.io/v1beta1"
 _AUTOSCALERS = "/apis/autoscaling/v2"
 _AT_ONCE = 16
-_TICK_SECONDS = 0.5
 _DEFAULT_INTERVAL = 15.0
 _MILLI = 1000
 _log = structlog.get_logger(__name__)
@@ -47,15 +47,14 @@ class _Reading:
 
 
 @dataclass(slots=True)
-class _State:
-    """What is known of one deployment."""
+class _Seen:
+    """What was seen of one deployment."""
 
-    due: float
     readings: dict[str, _Reading] = field(default_factory=dict)
     load: Load | None = None
 
 
-class Loads:
+class Loads(Rounds[_Seen]):
     """Keeps the last look at every deployment that has spec.scaling."""
 
     def __init__(
@@ -68,59 +67,42 @@ class Loads:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`looked` is told the key of a deployment that has new figures."""
-        self._store = store
+        super().__init__(store, clock)
         self._scrape = scrape
         self._transport = transport
         self._looked = looked
         self._now = now
-        self._clock = clock
-        self._states: dict[ObjectKey, _State] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def run(self) -> None:
-        """Look at every scaled deployment in its interval until cancelled."""
-        while True:
-            await self.tick()
-            await asyncio.sleep(_TICK_SECONDS)
-
-    async def tick(self) -> None:
-        """Look at those that are due, and forget those that are gone or no longer scaled."""
-        running: dict[ObjectKey, _State] = {}
-        due: list[Awaitable[None]] = []
-        for raw in self._store.of_kind("ClusteringDeployment"):
-            scaling = mapping_at(raw, "spec", "scaling")
-            if not scaling:
-                continue
-            key = key_of(raw)
-            state = running[key] = self._states.get(key) or _State(self._clock())
-            if self._clock() >= state.due:
-                interval = scaling.get("intervalSeconds", _DEFAULT_INTERVAL)
-                state.due = self._clock() + (interval if isinstance(interval, int | float) else _DEFAULT_INTERVAL)
-                due.append(self._look(key, raw, state, mapping_at(scaling, "metrics")))
-        self._states = running
-        await asyncio.gather(*due)
 
     def of(self, deployment: RawObject) -> Load | None:
         """Return the last look at a deployment; None before the first."""
-        state = self._states.get(key_of(deployment))
-        return state.load if state else None
+        seen = self._kept_of(deployment)
+        return seen.load if seen is not None else None
 
-    async def _look(self, key: ObjectKey, raw: RawObject, state: _State, wanted: Mapping[str, object]) -> None:
+    def _pace(self, raw: RawObject) -> Pace | None:
+        scaling = mapping_at(raw, "spec", "scaling")
+        return Pace(uid_of(raw), float(scaling.get("intervalSeconds", _DEFAULT_INTERVAL))) if scaling else None
+
+    def _begin(self) -> _Seen:
+        return _Seen()
+
+    async def _look(self, key: ObjectKey, raw: RawObject, kept: _Seen) -> None:
+        wanted = mapping_at(raw, "spec", "scaling", "metrics")
         pods = [pod for pod in serving_pods(self._store, raw) if pod.ip and not pod.deleting]
         samples: dict[str, Mapping[str, LoadSample]] = {}
         problems: dict[str, str] = {}
         if "queue" in wanted or "requestsPerSecond" in wanted:
-            samples |= await self._count(pods, state)
+            samples |= await self._count(pods, kept)
         if "cpu" in wanted or "memory" in wanted:
             try:
                 samples |= await self._measure(raw, pods)
             except ApiError as error:
                 told = f"the metrics API gives no figures: {error}"
                 problems |= {"cpu": told, "memory": told}
-        state.load = Load(timestamp(self._now()), samples, problems, await self._find_rival(raw))
+        kept.load = Load(timestamp(self._now()), samples, problems, await self._find_rival(raw))
         self._looked(key)
 
-    async def _count(self, pods: list[PodFacts], state: _State) -> dict[str, Mapping[str, LoadSample]]:
+    async def _count(self, pods: list[PodFacts], kept: _Seen) -> dict[str, Mapping[str, LoadSample]]:
         """Compare the pods' counters with those of the look before.
 
         By Little's law the seconds that calls took, over the seconds that passed, are the calls in a pod on average.
@@ -130,7 +112,7 @@ class Loads:
         queue: dict[str, LoadSample] = {}
         rate: dict[str, LoadSample] = {}
         for uid, reading in found.items():
-            before = state.readings.get(uid)
+            before = kept.readings.get(uid)
             seconds = reading.moment - before.moment if before else 0.0
             served = reading.counters - before.counters if before else Counters()
             if seconds <= 0 or served.calls < 0 or served.seconds < 0:
@@ -138,7 +120,7 @@ class Loads:
             window = timedelta(seconds=seconds)
             queue[uid] = LoadSample(round(_MILLI * served.seconds / seconds), self._now(), window)
             rate[uid] = LoadSample(round(_MILLI * served.calls / seconds), self._now(), window)
-        state.readings = found
+        kept.readings = found
         return {"queue": queue, "requestsPerSecond": rate}
 
     async def _read(self, pod: PodFacts) -> _Reading | None:

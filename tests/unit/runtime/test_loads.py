@@ -62,7 +62,8 @@ class Bench:
     async def look(self, **counters: tuple[float, float] | Exception) -> dict[str, dict[str, float]]:
         """Look once, ten seconds after the look before; return metric -> pod -> figure."""
         self.counters |= counters
-        await self.loads.tick()
+        self.loads.tick()
+        await self.loads.settle()
         self.clock.seconds += 10
         load = self.loads.of(self.deployment)
         assert load is not None
@@ -147,11 +148,13 @@ async def test_another_autoscaler_of_the_deployment_is_seen(bench: Bench) -> Non
 async def test_a_look_waits_for_its_interval_and_ends_with_the_spec(bench: Bench) -> None:
     await bench.look(one=(0, 0), two=(0, 0))
     bench.clock.seconds -= 1
-    await bench.loads.tick()
+    bench.loads.tick()
+    await bench.loads.settle()
     assert len(bench.looked) == 1
 
     bench.put(raw("ClusteringDeployment", "serve", metadata={"resourceVersion": "2"}, spec={}))
-    await bench.loads.tick()
+    bench.loads.tick()
+    await bench.loads.settle()
     assert bench.loads.of(bench.deployment) is None
 
 
