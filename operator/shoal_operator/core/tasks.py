@@ -97,7 +97,8 @@ def build_tasks(snapshot: DeploymentSnapshot, tasks: Iterable[Task]) -> tuple[Ac
         if cron_job is not None and _startable(cron_job)
     ]
     others = [job for job in snapshot.tasks if name_of(job) not in wanted and not is_deleting(job)]
-    ended = [job for job in others if has_ended(job, "Complete") or has_ended(job, "Failed")]
+    # A Job is judged as soon as it is bound to fail, and must stay from then on.
+    ended = [job for job in others if any(has_ended(job, how) for how in ("Complete", "Failed", "FailureTarget"))]
     ended.sort(key=lambda job: (text_at(job, "metadata", "creationTimestamp"), name_of(job)))
     spent = [*(job for job in others if job not in ended), *ended[: max(0, len(ended) - _MOST_KEPT)]]
     return (*begun, *(Delete(key_of(job, "Job"), uid_of(job)) for job in spent))

@@ -216,6 +216,14 @@ class TestLife:
         cluster.settle()
         assert name not in cluster.jobs()
 
+    def test_one_that_is_bound_to_fail_is_judged_at_once_and_stays(self) -> None:
+        cluster = judged()
+        (name,) = cluster.jobs()
+        cluster.end_job(name, "FailureTarget", "BackoffLimitExceeded")
+        cluster.settle()
+        assert cluster.status["blockedVersions"][0]["version"] == 2
+        assert cluster.jobs() == [name]
+
     def test_judges_in_shadow_before_any_call(self) -> None:
         shadow = {"canary": {"steps": [{"shadow": {"durationSeconds": 60}}, {"setWeight": 50}, {"pause": {}}]}}
         cluster = served(strategy=shadow, analysis={"onInconclusive": "Proceed", "jobs": [GATE]})
