@@ -19,7 +19,7 @@ from shoal_operator.core import facts, gateway_router, names, service_router
 from shoal_operator.core.approval import approve, describe_pending
 from shoal_operator.core.bluegreen import build_blue_green
 from shoal_operator.core.canary import build_canary
-from shoal_operator.core.commands import clear_commands, read_commands
+from shoal_operator.core.commands import Commands, clear_commands, read_commands
 from shoal_operator.core.conditions import Problem, build_conditions
 from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
@@ -29,7 +29,7 @@ from shoal_operator.core.group import find_problem
 from shoal_operator.core.hooks import begin_hooks, build_hook_tasks, follow_hooks
 from shoal_operator.core.manifests.task_job import Task
 from shoal_operator.core.manifests.workload import pool_selector
-from shoal_operator.core.plan import Label, Plan, StatusWrite
+from shoal_operator.core.plan import Action, Emit, Label, Plan, StatusWrite
 from shoal_operator.core.pools import supported_weight
 from shoal_operator.core.progress import Progress, read_progress, read_record, read_status, write_record
 from shoal_operator.core.records import (
@@ -123,54 +123,71 @@ class _Pass:
             self.now,
         )
         arrangement = self._share(decision.progress)
+        decision, due = self._retire(before, decision, arrangement)
+        actions = self._build(decision.progress, arrangement, due)
+        if decision.recording is not None:
+            # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
+            return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
+        pending = selection.pending if decision.progress.stable is not None else None
+        return self._report(actions, decision, arrangement, wanted, commands, (*told, *hooked), pending)
+
+    def _retire(
+        self, before: Progress, decision: Decision, arrangement: Arrangement | None
+    ) -> tuple[Decision, frozenset[str]]:
+        """Return the decision without the replaced revisions that need not stand by any more, and these."""
         routed = arrangement.routed if arrangement else frozenset()
         progress = keep_retiring(decision.progress, self.schedule, routed, self.now)
         staying = {item.revision for item in progress.retiring}
         due = frozenset(item.revision for item in decision.progress.retiring) - staying
-        progress = self._follow_up(before, progress)
-        decision = replace(decision, progress=progress)
+        return replace(decision, progress=self._follow_up(before, progress)), due
+
+    def _build(self, progress: Progress, arrangement: Arrangement | None, due: frozenset[str]) -> tuple[Action, ...]:
+        """Return what makes the cluster be as decided, in its order."""
         own = self.scaling.status.candidate_replicas if self.scaling else 0
         scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement, own)
-        actions = (
-            *build_objects(scene),
-            *find_removals(scene, due),
-            *build_tasks(self.snapshot, self._tasks(progress)),
-        )
-        if decision.recording is not None:
-            # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
-            return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
-        pending = selection.pending if progress.stable is not None else None
-        standing = Standing(
-            self.snapshot,
-            self.spec.worker.replicas,
-            decision,
-            arrangement,
-            wanted,
-            self._tell(pending),
-            find_problem(self.spec, self.snapshot),
-        )
+        tasks = build_tasks(self.snapshot, self._tasks(progress))
+        return (*build_objects(scene), *find_removals(scene, due), *tasks)
+
+    def _report(
+        self,
+        actions: tuple[Action, ...],
+        decision: Decision,
+        arrangement: Arrangement | None,
+        wanted: Revision | Problem,
+        commands: Commands,
+        told: tuple[Emit, ...],
+        pending: int | None,
+    ) -> Plan:
+        """Return the plan with everything that people and tools are to know: status, records, events."""
+        deployment, stable = self.snapshot.deployment, decision.progress.stable
+        problem = find_problem(self.spec, self.snapshot)
+        replicas = self.spec.worker.replicas
+        standing = Standing(self.snapshot, replicas, decision, arrangement, wanted, self._tell(pending), problem)
         findings = find(standing)
         moment = Moment(deployment, self.spec, self.status, self.observed, decision, wanted, commands, self.now)
         records = build_records(moment, self.snapshot.decisions)
         unrecorded = keep_unrecorded(self.snapshot, self.status, records)
-        told_of = (*told, *hooked, *decision.events, *build_events(findings, self.status))
-        status = self._status(decision, arrangement, *summarise(findings))
-        remembered = {"unrecorded": list(unrecorded), "last_decision": last_decision(deployment, self.status, records)}
-        status = status.model_copy(update={"pending_version": pending, **remembered})
-        generation = facts.generation_of(deployment)
+        told = (*told, *decision.events, *build_events(findings, self.status))
         scaled = self.scaling.findings if self.scaling else ()
-        conditions = build_conditions((*findings, *scaled), self.status.conditions, generation, self.now)
-        status = status.model_copy(update={"conditions": conditions})
-        stale_record = progress.stable is not None and read_record(deployment) != progress.stable
+        generation = facts.generation_of(deployment)
+        status = self._status(decision, arrangement, *summarise(findings)).model_copy(
+            update={
+                "pending_version": pending,
+                "unrecorded": list(unrecorded),
+                "last_decision": last_decision(deployment, self.status, records),
+                "conditions": build_conditions((*findings, *scaled), self.status.conditions, generation, self.now),
+            }
+        )
+        stale_record = stable is not None and read_record(deployment) != stable
         return Plan(
             actions=actions,
             status=StatusWrite(facts.key_of(deployment, _KIND), status.to_wire()),
             requeue_after=self._requeue_after(decision, wanted, waits=bool(unrecorded)),
             clean_up=(
                 *clear_commands(deployment, commands),
-                *((self._record(progress.stable),) if stale_record and progress.stable else ()),
+                *((self._record(stable),) if stale_record and stable else ()),
                 *write_records(deployment, unrecorded),
-                *name_records(deployment, told_of, self.status.last_decision, records),
+                *name_records(deployment, told, self.status.last_decision, records),
                 *(self.scaling.events if self.scaling else ()),
                 *remove_oldest(self.snapshot, self.spec),
             ),
