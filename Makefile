@@ -74,6 +74,10 @@ bench-engine-exactness: setup ## fits of many random hard cases against brute fo
 bench-lifecycle: cluster-up images ## what trainings, the model store and batches cost (ARGS="--suite store"; ARGS=--help)
 	@$(PYTHON) -m tests.bench_lifecycle $(ARGS)
 
+.PHONY: bench-rollouts
+bench-rollouts: cluster-up images ## rollouts under load on the cluster: failed calls, delays, shares (ARGS=--quick; ARGS=--help)
+	@$(PYTHON) -m tests.bench_rollouts $(ARGS)
+
 .PHONY: engine-pictures
 engine-pictures: setup ## the pictures of docs/engine.md
 	@tests/bench/setup.sh
@@ -82,6 +86,10 @@ engine-pictures: setup ## the pictures of docs/engine.md
 .PHONY: card-picture
 card-picture: setup ## the picture of docs/model-card.md
 	$(PYTHON) -m hack.card_picture
+
+.PHONY: gate-pictures
+gate-pictures: setup ## the pictures of docs/gates.md
+	$(PYTHON) -m tests.bench_decisions.pictures
 
 .PHONY: bench-decisions
 bench-decisions: setup ## the gates against others' rules on simulated rollouts (ARGS="--rollouts 50": quicker; ARGS=--help)

@@ -1,8 +1,9 @@
-"""How results are printed: the console for them, tables and JSON as every verb prints them."""
+"""How results are printed: the console for them, tables, JSON and YAML as every verb prints them."""
 
 import json
 from collections.abc import Collection, Sequence
 
+import yaml
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -29,3 +30,9 @@ def make_table(headings: Sequence[str], right: Collection[str] = ()) -> Table:
 def print_json(console: Console, document: object) -> None:
     """Print JSON as it is, whatever the width of the terminal."""
     console.print(json.dumps(document, indent=2, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_yaml(console: Console, document: object) -> None:
+    """Print YAML as it is, whatever the width of the terminal."""
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip()
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

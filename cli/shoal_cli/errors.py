@@ -20,3 +20,9 @@ class UsageError(ShoalError):
     """What was typed, or is written in the file that was named, must change."""
 
     exit_code: ClassVar[int] = 2
+
+
+class TimedOutError(ShoalError):
+    """What was waited for did not come about in the time that it was given."""
+
+    exit_code: ClassVar[int] = 4

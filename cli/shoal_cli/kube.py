@@ -50,8 +50,10 @@ DEPLOYMENTS = Resource("clusteringdeployments")
 MODELS = Resource("clusteringmodels")
 VERSIONS = Resource("clusteringmodelversions")
 BATCHES = Resource("clusteringbatches")
+DECISIONS = Resource("clusteringdecisions")
 PODS = Resource("pods", "", "v1")
 EVENTS = Resource("events", "", "v1")
+_REVIEWS = Resource("selfsubjectreviews", "authentication.k8s.io", "v1")
 
 
 class ForbiddenError(ShoalError):
@@ -119,6 +121,15 @@ class Kube:
         except PresentError:
             return False
         return True
+
+    def whoami(self) -> str:
+        """Return the user's name as the API server knows it; empty where it does not say."""
+        review = {"apiVersion": f"{_REVIEWS.group}/{_REVIEWS.version}", "kind": "SelfSubjectReview"}
+        try:
+            found = self._request("create", _REVIEWS, None, body=review)
+        except ShoalError:
+            return ""
+        return str((((found.get("status") or {}).get("userInfo")) or {}).get("username") or "")
 
     @contextmanager
     def log(self, pod: str, namespace: str, query: Mapping[str, str]) -> Iterator[Iterator[bytes]]:

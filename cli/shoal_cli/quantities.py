@@ -4,15 +4,11 @@
 (2147483648, 2, '3.0 MiB')
 """
 
-import re
 from decimal import Decimal
 from math import ceil
 
 from shoal_cli.errors import UsageError
-
-_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([KMGTPE])i|([numkMGTPE]?)|[eE]([+-]?\d{1,3}))")
-_POWERS = {prefix: power for power, prefix in enumerate("KMGTPE", start=1)}
-_SCALES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+from shoal_operator.api.quantity import read_quantity
 
 
 def read_bytes(text: str | None, field: str) -> int | None:
@@ -47,18 +43,7 @@ def show_bytes(count: int) -> str:
 
 
 def _positive(text: str, field: str, examples: str) -> Decimal:
-    value = _parse(text)
+    value = read_quantity(text)
     if not 0 < value < 2**63:
         raise UsageError("it is no quantity above zero", field=field, value=text, remedy=f"Write {examples}")
     return value
-
-
-def _parse(text: str) -> Decimal:
-    """Return the value of a quantity in the API's own grammar; 0 for anything else."""
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
-        return Decimal(0)
-    digits, binary, decimal, exponent = match.groups()
-    if binary:
-        return Decimal(digits) * (1 << 10 * _POWERS[binary])
-    return Decimal(digits).scaleb(int(exponent) if exponent else _SCALES[decimal])

@@ -11,6 +11,7 @@ from typing import Any
 
 from hack.crdgen.schema import structural_schema
 from shoal_operator.api.batch import ClusteringBatchSpec, ClusteringBatchStatus
+from shoal_operator.api.decision import ClusteringDecisionSpec
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
 from shoal_operator.api.meta import GROUP, VERSION, ApiModel, CelRule
 from shoal_operator.api.model import ClusteringModelSpec, ClusteringModelStatus
@@ -38,7 +39,8 @@ class Kind:
     short: str
     description: str
     spec: type[ApiModel]
-    status: type[ApiModel]
+    status: type[ApiModel] | None
+    """None for a kind whose spec says all."""
     columns: tuple[Column, ...]
     rules: tuple[CelRule, ...] = ()
     scale: tuple[tuple[str, str], ...] = ()
@@ -93,8 +95,8 @@ KINDS = (
             Column("State", ".status.state", description="Active or Rejected, later Retired or Archived."),
             Column("Rows", ".spec.metrics.rows", "integer", "Rows that were clustered."),
             Column("Clusters", ".spec.metrics.clusters", "integer", "Clusters found, noise excluded."),
-            Column("Noise", ".spec.metrics.noiseRatio", "number", "Share of rows that are noise."),
-            Column("Silhouette", ".spec.metrics.silhouette", "number", "Sampled silhouette, noise excluded."),
+            Column("Noise", ".status.noise", description="Share of rows that are noise."),
+            Column("Silhouette", ".status.silhouette", description="Sampled silhouette, noise excluded."),
             Column("Verdict", ".spec.validation.verdict", description="Outcome of the validation."),
             Column("Read", ".spec.data.rowsRead", "integer", "Rows of the source, before a sample.", wide=True),
             Column("Digest", ".spec.artifact.digest", description="Digest of the artifact.", wide=True),
@@ -136,6 +138,26 @@ KINDS = (
         ),
     ),
     Kind(
+        kind="ClusteringDecision",
+        short="cdec",
+        description="The immutable record of one decision about a ClusteringDeployment: what, when, by whom or what, "
+        "with the weights and every gate's figures; written by the operator.",
+        spec=ClusteringDecisionSpec,
+        status=None,
+        columns=(
+            Column("Deployment", ".spec.deployment", description="The ClusteringDeployment."),
+            Column("Decision", ".spec.decision", description="What was decided."),
+            Column("Version", ".spec.candidate.version", "integer", "Version on trial."),
+            Column("Weight", ".spec.weight.after", "integer", "Percent that it is to get from here on."),
+            Column("Reason", ".spec.reason", description="Why, in a word."),
+            Column("Stable", ".spec.stable.version", "integer", "Version that served before.", wide=True),
+            Column("Actor", ".spec.actor.kind", description="Who or what moved the operator.", wide=True),
+            Column("By", ".spec.actor.name", description="Who asked, as the command says.", wide=True),
+            Column("Message", ".spec.message", description="Why, in a sentence.", wide=True),
+            _AGE,
+        ),
+    ),
+    Kind(
         kind="ClusteringBatch",
         short="cbatch",
         description="Labels a whole data set with one version of a ClusteringModel, in shards, into a result store.",
@@ -161,7 +183,7 @@ KINDS = (
 
 def build_definition(kind: Kind) -> Manifest:
     """Build the CustomResourceDefinition of a kind."""
-    subresources: Manifest = {"status": {}}
+    subresources: Manifest = {} if kind.status is None else {"status": {}}
     if kind.scale:
         subresources["scale"] = dict(kind.scale)
     return {
@@ -184,7 +206,7 @@ def build_definition(kind: Kind) -> Manifest:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": subresources,
+                    **({"subresources": subresources} if subresources else {}),
                     "additionalPrinterColumns": [_printed(column) for column in kind.columns],
                     "schema": {"openAPIV3Schema": build_schema(kind)},
                 }
@@ -195,13 +217,6 @@ def build_definition(kind: Kind) -> Manifest:
 
 def build_schema(kind: Kind) -> Manifest:
     """Build the schema of a whole object of a kind."""
-    status: Manifest = {
-        "description": f"{_sentence(kind.status)} Written by the operator.",
-        **structural_schema(kind.status, f"{kind.kind}.status", defaults=False),
-    }
-    if "observed_generation" in kind.status.model_fields:
-        # Else an object that the operator has not seen yet is done for kstatus, by which Helm and Flux wait.
-        status["default"] = {"observedGeneration": -1}
     schema: Manifest = {
         "description": kind.description,
         "type": "object",
@@ -214,9 +229,16 @@ def build_schema(kind: Kind) -> Manifest:
                 "description": _sentence(kind.spec),
                 **structural_schema(kind.spec, f"{kind.kind}.spec", defaults=True),
             },
-            "status": status,
         },
     }
+    if kind.status is not None:
+        schema["properties"]["status"] = status = {
+            "description": f"{_sentence(kind.status)} Written by the operator.",
+            **structural_schema(kind.status, f"{kind.kind}.status", defaults=False),
+        }
+        if "observed_generation" in kind.status.model_fields:
+            # Else an object that the operator has not seen yet is done for kstatus, by which Helm and Flux wait.
+            status["default"] = {"observedGeneration": -1}
     if kind.rules:
         schema["x-kubernetes-validations"] = [{"rule": rule.rule, "message": rule.message} for rule in kind.rules]
     return schema

@@ -36,7 +36,7 @@ def _section(kind: Kind) -> str:
     schema = build_schema(kind)
     lines = [f"## {kind.kind}", "", f"`{kind.plural}.{GROUP}`, short name `{kind.short}`. {kind.description}", ""]
     rules = sorted({rule["message"] for _, node in _nodes("", schema) for rule in _rules(node)})
-    for part in ("spec", "status"):
+    for part in ("spec", *(() if kind.status is None else ("status",))):
         lines += [f"### {kind.kind} {part}", "", "| Field | Type | Meaning |", "|---|---|---|"]
         lines += [_row(path, node, required) for path, node, required in _fields(part, schema["properties"][part])]
         lines.append("")

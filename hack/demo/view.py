@@ -39,6 +39,21 @@ def render_figure(verdict: Object, side: str) -> str:
     return "-" if value is None else f"{value:.4g} ({figures['calls']} calls)"
 
 
+def render_agreement(agreement: Object) -> str:
+    """Show how far the candidate agrees with stable, and the clusters that match worst.
+
+    >>> match = {"stable": 3, "candidate": 1, "rows": 40, "jaccard": 0.25}
+    >>> figures = {"ari": 0.4, "noiseAgreement": 0.9, "rows": 800, "requests": 200, "worst": [match]}
+    >>> render_agreement({"version": 2, **figures})
+    'v2: ARI 0.400, noise 90% alike, 800 rows of 200 requests; worst: 3 with 1 (25%)'
+    """
+    worst = (f"{match['stable']} with {match['candidate']} ({match['jaccard']:.0%})" for match in agreement["worst"])
+    return (
+        f"v{agreement['version']}: ARI {agreement['ari']:.3f}, noise {agreement['noiseAgreement']:.0%} alike, "
+        f"{agreement['rows']} rows of {agreement['requests']} requests; worst: {', '.join(worst) or '-'}"
+    )
+
+
 def render(status: Object, load: Object, seconds: float) -> RenderableType:
     """Return the whole view."""
     phase = status.get("phase", "")
@@ -48,6 +63,9 @@ def render(status: Object, load: Object, seconds: float) -> RenderableType:
     facts.add_row("candidate", render_version(status.get("candidate")))
     facts.add_row("weight", render_bar(status.get("actualWeight", 0)))
     facts.add_row("message", Text(status.get("message", ""), style="dim"))
+    agreement = status.get("agreement")
+    if agreement is not None:
+        facts.add_row("agreement", render_agreement(agreement))
     gates = Table(box=None, padding=(0, 2), header_style="dim")
     for heading in ("gate", "verdict", "stable", "candidate"):
         gates.add_column(heading)

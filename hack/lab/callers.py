@@ -9,7 +9,11 @@ import json
 import os
 import subprocess
 import threading
+from collections.abc import Sequence
 from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hack.lab.kube import REPOSITORY, Kube, Object, images, wait_for
 from hack.lab.objects import build_load
@@ -23,14 +27,32 @@ class Callers:
     """A context in which calls flow; `last` is the newest line of the generator, updated each second."""
 
     def __init__(
-        self, kube: Kube, namespace: str, target: str, model: str, *, rate: float = RATE, name: str = NAME
+        self,
+        kube: Kube,
+        namespace: str,
+        target: str,
+        model: str,
+        *,
+        rate: float = RATE,
+        seconds: float = LONGEST_SECONDS,
+        options: Sequence[str] = (),
+        name: str = NAME,
+        points: NDArray[np.float64] | None = None,
     ) -> None:
+        """`points` are the rows that the calls are drawn from, a few thousand at most; none for random ones near 0.
+
+        `options` are further arguments of hack/lab/load.py.
+        """
         self._kube = kube
         self._namespace = namespace
         self._name = name
         script = (REPOSITORY / "hack" / "lab" / "load.py").read_text()
         self._objects = build_load(
-            name, script, image=images()["worker"], target=target, model=model, rate=rate, seconds=LONGEST_SECONDS
+            name,
+            script,
+            image=images()["worker"],
+            arguments=[target, model, "--rate", f"{rate:g}", "--seconds", f"{seconds:g}", *options],
+            points=points,
         )
         self.last: Object = {"sent": 0, "failed": 0, "byVersion": {}}
 

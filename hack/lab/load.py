@@ -13,6 +13,7 @@ import json
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -23,6 +24,7 @@ from shoal_proto import inference_pb2, inference_pb2_grpc
 
 LONGEST_SECONDS = 1800
 HIGHEST_RATE = 1000
+SILENCE_SECONDS = 2.0
 
 
 @dataclass
@@ -35,6 +37,18 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     details: Counter[str] = field(default_factory=Counter)
     millis: list[float] = field(default_factory=list)
+    appeared: dict[str, float] = field(default_factory=dict)
+    """Version -> when it answered for the first time after a silence of `SILENCE_SECONDS`, Unix time."""
+    last_answer: dict[str, float] = field(default_factory=dict)
+    """Version -> when it answered last, Unix time."""
+
+    def count_answer(self, version: str, now: float) -> None:
+        """Count a call that a version answered."""
+        self.ok += 1
+        self.by_version[version] += 1
+        if now - self.last_answer.get(version, 0.0) > SILENCE_SECONDS:
+            self.appeared[version] = now
+        self.last_answer[version] = now
 
     def to_line(self, *, final: bool = False) -> str:
         """Return the tally as one JSON line; latencies in milliseconds."""
@@ -49,17 +63,22 @@ class Tally:
                 "details": dict(self.details.most_common(3)),
                 "p50Millis": latency[0],
                 "p99Millis": latency[1],
+                "appeared": self.appeared,
+                "lastAnswer": self.last_answer,
                 "final": final,
             }
         )
 
 
-def build_request(model: str, points: NDArray[np.float64]) -> inference_pb2.ModelInferRequest:
-    """Return an Open Inference Protocol request for rows of float64, as raw contents."""
-    tensor = inference_pb2.ModelInferRequest.InferInputTensor(name="points", datatype="FP64", shape=list(points.shape))
-    return inference_pb2.ModelInferRequest(
-        model_name=model, inputs=[tensor], raw_input_contents=[np.ascontiguousarray(points).tobytes()]
-    )
+def build_request(
+    model: str, points: NDArray[np.float64], columns: Sequence[str] = ()
+) -> inference_pb2.ModelInferRequest:
+    """Return an Open Inference Protocol request for rows of float64, as raw contents; a tensor a column if named."""
+    request = inference_pb2.ModelInferRequest(model_name=model)
+    for name, values in zip(columns, points.T, strict=True) if columns else [("points", points)]:
+        request.inputs.add(name=name, datatype="FP64", shape=list(values.shape))
+        request.raw_input_contents.append(np.ascontiguousarray(values).tobytes())
+    return request
 
 
 async def call(
@@ -73,8 +92,7 @@ async def call(
         tally.errors[error.code().name] += 1
         tally.details[f"{error.code().name}: {(error.details() or '')[:160]}"] += 1
     else:
-        tally.ok += 1
-        tally.by_version[response.model_version] += 1
+        tally.count_answer(response.model_version, time.time())
     tally.millis.append((time.perf_counter() - started) * 1000)
 
 
@@ -88,14 +106,19 @@ async def run(arguments: argparse.Namespace) -> Tally:
     channels = [grpc.aio.insecure_channel(arguments.target, options=options) for _ in range(arguments.channels)]
     stubs = [inference_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
     in_flight: set[asyncio.Task[None]] = set()
+    known = np.load(arguments.points) if arguments.points else None
     started = reported = time.perf_counter()
     while not stop.is_set() and (now := time.perf_counter()) - started < min(arguments.seconds, LONGEST_SECONDS):
         due = int((now - started) * min(arguments.rate, HIGHEST_RATE))
         while tally.sent < due:
-            points = random.uniform(-1, 1, size=(arguments.rows, arguments.width))
-            task = asyncio.create_task(
-                call(stubs[tally.sent % len(stubs)], build_request(arguments.model, points), tally)
-            )
+            if known is None:
+                points = random.uniform(-1, 1, size=(arguments.rows, arguments.width))
+            else:
+                points = known[random.integers(len(known), size=arguments.rows)]
+            if random.random() < arguments.missing:
+                points[0, 0] = np.nan
+            request = build_request(arguments.model, points, arguments.columns)
+            task = asyncio.create_task(call(stubs[tally.sent % len(stubs)], request, tally))
             in_flight.add(task)
             task.add_done_callback(in_flight.discard)
             tally.sent += 1
@@ -116,8 +139,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50, help="calls per second")
     parser.add_argument("--seconds", type=float, default=60, help="how long")
     parser.add_argument("--rows", type=int, default=4, help="rows per call")
-    parser.add_argument("--width", type=int, default=2, help="columns per row")
+    parser.add_argument("--width", type=int, default=2, help="columns per row, which are uniform from -1 to 1")
+    parser.add_argument("--points", help=".npy file of float64 rows to draw from instead")
     parser.add_argument("--channels", type=int, default=8, help="connections")
+    parser.add_argument("--columns", nargs="*", default=[], help="names of the columns, to send a tensor for each")
+    parser.add_argument("--missing", type=float, default=0, help="share of the calls in which a value is missing")
     parser.add_argument("--seed", type=int, default=0, help="seed of the points")
     print(asyncio.run(run(parser.parse_args())).to_line(final=True), flush=True)
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 Object = dict[str, Any]
 API_VERSION = "shoal.dev/v1alpha1"
@@ -83,13 +88,22 @@ def build_gateway(name: str, gateway_class: str = "eg") -> Object:
 
 
 def build_load(
-    name: str, script: str, *, image: str, target: str, model: str, rate: float, seconds: float
+    name: str, script: str, *, image: str, arguments: Sequence[str], points: NDArray[np.float64] | None = None
 ) -> tuple[Object, Object]:
-    """Return the ConfigMap and the Pod of a load generator inside the cluster."""
+    """Return the ConfigMap and the Pod of a load generator inside the cluster, with the arguments of its script.
+
+    It draws its rows from `points`, if there are any.
+    """
     labels = {"app.kubernetes.io/name": "shoal-load"}
-    command = ["python3", "/lab/load.py", target, model, "--rate", f"{rate:g}", "--seconds", f"{seconds:g}"]
+    command = ["python3", "/lab/load.py", *arguments]
+    files: Object = {"data": {"load.py": script}}
+    if points is not None:
+        written = io.BytesIO()
+        np.save(written, points.astype(np.float64))
+        files["binaryData"] = {"points.npy": base64.b64encode(written.getvalue()).decode()}
+        command += ["--points", "/lab/points.npy"]
     return (
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"load.py": script}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, **files},
         {
             "apiVersion": "v1",
             "kind": "Pod",

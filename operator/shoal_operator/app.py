@@ -18,15 +18,17 @@ import structlog
 
 from shoal_operator import __version__
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core import batch, gates, rollout, training, versions
+from shoal_operator.core import batch, gates, hooks, rollout, training, versions
 from shoal_operator.errors import LeaseLost
 from shoal_operator.handlers import Informer, Sink
 from shoal_operator.runtime.answers import Answers, HttpSend
 from shoal_operator.runtime.batch_progress import BatchProgress
+from shoal_operator.runtime.comparison import Comparisons, HttpAsk
 from shoal_operator.runtime.controller import Controller
 from shoal_operator.runtime.endpoints import Endpoints, age_of, younger_than
 from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.lease import Lease
+from shoal_operator.runtime.loads import Loads
 from shoal_operator.runtime.metrics import Metrics
 from shoal_operator.runtime.observer import Decisions, Observer
 from shoal_operator.runtime.queue import WorkQueue
@@ -74,9 +76,29 @@ class Operator:
             self.queue.add,
             _now,
         )
+        self._ask = HttpAsk()
+        self.comparisons = Comparisons(self.store, gates.comparison_window, self._ask, self.queue.add, _now)
+        self.hook_answers = Answers(
+            self.store,
+            hooks.hook_window,
+            lambda raw, _: hooks.wanted_hook_requests(raw, allowed),
+            self._send,
+            self.queue.add,
+            _now,
+        )
+        self.loads = Loads(self.store, self._scrape, transport, self.queue.add, _now)
         gateway = AioGateway(transport, self.store, lease.fence)
         observer = Observer(
-            self.store, gateway, self.sampler, self.answers.of, self.progress, DECISIONS, settings.defaults
+            self.store,
+            gateway,
+            self.sampler,
+            self.answers.of,
+            self.comparisons.of,
+            self.hook_answers.of,
+            self.loads.of,
+            self.progress,
+            DECISIONS,
+            settings.defaults,
         )
         self.controller = Controller(self.queue, self.store, observer, gateway, DECISIONS, metrics, _now)
         self.resync = Resync(
@@ -118,6 +140,9 @@ class Operator:
             group.create_task(self.sampler.run(), name="sampler")
             group.create_task(self.progress.run(), name="batch-progress")
             group.create_task(self.answers.run(), name="answers")
+            group.create_task(self.comparisons.run(), name="comparisons")
+            group.create_task(self.hook_answers.run(), name="hook-answers")
+            group.create_task(self.loads.run(), name="loads")
             for number in range(self._settings.concurrency):
                 group.create_task(self.controller.work(), name=f"worker-{number}")
 
@@ -126,6 +151,7 @@ class Operator:
         self.informer.stop()
         await self._scrape.close()
         await self._send.close()
+        await self._ask.close()
         await self.endpoints.stop()
 
     async def _discover(self) -> None:

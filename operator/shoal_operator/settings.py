@@ -63,8 +63,8 @@ class Settings(BaseSettings):
     one; none when empty."""
 
     analysis_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    """Hosts that gates may ask (analysis.prometheus, analysis.webhooks), comma separated, each with its port if it has
-    one; none when empty."""
+    """Hosts that gates and hooks may ask (analysis.prometheus, analysis.webhooks, hooks), comma separated, each with
+    its port if it has one; none when empty."""
 
     lease_name: str = Field(default="shoal-operator", min_length=1)
     """Lease that the leader holds."""

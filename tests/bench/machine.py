@@ -21,6 +21,14 @@ def describe() -> dict[str, Any]:
     }
 
 
+def stamp() -> dict[str, Any]:
+    """When, on which commit and on which machine something is measured."""
+    described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    commit = subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return {"date": date, "commit": commit or "no commit", "machine": hardware()}
+
+
 def hardware() -> dict[str, Any]:
     """The machine, by what its figures depend on."""
     return {

@@ -6,20 +6,26 @@ from pathlib import Path
 from typing import Any
 
 TEMPLATE = Path(__file__).with_name("page.md")
+_SURE = ("Shoal, agreement.min 0.95", "Shoal, learnt from 10 promotions")
+"""The judges of labels that know what to expect."""
+_WRONG = "wrong labels on 5 % of the rows"
 
 
-def write_page(rows: list[dict[str, Any]], path: Path) -> None:
+def write_page(rows: list[dict[str, Any]], labels: list[dict[str, Any]], path: Path) -> None:
     """Fill the template."""
     text = TEMPLATE.read_text()
     path.write_text(
         text.replace("{rollouts}", str(rows[0]["rollouts"]))
-        .replace("{goals}", _goals(rows))
+        .replace("{label-rollouts}", str(labels[0]["rollouts"]))
+        .replace("{goals}", _goals(rows, labels))
         .replace("{good}", _table([row for row in rows if row["good"]], _wrongly))
         .replace("{bad}", _table([row for row in rows if not row["good"]], _rightly))
+        .replace("{good-labels}", _table([row for row in labels if row["good"]], _wrongly))
+        .replace("{bad-labels}", _table([row for row in labels if not row["good"]], _rightly))
     )
 
 
-def _goals(rows: list[dict[str, Any]]) -> str:
+def _goals(rows: list[dict[str, Any]], labels: list[dict[str, Any]]) -> str:
     ours = {row["scenario"]: row for row in rows if row["judge"] == "Shoal"}
     same = [row for name, row in ours.items() if name.startswith("as good") and "neighbours" not in name]
     total, failed = sum(row["rollouts"] for row in same), sum(row["failed"] for row in same)
@@ -29,6 +35,14 @@ def _goals(rows: list[dict[str, Any]]) -> str:
     for name in [f"{what}{rate}" for rate in (", 200 calls/s", "") for what in ("+2 points of errors", "x1.5 latency")]:
         share = ours[name]["failedInFirstStep"] / ours[name]["rollouts"]
         lines.append(_goal(f"{name}, stopped within the first step", "≥ 95 %", share, met=share >= 0.95))
+    sure = [row for row in labels if row["judge"] in _SURE]
+    anew = [row for row in sure if row["good"]]
+    total, failed = sum(row["rollouts"] for row in anew), sum(row["failed"] for row in anew)
+    name = "as good by its labels, failed by chance"
+    lines.append(_goal(name, "≤ 1 %", failed / total, met=failed / total <= 0.01))
+    for row in (row for row in sure if row["scenario"] == _WRONG):
+        share = row["failedInFirstStep"] / row["rollouts"]
+        lines.append(_goal(f"{_WRONG}, {row['judge']}, stopped in shadow", "≥ 95 %", share, met=share >= 0.95))
     idle = ours["as good, no traffic"]
     lines.append(_goal("no traffic, failed", "0", idle["failed"] / idle["rollouts"], met=idle["failed"] == 0))
     return "\n".join(lines)

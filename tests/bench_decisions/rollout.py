@@ -5,8 +5,10 @@ Used by `__main__`. Invariant: a judge never learns whether the version is good.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shoal_operator.api.analysis import Analysis, NoiseRatioGate
 from shoal_operator.core.snapshot import Look
@@ -88,3 +90,16 @@ def run(scenario: Scenario, judge: Judge, seed: int) -> Outcome:
             if lasted >= PATIENCE_SECONDS:
                 return Outcome("held", step, seconds)
     return Outcome("promoted", len(STEPS), seconds)
+
+
+def count(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return how many rollouts ended how."""
+    failed = [item for item in outcomes if item.end == "failed"]
+    return {
+        "rollouts": len(outcomes),
+        "failed": len(failed),
+        "failedInFirstStep": sum(item.step == 0 and item.seconds <= STEP_SECONDS for item in failed),
+        "held": sum(item.end == "held" for item in outcomes),
+        "promoted": sum(item.end == "promoted" for item in outcomes),
+        "medianSecondsToFail": statistics.median(item.seconds for item in failed) if failed else None,
+    }

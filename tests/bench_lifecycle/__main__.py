@@ -6,15 +6,13 @@ The suite `training` measures on the cluster that is up; the others need none.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
-from tests.bench.machine import hardware
+from tests.bench.machine import stamp
 from tests.bench_lifecycle import batch, page, store, training
 
 SUITES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -34,21 +32,12 @@ def main() -> int:
     for name in chosen:
         with console.status(f"measuring: {name}"):
             figures = SUITES[name]()
-        found[name] = {"date": _now(), "commit": _commit(), "machine": hardware(), "figures": figures}
+        found[name] = {**stamp(), "figures": figures}
         written = page.write({name: found[name]})
     console.print(page.figures(found).rich())
     console.print(page.goals(found).rich())
     console.print("written: " + ", ".join(map(str, written)))
     return 0
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _commit() -> str:
-    described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
 
 
 if __name__ == "__main__":

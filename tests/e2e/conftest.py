@@ -74,6 +74,7 @@ def kube() -> Kube:
         {
             "e2e/varied.parquet": parquet(pa.table({"x": varied[:, 0], "y": varied[:, 1]})),
             "e2e/blobs.parquet": parquet(blobs),
+            "e2e/reversed.parquet": parquet(blobs.take(np.arange(len(blobs))[::-1])),
             "e2e/blobs.csv": csv(blobs),
             "e2e/holes.parquet": parquet(holes),
             "e2e/truncated.parquet": parquet(blobs)[:500],

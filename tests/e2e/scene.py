@@ -147,9 +147,9 @@ class Scene:
             return f"{service}.{namespace}.svc.cluster.local:8080"
         return f"{NAME}.{self.namespace}.svc.cluster.local:8001"
 
-    def callers(self, router: str = "Service", rate: float = 60) -> Callers:
-        """Return constant load on the deployment, to be entered as a context."""
-        return Callers(self.kube, self.namespace, self.target(router), NAME, rate=rate)
+    def callers(self, router: str = "Service", rate: float = 60, points: NDArray[np.float64] | None = None) -> Callers:
+        """Return constant load on the deployment, to be entered as a context; `points` are the rows to draw from."""
+        return Callers(self.kube, self.namespace, self.target(router), NAME, rate=rate, points=points)
 
     @contextmanager
     def client(self, name: str = NAME) -> Iterator[triton.InferenceServerClient]:

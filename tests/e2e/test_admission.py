@@ -123,8 +123,20 @@ def batch(source: Object | None = None, **more: Any) -> Object:
     return build("ClusteringBatch", {name: value for name, value in spec.items() if value is not None})
 
 
-def canary(*steps: Object) -> Object:
-    return deployment(strategy={"canary": {"steps": list(steps)}})
+def canary(*steps: Object, **spec: Any) -> Object:
+    return deployment(strategy={"canary": {"steps": list(steps)}}, **spec)
+
+
+GATEWAY: Object = {"router": "Gateway", "gateway": {"name": "models"}}
+MIRROR: Object = {"mirror": {"percent": 30, "durationSeconds": 60}}
+TESTERS: Object = {"setHeader": {"name": "x-tester", "value": "yes"}}
+
+
+SHADOW = canary({"shadow": {"durationSeconds": 9}}, {"setWeight": 50})
+
+
+def shadowed(made: Object, **gates: Object | list[Object]) -> Object:
+    return {**made, "spec": {**made["spec"], "analysis": gates}}
 
 
 ACCEPTED = {
@@ -184,6 +196,23 @@ ACCEPTED = {
     "approval of the newest": deployment(modelRef={"name": "towns", "policy": "Manual"}),
     "blue-green": deployment(strategy={"blueGreen": {}}),
     "canary": deployment(strategy={"canary": {}}),
+    "shadow, then a pause, then weight": shadowed(
+        canary({"shadow": {"durationSeconds": 9}}, {"pause": {}}, {"setWeight": 10}), agreement={}
+    ),
+    "shadow by a record": shadowed(SHADOW, clusterCount={}),
+    "shadow by live rows": shadowed(SHADOW, silhouette={"source": "Live", "minSamples": 100}),
+    "shadow by a service": shadowed(SHADOW, webhooks=[{"name": "w", "url": "http://w/"}]),
+    "blue-green shadow": deployment(
+        strategy={"blueGreen": {"prePromotion": {"durationSeconds": 9}}}, analysis={"agreement": {"min": 0.8}}
+    ),
+    "scale and analysis": canary(
+        {"setScale": {"percent": 100}},
+        {"setWeight": 10},
+        {"analysis": {"minSeconds": 5}},
+        {"setScale": {"matchWeight": True}},
+        {"setWeight": 100},
+    ),
+    "mirror and header": canary(MIRROR, TESTERS, {"analysis": {}}, MIRROR, {"setWeight": 10}, traffic=GATEWAY),
     "level weights": canary({"setWeight": 10}, {"pause": {}}, {"setWeight": 10}, {"setWeight": 100}),
     "gateway": deployment(traffic={"router": "Gateway", "gateway": {"name": "models"}, "hostnames": ["a.example"]}),
     "a version by number": deployment(modelRef={"name": "towns", "version": "12"}),
@@ -201,17 +230,89 @@ REFUSED: dict[str, tuple[Object, tuple[str, ...]]] = {
     ),
     "step without action": (
         canary({"setWeight": 10}, {}),
-        ("spec.strategy.canary.steps[1]", "exactly one of setWeight and pause must be set, not 0"),
+        ("spec.strategy.canary.steps[1]", "exactly one of setWeight", "must be set, not 0"),
     ),
     "step with two actions": (
         canary({"setWeight": 10, "pause": {}}),
-        ("spec.strategy.canary.steps[0]", "exactly one of setWeight and pause must be set, not 2"),
+        ("spec.strategy.canary.steps[0]", "exactly one of setWeight", "must be set, not 2"),
     ),
     "no steps": (canary(), ("spec.strategy.canary.steps", "at least 1 items")),
     "pause first": (canary({"pause": {}}, {"setWeight": 10}), ("canary.steps[0] is a pause", "begin with a setWeight")),
     "falling weights": (
         canary({"setWeight": 50}, {"pause": {}}, {"setWeight": 20}),
         ("must never fall", "[50, 20]", "rising order"),
+    ),
+    "shadow after weight": (
+        shadowed(canary({"setWeight": 50}, {"shadow": {"durationSeconds": 9}}), agreement={}),
+        ("a shadow of canary.steps", "cannot follow"),
+    ),
+    "endless shadow": (
+        shadowed(canary({"shadow": {}}), agreement={}),
+        ("spec.strategy.canary.steps[0].shadow.durationSeconds", "Required value"),
+    ),
+    **{
+        f"shadow without a gate: {what}": (shadowed(SHADOW, **gates), ("no gate would judge", "set analysis.agreement"))
+        for what, gates in {
+            "none": {},
+            "one that is off": {"agreement": {"enabled": False}},
+            "one that needs calls": {
+                "prometheus": [{"name": "q", "address": "http://p:9090", "query": "up", "max": 1}]
+            },
+        }.items()
+    },
+    "blue-green shadow without a gate": (
+        deployment(strategy={"blueGreen": {"prePromotion": {"durationSeconds": 9}}}),
+        ("no gate would judge", "set analysis.agreement"),
+    ),
+    "samples of a record": (
+        deployment(analysis={"clusterCount": {"minSamples": 100}}),
+        ("spec.analysis.clusterCount", "minSamples has no effect with source Record"),
+    ),
+    "more rows than are compared": (
+        deployment(analysis={"agreement": {"minSamples": 2001}}),
+        ("spec.analysis.agreement.minSamples", "2000"),
+    ),
+    "hook that does both": (
+        deployment(hooks=[{"name": "tell", "at": "AfterPromotion", "url": "http://desk:8080/", "cronJob": "tell"}]),
+        ("exactly one of url and cronJob",),
+    ),
+    "hook that does nothing": (
+        deployment(hooks=[{"name": "tell", "at": "AfterPromotion"}]),
+        ("exactly one of url and cronJob",),
+    ),
+    "hooks of one name": (
+        deployment(hooks=[{"name": "tell", "at": "AfterPromotion", "cronJob": "tell"}] * 2),
+        ("two of spec.hooks have the same name",),
+    ),
+    "together after others": (
+        deployment(group={"name": "eu", "together": True, "promoteAfter": ["berlin"]}),
+        ("together and group.promoteAfter exclude each other",),
+    ),
+    "Jobs of one name": (
+        deployment(analysis={"jobs": [{"name": "towns", "cronJob": "judge"}] * 2}),
+        ("two gates of analysis.jobs have the same name",),
+    ),
+    "mirror behind a Service": (canary(MIRROR), ("traffic.router Service cannot do", "use router Gateway")),
+    "header behind a Service": (canary(TESTERS), ("traffic.router Service cannot do", "use router Gateway")),
+    "mirror after a weight": (canary({"setWeight": 5}, MIRROR, traffic=GATEWAY), ("follows a setWeight", "before")),
+    "copies of nothing": (
+        canary({"mirror": {"percent": 0, "durationSeconds": 60}}, traffic=GATEWAY),
+        ("steps[0].mirror.percent", "1"),
+    ),
+    "analysis first": (canary({"analysis": {}}, {"setWeight": 5}), ("no calls of both versions", "setWeight from 1")),
+    "analysis at 100 %": (canary({"setWeight": 100}, {"analysis": {}}), ("no calls of both versions",)),
+    "impatient analysis": (
+        canary({"setWeight": 5}, {"analysis": {"minSeconds": 4000}}),
+        ("minSeconds is above analysis.maxSeconds", "raise maxSeconds"),
+    ),
+    "scale by nothing": (canary({"setScale": {"matchWeight": False}}), ("matchWeight false says nothing",)),
+    "scale by two": (
+        canary({"setScale": {"replicas": 1, "percent": 5}}),
+        ("exactly one of replicas, percent", "not 2"),
+    ),
+    "metadata of gRPC's": (
+        canary({"setHeader": {"name": "grpc-timeout", "value": "1"}}, traffic=GATEWAY),
+        ("setHeader.name grpc-timeout", "a name of your own"),
     ),
     "weight above 100": (canary({"setWeight": 101}), ("steps[0].setWeight", "100")),
     "router without gateway": (deployment(traffic={"router": "Gateway"}), ("spec.traffic", "name a Gateway")),
@@ -470,7 +571,7 @@ def test_kubectl_lists_the_kinds_by_their_short_names_and_category(api: Api) -> 
 def test_explain_tells_what_a_field_does(api: Api) -> None:
     told = api.must("explain", "cdep.spec.strategy.canary")
     assert "steps" in told
-    assert "Weights (never falling) and pauses, in order." in " ".join(told.split())
+    assert "What to do, in order; weights never fall." in " ".join(told.split())
     told = " ".join(api.must("explain", "cmodel.spec.algorithm.adaptiveDbscan").split())
     assert "no radius to choose" in told
     assert "Fewest rows of a cluster" in told

@@ -76,9 +76,12 @@ def test_a_canary_is_walked_with_these_verbs_only(scene: Scene, shoal: Shoal, tm
     assert (done["stableVersion"], done["candidateVersion"], done["phase"]) == (2, None, "Healthy")
 
     assert shoal.run("rollback", NAME, "--dry-run") == f'spec: {{modelRef: {{name: {NAME}, version: "1"}}}}\n'
-    assert "modelRef.version is now 1; it was latest" in shoal.run("rollback", NAME, "--full", "--wait")
-    shoal.run("status", NAME, "--wait", "--version", "1", "--timeout", "60s")
-    shoal.run("rollback", NAME, "--to", "latest", "--wait")
+    assert "go back from version 2 to version 1" in shoal.run("rollback", NAME, "--full", "--wait")
+    scene.await_status("version 1", lambda status: status["stable"]["version"] == 1)
+    assert "led back to version 1" in shoal.run("status", NAME, "--wait", "--timeout", "30s", code=3)
+    assert "blocked (RolledBack)" in shoal.run("rollback", NAME, "--to", "2", code=2)
+    shoal.run("retry", NAME, "--wait")
+    scene.await_status("version 2 on trial", lambda status: (status.get("candidate") or {}).get("version") == 2)
     assert "abort done. Degraded" in shoal.run("abort", NAME, "--wait")
     assert "rolled back (Aborted)" in shoal.run("status", NAME, "--wait", "--timeout", "30s", code=3)
     assert "rolled back" in shoal.run("watch", NAME, "--timeout", "30s", code=3)

@@ -77,9 +77,8 @@ def test_a_dry_run_tells_and_stops_nothing(scene: Scene) -> None:
     scene.await_stable(2)
 
 
-@pytest.fixture
-def judge(scene: Scene) -> Object:
-    """Start the service, allow it, and return the gate that asks it."""
+def build_judge(script: str) -> tuple[Object, Object]:
+    """Return the pod that answers webhooks by a script on port 8080, and its Service, both named judge."""
     labels = {"app": "judge"}
     pod: Object = {
         "apiVersion": "v1",
@@ -91,7 +90,7 @@ def judge(scene: Scene) -> Object:
                 {
                     "name": "judge",
                     "image": images()["worker"],
-                    "command": ["python3", "-c", SERVER],
+                    "command": ["python3", "-c", script],
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 }
             ],
@@ -103,7 +102,13 @@ def judge(scene: Scene) -> Object:
         "metadata": {"name": "judge"},
         "spec": {"selector": labels, "ports": [{"port": 8080}]},
     }
-    scene.kube.apply(scene.namespace, pod, service)
+    return pod, service
+
+
+@pytest.fixture
+def judge(scene: Scene) -> Object:
+    """Start the service, and return the gate that asks it."""
+    scene.kube.apply(scene.namespace, *build_judge(SERVER))
     return {"name": "sales", "url": f"http://judge.{scene.namespace}:8080/", "consecutiveErrorLimit": 1}
 
 

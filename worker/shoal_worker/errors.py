@@ -13,6 +13,7 @@
     ├── SinkFailed              a database did not take the results
     ├── VersionRefused          a version cannot be changed as asked
     ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
+    ├── ComparisonFailed        stable and candidate could not be compared
     ├── ResultInvalid           a run's results are damaged, hostile, incomplete or not there
     └── RequestRefused          one gRPC request cannot be answered
         ├── RequestInvalid      the request is wrong
@@ -137,6 +138,20 @@ class ResultInvalid(WorkerError):
     """Results of a run are damaged, hostile, incomplete, or not there."""
 
     reason = "ResultInvalid"
+
+
+class ComparisonFailed(WorkerError):
+    """Stable and candidate could not be compared; the reason says why, rows and refused how far it came."""
+
+    reason = "CandidateUnreachable"
+    transient = True
+
+    def __init__(
+        self, message: str, *, reason: str, rows: int = 0, refused: int = 0, value: object = "", remedy: str = ""
+    ) -> None:
+        self.rows = rows
+        self.refused = refused
+        super().__init__(message, reason=reason, value=value, remedy=remedy)
 
 
 class SinkFailed(WorkerError):

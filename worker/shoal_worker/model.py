@@ -14,7 +14,8 @@ import numpy as np
 from shoal_engine import Plan, Predictor
 from shoal_worker.artifact.densities import Densities
 from shoal_worker.artifact.files import Artifact, IdArray, LabelArray
-from shoal_worker.artifact.manifest import Column, DbscanManifest, Kind
+from shoal_worker.artifact.manifest import Column, DbscanManifest, Kind, Metric
+from shoal_worker.artifact.ranges import Ranges
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed, RowsRefused
 from shoal_worker.planning import plan_serving
@@ -44,10 +45,13 @@ class Model:
     version: str
     digest: str
     kind: Kind
+    metric: Metric
     preprocessor: Preprocessor
     clusters: int
     predictor: Predictor
     densities: Densities | None
+    ranges: Ranges | None
+    """How far the training data reach; None where the artifact does not tell."""
     ids_by_label: IdArray
     """The public id of each label, and behind them -1, where the label -1 of noise finds it."""
     plan: Plan
@@ -131,10 +135,12 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
         version=version,
         digest=artifact.digest,
         kind=manifest.kind,
+        metric=manifest.parameters.metric,
         preprocessor=artifact.preprocessor,
         clusters=manifest.metrics.clusters,
         predictor=predictor,
         densities=tensors.densities,
+        ranges=tensors.ranges,
         ids_by_label=np.append(tensors.cluster_ids, -1),
         plan=plan,
         seconds_per_row=seconds_per_row,

@@ -63,8 +63,23 @@ class ServeSettings(_Settings):
     metrics_port: Port = 8002
     """Port of /metrics, /livez and /readyz; 0 picks a free one."""
 
+    internal_port: Port = 8003
+    """Port of /answer and /compare, for the operator and the deployment's other pods; 0 picks a free one."""
+
+    compare_url: str = Field(default="", max_length=2048, pattern=r"^(https?://[^\s/?#@]+/?)?$")
+    """Where the candidate's internal port is reached: http://host:port. Empty: no request is kept or compared."""
+
+    reservoir_rows: int = Field(default=4000, ge=0, le=100_000)
+    """Most rows of recent requests that are kept, sealed and in memory, to be compared; 0 keeps none."""
+
+    reservoir_bytes: Bytes = 8 << 20
+    """Most bytes of them."""
+
+    reservoir_age_seconds: float = Field(default=300, gt=0, le=3600)
+    """Age at which a kept request is forgotten."""
+
     bind_address: str = "0.0.0.0"  # noqa: S104 - a pod is reached from other pods
-    """Address that both ports listen on."""
+    """Address that all ports listen on."""
 
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     """ModelInfer calls admitted at once; more are refused with RESOURCE_EXHAUSTED."""

@@ -17,7 +17,7 @@ $ shoal batch create nightly --model towns:3 --source s3://data/ --output s3://r
 """,
     "list": "$ shoal batch list -n demo\n\n$ shoal batch list -n demo -o json",
     "show": "$ shoal batch show nightly -n demo",
-    "watch": "$ shoal batch watch nightly -n demo --timeout 3600",
+    "watch": "$ shoal batch watch nightly -n demo --timeout 1h",
 }
 
 app.command("list", epilog=_EXAMPLES["list"])(reading.list_batches)

@@ -12,12 +12,18 @@ from rich.text import Text
 
 from shoal_cli.batch.rows import Row, describe, print_rows, row_of
 from shoal_cli.cluster import Cluster
+from shoal_cli.completing import names_of
 from shoal_cli.console import make_console, print_json
-from shoal_cli.errors import ShoalError
+from shoal_cli.deployments.options import read_seconds
+from shoal_cli.errors import ShoalError, TimedOutError
+from shoal_cli.kube import BATCHES
 from shoal_cli.models.options import OutputOption
 from shoal_cli.options import ContextOption, NamespaceOption
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the batch, or namespace/name.", show_default=False)]
+NameArgument = Annotated[
+    str,
+    typer.Argument(help="Name of the batch, or namespace/name.", show_default=False, autocompletion=names_of(BATCHES)),
+]
 _PAUSE_SECONDS = 1.0
 
 
@@ -53,10 +59,12 @@ def watch(
     name: NameArgument,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to watch; the batch goes on after that.", min=1)] = 86_400,
+    timeout: Annotated[
+        str, typer.Option(help="Longest watch: 90s, 15m, 1h30m; the batch goes on after that. Exit code 4.")
+    ] = "24h",
 ) -> None:
     """Watch a batch until its end; exit code 0 when it is complete, 1 when it failed."""
-    watch_batch(Cluster(context), name, namespace, timeout)
+    watch_batch(Cluster(context), name, namespace, read_seconds(timeout, "--timeout"))
 
 
 def watch_batch(cluster: Cluster, name: str, namespace: str | None, seconds: float) -> None:
@@ -76,7 +84,7 @@ def watch_batch(cluster: Cluster, name: str, namespace: str | None, seconds: flo
             if row.ended:
                 break
             if time.monotonic() > deadline:
-                raise ShoalError(
+                raise TimedOutError(
                     f"it has not ended within {seconds:g} s; it goes on",
                     field=f"batch/{name}",
                     value=row.phase,

@@ -22,7 +22,12 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str, str], ...] = (
         "shoal status towns -n demo|shoal status towns -n demo --wait --version 4 --timeout 15m",
     ),
     ("watch", reading.watch_deployment, _LOOK, "shoal watch towns -n demo|shoal watch towns -n demo --keep"),
-    ("history", reading.history, _LOOK, "shoal history towns -n demo"),
+    (
+        "history",
+        reading.history,
+        _LOOK,
+        "shoal history towns -n demo|shoal history towns -n demo --decision 12|shoal history towns --version 4 -o json",
+    ),
     (
         "logs",
         logs,
@@ -39,7 +44,7 @@ _VERBS: tuple[tuple[str, Callable[..., Any], str, str], ...] = (
         "rollback",
         commanding.rollback,
         _STEER,
-        "shoal rollback towns -n demo --full --wait|shoal rollback towns --to 3|shoal rollback towns --to latest",
+        "shoal rollback towns -n demo --wait|shoal rollback towns --to 3 --full|shoal rollback towns --dry-run",
     ),
     ("lint", lint, _USE, "shoal lint deploy/|shoal lint model.yaml deployment.yaml --strict -o json"),
     ("diff", diff, _USE, "shoal diff deployment.yaml -n demo|shoal diff deploy/ --exit-code"),

@@ -5,10 +5,9 @@ have no effect is refused with what would have one, and each command carries its
 given twice is two commands.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 
-from shoal_cli.deployments.rules import KnownVersion, command_annotation
+from shoal_cli.deployments.rules import WayBack, command_annotation
 from shoal_cli.deployments.view import View
 from shoal_cli.errors import UsageError
 from shoal_cli.kube import Object
@@ -43,9 +42,9 @@ def check(command: str, view: View) -> None:
         raise UsageError(problem[0], field=f"{view.namespace}/{view.name}", remedy=problem[1])
 
 
-def build_command(command: str, value: str) -> Object:
-    """Return the change that gives a command."""
-    return {"metadata": {"annotations": {command_annotation(command): value}}}
+def build_command(command: str, value: str, by: str = "") -> Object:
+    """Return the change that gives a command, with the name of who gives it where that is known."""
+    return {"metadata": {"annotations": {command_annotation(command): f"{value};by={by}" if by else value}}}
 
 
 def unique_value(now: datetime) -> str:
@@ -67,53 +66,37 @@ def check_approval(view: View, version: int | None) -> int:
     return pending
 
 
-def choose_rollback(view: View, versions: Sequence[KnownVersion], to: str | None) -> str:
-    """Return what modelRef.version must become: the version asked for, else the newest servable one before stable.
+def read_version(to: str | None) -> str:
+    """Return the value of the rollback command: a version's number, or yes for the version before.
 
-    A version on trial is not yet stable, so there abort is what takes it back.
+    >>> read_version("v3"), read_version(None)
+    ('3', 'yes')
     """
-    field = f"{view.namespace}/{view.name}"
-    if view.candidate_version is not None and to is None:
-        raise UsageError(
-            f"version {view.candidate_version} is still on trial, version {view.stable_version} is stable",
-            field=field,
-            remedy=f"Take it back by: shoal abort {view.name} -n {view.namespace}; or name a version by --to",
-        )
-    if to == "latest":
-        return to
-    blocked = {each.version for each in view.blocked}
-    servable = [each.number for each in versions if each.servable]
     if to is None:
-        before = [each for each in servable if each < (view.stable_version or 0) and each not in blocked]
-        if not before:
-            raise UsageError(
-                "no earlier version can be served", field=field, remedy=f"See: shoal models list {view.model}"
-            )
-        return str(before[-1])
+        return "yes"
     number = to.removeprefix("v")
-    if not number.isdigit() or int(number) not in servable:
-        raise UsageError(
-            "no such version can be served",
-            field="--to",
-            value=to,
-            remedy=f"Choose among {', '.join(map(str, servable[-10:])) or 'none'} and latest",
-        )
-    if int(number) == view.stable_version and view.candidate_version is None:
-        raise UsageError("it serves already", field="--to", value=to, remedy="Name another version")
-    if int(number) in blocked:
-        raise UsageError(
-            "it was rolled back and is blocked",
-            field="--to",
-            value=to,
-            remedy=f"Unblock it first: shoal retry {view.name} -n {view.namespace}",
-        )
+    if not number.isdecimal():
+        raise UsageError("it is no version", field="--to", value=to, remedy="Name one by its number, such as 3")
     return str(int(number))
 
 
-def build_rollback(version: str) -> Object:
-    """Return the change of the spec; a pinned version goes with no policy."""
-    policy = {} if version == "latest" else {"policy": None}
-    return {"spec": {"modelRef": {"version": version, **policy}}}
+def describe_way_back(view: View, way: WayBack) -> str:
+    """Tell what the operator will do.
+
+    The words are those of the core's rule, so that what is told is what happens.
+    """
+    if way.ends_trial:
+        return f"take version {view.candidate_version} back; version {way.version} serves"
+    how = "without steps, as soon as its pods are ready" if way.at_once else "by the strategy's steps"
+    return f"go back from version {view.stable_version} to version {way.version}, {how}"
+
+
+def build_line(view: View, version: int) -> str:
+    """Return the line that makes a version last where the manifest is kept.
+
+    A pinned version goes with no policy, so modelRef is written as a whole.
+    """
+    return f'spec: {{modelRef: {{name: {view.model}, version: "{version}"}}}}'
 
 
 def keeper_of(deployment: Object) -> str:

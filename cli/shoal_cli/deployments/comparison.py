@@ -148,15 +148,17 @@ def describe_steps(spec: ClusteringDeploymentSpec) -> str:
     '10 %, hold 1 h, promote'
     """
     parts: list[str] = []
-    weight = None
+    share = None
     for step in rules.build_schedule(spec).steps:
-        if step.weight != weight:
-            parts.append(f"{step.weight} %")
-        weight = step.weight
+        if step.share != share:
+            parts.append(rules.describe_share(step.share))
+        share = step.share
         if step.hold_seconds is None:
             parts.append("until promoted")
         elif step.hold_seconds:
             parts.append(f"hold {show_seconds(step.hold_seconds)}")
+        if step.patience_seconds is not None:
+            parts.append("until every gate passes")
     return ", ".join([*parts, "promote"])
 
 

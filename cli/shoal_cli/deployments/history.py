@@ -1,7 +1,7 @@
-"""What became of a deployment's versions, from its status and the events that are still there; pure but for printing.
+"""What became of a deployment's versions: the records of its decisions, its status, and the events still there.
 
-Used by `history`. Kubernetes forgets events after an hour unless its administrator chose otherwise. Invariant: nothing
-is guessed: what neither status nor events tell is not shown.
+Used by `history`; pure but for printing. Kubernetes forgets events after an hour unless its administrator chose
+otherwise; records stay. Invariant: nothing is guessed: what none of them tells is not shown.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,6 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from shoal_cli.deployments import rules
+from shoal_cli.deployments.decisions import (
+    DecisionView,
+    of_version,
+    print_decision,
+    print_decisions,
+    read_decisions,
+)
 from shoal_cli.deployments.figures import show_time
 from shoal_cli.kube import Object
 
@@ -45,10 +52,11 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Revisions, newest version first, the versions that could be served, and events, oldest first."""
+    """Revisions, newest version first, the versions that could be served, decisions and events, oldest first."""
 
     revisions: tuple[Served, ...]
     servable: tuple[int, ...]
+    decisions: tuple[DecisionView, ...]
     events: tuple[Happening, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -56,12 +64,20 @@ class History:
         return {
             "revisions": [_plain(asdict(each)) for each in self.revisions],
             "servableVersions": list(self.servable),
+            "decisions": [each.to_json() for each in self.decisions],
             "events": [_plain(asdict(each)) for each in self.events],
         }
 
 
-def read_history(deployment: Object, events: Iterable[Object], versions: Sequence[Object]) -> History:
-    """Gather what is told of a deployment's past."""
+def read_history(
+    deployment: Object,
+    events: Iterable[Object],
+    versions: Sequence[Object],
+    decisions: Iterable[Object] = (),
+    version: int | None = None,
+) -> History:
+    """Gather what is told of a deployment's past; of one version only where it is named."""
+    known = read_decisions(decisions, (deployment.get("metadata") or {}).get("uid", ""))
     status = rules.status_of(deployment)
     model = ((deployment.get("spec") or {}).get("modelRef") or {}).get("name")
     mine = [each for each in versions if ((each.get("spec") or {}).get("modelRef") or {}).get("name") == model]
@@ -75,8 +91,21 @@ def read_history(deployment: Object, events: Iterable[Object], versions: Sequenc
             Served(status.stable.version, status.stable.revision, "stable", None, "", status.stable.digest)
         )
     revisions += [
-        Served(each.version, each.revision, "standing by", None, f"until {each.until}", each.digest)
+        Served(
+            each.version,
+            each.revision,
+            "standing by",
+            rules.instant(each.since),
+            f"until {each.until}" if each.until else "kept as a standby",
+            each.digest,
+        )
         for each in status.retiring
+    ]
+    standing = {each.revision for each in status.retiring}
+    revisions += [
+        Served(each.version, each.revision, "before", None, "was stable; shoal rollback leads back", each.digest)
+        for each in status.previous
+        if each.revision not in standing
     ]
     revisions += [
         Served(
@@ -91,14 +120,15 @@ def read_history(deployment: Object, events: Iterable[Object], versions: Sequenc
     ]
     happenings = [_happening(each) for each in events]
     return History(
-        tuple(sorted(revisions, key=lambda each: -each.version)),
+        tuple(each for each in sorted(revisions, key=lambda each: -each.version) if version in (None, each.version)),
         tuple(each.number for each in rules.known_versions(mine) if each.servable),
+        known if version is None else of_version(known, version),
         tuple(sorted(happenings, key=lambda each: str(each.time or ""))),
     )
 
 
-def print_history(console: Console, history: History) -> None:
-    """Print revisions and events as tables."""
+def print_history(console: Console, history: History, *, wide: bool = False) -> None:
+    """Print revisions and decisions; in the wide form each decision in full, and the events."""
     table = Table("Version", "Revision", "Standing", "Since", "Why", "Digest", box=SIMPLE, pad_edge=False)
     for each in history.revisions:
         style = {"stable": "green", "candidate": "cyan", "blocked": "red"}.get(each.standing, "dim")
@@ -108,6 +138,13 @@ def print_history(console: Console, history: History) -> None:
     console.print(table)
     if history.servable:
         console.print(f"Can be served: {', '.join(f'v{each}' for each in history.servable)}")
+    if wide:
+        for decision in history.decisions:
+            print_decision(console, decision)
+    else:
+        print_decisions(console, history.decisions)
+    if history.decisions and not wide:
+        return
     if not history.events:
         console.print("No events are left; the cluster forgets them after an hour unless it was told otherwise.")
         return

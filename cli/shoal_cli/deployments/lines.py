@@ -11,7 +11,9 @@ def tell(view: View) -> str:
         parts.append(f"stable=v{view.stable_version}")
     if view.candidate_version is not None:
         parts.append(f"candidate=v{view.candidate_version}")
-    if view.step is not None:
+    if view.going_back == "at once":
+        parts += ["going-back", f"weight={view.weight}%", f"actual={view.actual_weight}%"]
+    elif view.step is not None:
         parts += [f"step={min(view.step + 1, len(view.steps))}/{len(view.steps)}", f"weight={view.weight}%"]
         parts.append(f"actual={view.actual_weight}%")
     parts += [

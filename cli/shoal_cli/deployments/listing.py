@@ -43,12 +43,18 @@ def _row(view: View) -> tuple[Text, ...]:
         Text(_version(view.stable_version)),
         Text(_version(view.candidate_version)),
         Text("" if view.candidate_version is None else f"{view.actual_weight} %"),
-        Text("" if view.step is None else f"{min(view.step + 1, len(view.steps))}/{len(view.steps)}"),
+        Text(_step(view)),
         Text(f"{stable.ready}/{view.replicas}" if stable else ""),
         Text(f"{view.model} @ {view.follows}"),
         Text(show_age(view.created, view.time)),
         Text(view.message),
     )
+
+
+def _step(view: View) -> str:
+    if view.step is None:
+        return ""
+    return "back" if view.going_back == "at once" else f"{min(view.step + 1, len(view.steps))}/{len(view.steps)}"
 
 
 def _version(version: int | None) -> str:

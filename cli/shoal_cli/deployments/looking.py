@@ -1,4 +1,5 @@
-"""Reads one deployment and its pods from the cluster; the only reader of both. Called by the verbs, again and again.
+"""Reads one deployment, its pods and its decisions from the cluster; their only reader. Called by the verbs, again and
+again.
 
 Invariant: pods that may not be listed are told in a note, and what else is known is still shown.
 """
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from shoal_cli.deployments import rules
 from shoal_cli.deployments.options import now
 from shoal_cli.deployments.view import View, build_view
-from shoal_cli.kube import DEPLOYMENTS, PODS, ForbiddenError, Kube, Object
+from shoal_cli.kube import DECISIONS, DEPLOYMENTS, PODS, ForbiddenError, Kube, Object
 from shoal_cli.names import split_name
 
 
@@ -26,7 +27,11 @@ class Target:
 
     def pods(self) -> list[Object]:
         """Return the pods of all its revisions."""
-        return self.kube.list(PODS, self.namespace, labelSelector=rules.pods_selector(self.name))
+        return self.kube.list(PODS, self.namespace, labelSelector=rules.owned_selector(self.name))
+
+    def decisions(self) -> list[Object]:
+        """Return the records of its decisions that are kept."""
+        return self.kube.list(DECISIONS, self.namespace, labelSelector=rules.owned_selector(self.name))
 
     def look(self) -> tuple[View, tuple[str, ...]]:
         """Return how it stands now, and notes about what could not be read."""

@@ -1,7 +1,4 @@
-"""Arguments and options that the verbs of deployments have in common, and how a shell completes names.
-
-Invariant: completing asks the cluster for names only, and gives up silently.
-"""
+"""Arguments and options that the verbs of deployments have in common, durations and the time."""
 
 import re
 from datetime import UTC, datetime
@@ -9,24 +6,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from shoal_cli.errors import ShoalError, UsageError
-from shoal_cli.kube import DEPLOYMENTS, Kube
+from shoal_cli.completing import names_of
+from shoal_cli.errors import UsageError
+from shoal_cli.kube import DEPLOYMENTS
 
 Output = Literal["table", "json"]
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s?)?")
 
 
-def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the deployments whose names begin so, of the namespace that was typed."""
-    try:
-        kube = Kube(ctx.params.get("context"))
-        found = kube.list(DEPLOYMENTS, ctx.params.get("namespace") or kube.namespace)
-    except ShoalError:
-        return []
-    return sorted(name for each in found if (name := each["metadata"]["name"]).startswith(incomplete))
-
-
+complete_name = names_of(DEPLOYMENTS)
 NameArgument = Annotated[
     str,
     typer.Argument(help="Name of the ClusteringDeployment.", show_default=False, autocompletion=complete_name),

@@ -22,7 +22,7 @@ PHASES = {
     "Pending": ("○", "blue"),
     "Degraded": ("✖", "red"),
 }
-_VERDICTS = {"pass": ("✔", "green"), "fail": ("✖", "red"), "inconclusive": ("…", "yellow"), "error": ("!", "red")}
+VERDICTS = {"pass": ("✔", "green"), "fail": ("✖", "red"), "inconclusive": ("…", "yellow"), "error": ("!", "red")}
 _ROLES = {"stable": "green", "candidate": "cyan", "standing by": "bright_black", "going": "bright_black"}
 _BAR = 44
 # Of fixed widths, so that nothing moves while figures come.
@@ -165,6 +165,8 @@ def _pool(view: View, pool: Pool) -> Text:
     left = ""
     if pool.until is not None:
         left = f"  for {show_seconds((pool.until - view.time).total_seconds())} more, for an instant way back"
+    elif pool.role == "standing by":
+        left = "  kept as a standby, for an instant way back"
     colour = _ROLES[pool.role]
     return Text.assemble(
         (f"v{pool.version} {pool.role}".ljust(16), f"bold {colour}"),
@@ -197,13 +199,13 @@ def _gates(view: View, trends: Trends) -> Table:
     table.add_row("", grid)
     for gate in view.gates:
         if gate.message and gate.verdict != "pass":
-            table.add_row("", Text(f"{gate.name}: {gate.message}", style=_VERDICTS.get(gate.verdict, ("", ""))[1]))
+            table.add_row("", Text(f"{gate.name}: {gate.message}", style=VERDICTS.get(gate.verdict, ("", ""))[1]))
     return table
 
 
 def _gate(gate: Gate, trend: Trend) -> list[tuple[Text, ...]]:
     """Return a gate's lines: the candidate's figures, and stable's below them where the two are compared."""
-    mark, style = _VERDICTS.get(gate.verdict, ("?", "white"))
+    mark, style = VERDICTS.get(gate.verdict, ("?", "white"))
     head = (Text(gate.name, style="bold"), Text(f"{mark} {gate.verdict}", style=style))
     if gate.stable_calls is None:
         return [(*head, Text("candidate", style="cyan"), Text(show_figure(gate.name, gate.candidate)), Text(), Text())]

@@ -3,24 +3,28 @@
 Invariant: nothing in the cluster is changed.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
-from shoal_cli.console import make_console, print_json
+from shoal_cli.console import make_console, print_json, print_yaml
 from shoal_cli.deployments import looking
-from shoal_cli.deployments.history import print_history, read_history
+from shoal_cli.deployments.decisions import DecisionView, find_decision, print_decision, read_decisions
+from shoal_cli.deployments.history import History, print_history, read_history
 from shoal_cli.deployments.listing import print_listing
 from shoal_cli.deployments.options import NameArgument, OutputOption, complete_name, now, read_seconds
 from shoal_cli.deployments.outcome import exit_code, judge
 from shoal_cli.deployments.picture import draw
-from shoal_cli.deployments.rules import pods_selector
+from shoal_cli.deployments.rules import owned_selector
 from shoal_cli.deployments.view import View, build_view
 from shoal_cli.deployments.watching import JsonLines, silent, watch, watch_live
-from shoal_cli.errors import UsageError
+from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kube import DEPLOYMENTS, EVENTS, PODS, VERSIONS, ForbiddenError, Kube, Object
 from shoal_cli.options import ContextOption, NamespaceOption
 
+HistoryOutput = Literal["table", "wide", "json", "yaml"]
 TimeoutOption = Annotated[
     str | None, typer.Option("--timeout", help="Longest wait: 90s, 15m, 1h30m; exit code 4 when it is over.")
 ]
@@ -108,35 +112,63 @@ def history(
     name: NameArgument,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
-    output: OutputOption = "table",
+    decision: Annotated[
+        str | None,
+        typer.Option("--decision", "-d", help="One decision in full, by its number or name: all gates and figures."),
+    ] = None,
+    version: Annotated[int | None, typer.Option("--version", help="What concerns this version only.")] = None,
+    output: Annotated[
+        HistoryOutput, typer.Option("--output", "-o", help="For people (wide: every decision in full) or for programs.")
+    ] = "table",
 ) -> None:
-    """Tell which versions serve, stand by or were rolled back and why, and the events that are still there."""
+    """Tell what was decided, when, by whom and why; which versions serve, stand by and were rolled back."""
     target = looking.find(name, namespace, context)
     deployment = target.fetch()
-    uid = deployment["metadata"]["uid"]
     notes: list[str] = []
-    events: list[Object] = []
-    versions: list[Object] = []
-    try:
-        events = target.kube.list(EVENTS, target.namespace, fieldSelector=f"involvedObject.uid={uid}")
-    except ForbiddenError as error:
-        notes.append(f"Events are not shown: {error}")
-    try:
-        versions = target.kube.list(VERSIONS, target.namespace)
-    except ForbiddenError as error:
-        notes.append(f"Versions are not shown: {error}")
-    found, console = read_history(deployment, events, versions), make_console()
-    if output == "json":
-        print_json(console, found.to_json())
+
+    def ask(what: str, read: Callable[[], list[Object]]) -> list[Object]:
+        try:
+            return read()
+        except ShoalError as error:
+            notes.append(f"{what} are not shown: {error}")
+            return []
+
+    uid, kube = deployment["metadata"]["uid"], target.kube
+    decisions = ask("Decisions", target.decisions)
+    console = make_console()
+    if decision is not None:
+        _show_decision(console, find_decision(read_decisions(decisions, uid), decision), output)
     else:
-        print_history(console, found)
+        events = ask("Events", lambda: kube.list(EVENTS, target.namespace, fieldSelector=f"involvedObject.uid={uid}"))
+        versions = ask("Versions", lambda: kube.list(VERSIONS, target.namespace))
+        _show_history(console, read_history(deployment, events, versions, decisions, version), output)
     for note in notes:
         typer.echo(note, err=True)
 
 
+def _show_decision(console: Console, decision: DecisionView, output: HistoryOutput) -> None:
+    match output:
+        case "json":
+            print_json(console, decision.to_json())
+        case "yaml":
+            print_yaml(console, decision.to_json())
+        case _:
+            print_decision(console, decision)
+
+
+def _show_history(console: Console, found: History, output: HistoryOutput) -> None:
+    match output:
+        case "json":
+            print_json(console, found.to_json())
+        case "yaml":
+            print_yaml(console, found.to_json())
+        case _:
+            print_history(console, found, wide=output == "wide")
+
+
 def _with_pods(kube: Kube, namespace: str | None, found: list[Object]) -> tuple[list[View], tuple[str, ...]]:
     """Return the views of many deployments by one listing of their pods."""
-    label, _, _ = pods_selector("").partition("=")
+    label, _, _ = owned_selector("").partition("=")
     notes: tuple[str, ...] = ()
     try:
         pods = kube.list(PODS, namespace, labelSelector=label) if found else []
@@ -144,7 +176,7 @@ def _with_pods(kube: Kube, namespace: str | None, found: list[Object]) -> tuple[
         pods, notes = [], (f"Pods are not counted: {error}",)
     views = []
     for each in found:
-        value = pods_selector(each["metadata"]["name"]).partition("=")[2]
+        value = owned_selector(each["metadata"]["name"]).partition("=")[2]
         mine = [
             pod
             for pod in pods

@@ -4,6 +4,7 @@ Invariant: nothing of a rollout's rules is written down a second time here; what
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -11,17 +12,19 @@ from pydantic import ValidationError
 from shoal_cli.kube import Object
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
 from shoal_operator.api.lifecycle import Retrain
+from shoal_operator.core.conditions import Problem
 from shoal_operator.core.diagnosis import diagnose_pod
 from shoal_operator.core.facts import instant, mapping_at
 from shoal_operator.core.names import COMMANDS, DEPLOYMENT, REVISION, ROUTED, VERSION, command_annotation, label_value
 from shoal_operator.core.pools import pods_needed
 from shoal_operator.core.progress import read_progress, read_status
 from shoal_operator.core.revision import Selection, select_revision
+from shoal_operator.core.rollback import find_target, returns_at_once
 from shoal_operator.core.rollout import build_schedule
 from shoal_operator.core.schedule import ScheduleError, next_time
 from shoal_operator.core.service_router import split
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot
-from shoal_operator.core.steps import Schedule, Step
+from shoal_operator.core.steps import Schedule, Step, describe_share
 from shoal_operator.core.versions import KnownVersion, known_versions
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "Step",
     "build_schedule",
     "command_annotation",
+    "describe_share",
     "diagnose_pod",
     "instant",
     "known_versions",
@@ -55,8 +59,8 @@ def status_of(deployment: Object) -> ClusteringDeploymentStatus:
     return read_status(deployment)
 
 
-def pods_selector(deployment: str) -> str:
-    """Return the label selector of a deployment's pods."""
+def owned_selector(deployment: str) -> str:
+    """Return the label selector of what a deployment owns: pods, records of decisions."""
     return f"{DEPLOYMENT}={label_value(deployment)}"
 
 
@@ -83,6 +87,35 @@ def select(
     )
     progress = read_progress(deployment, read_status(deployment), known_versions(versions))
     return select_revision(spec, snapshot, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Where the rollback command leads: to the version that serves when a trial is taken back, else to one before."""
+
+    version: int
+    at_once: bool
+    """Without steps: it stands by, or is in the rollback window."""
+    ends_trial: bool
+
+
+def find_way_back(
+    deployment: Object, spec: ClusteringDeploymentSpec, versions: Sequence[Object], value: str
+) -> WayBack | str:
+    """Return where the rollback command with this value leads, or why it leads nowhere."""
+    snapshot = DeploymentSnapshot(
+        deployment, versions=tuple(versions), defaults=Defaults(worker_image="", store_uri="")
+    )
+    progress = read_progress(deployment, read_status(deployment), known_versions(versions))
+    if progress.stable is None:
+        return "nothing serves yet"
+    found = find_target(spec, snapshot, progress, progress.stable, value)
+    if isinstance(found, Problem):
+        return found.message
+    ends_trial = found.revision == progress.stable.revision
+    return WayBack(
+        found.version, ends_trial or returns_at_once(build_schedule(spec), progress, found.revision), ends_trial
+    )
 
 
 def schedule_problem(retrain: Retrain) -> str:

@@ -112,6 +112,8 @@ class View:
     """Whether the pause command holds this rollout, or the next one."""
     paused_by_spec: bool
     pending_version: int | None
+    going_back: Literal["", "at once", "by steps"]
+    """How it goes back to a version that served before; empty while it does not."""
     steps: tuple[Place, ...] = ()
     pools: tuple[Pool, ...] = ()
     gates: tuple[Gate, ...] = ()
@@ -167,7 +169,8 @@ def build_view(deployment: Object, pods: Sequence[Object], now: datetime) -> Vie
         user_paused=status.user_paused,
         paused_by_spec=bool(raw.get("paused")),
         pending_version=status.pending_version,
-        steps=_places(schedule, step) if trial else (),
+        going_back=_going_back(status),
+        steps=_places(schedule, step) if trial and _going_back(status) != "at once" else (),
         pools=_pools(status, [_read_pod(each) for each in pods]),
         gates=tuple(_gates(status)),
         blocked=tuple(
@@ -185,6 +188,12 @@ def _behind(deployment: Object, status: ClusteringDeploymentStatus, waiting: Seq
     if status.observed_generation < metadata.get("generation", 0):
         return "The operator has not seen the newest spec yet."
     return f"The operator has not acted on {', '.join(waiting)} yet." if waiting else ""
+
+
+def _going_back(status: ClusteringDeploymentStatus) -> Literal["", "at once", "by steps"]:
+    if status.rollback is None:
+        return ""
+    return "at once" if status.rollback.at_once else "by steps"
 
 
 def _places(steps: Sequence[rules.Step], step: int | None) -> tuple[Place, ...]:

@@ -63,11 +63,17 @@ def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Ri
         yield "paused", ("paused",), "no version rolls out until it is false"
 
 
+def _asks_others(spec: ClusteringDeploymentSpec) -> bool:
+    """Tell whether a gate can judge a candidate that has all calls."""
+    own = any(gate.min is not None or gate.max is not None for gate in spec.analysis.prometheus)
+    return own or bool(spec.analysis.webhooks or spec.analysis.jobs)
+
+
 def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
     schedule = build_schedule(spec)
     blue_green = spec.strategy.blue_green is not None
     place: Path_ = ("strategy", "blueGreen" if blue_green else "canary")
-    if not any(step.judged or step.hold_seconds is None for step in schedule.steps):
+    if not any((step.judged and step.weight < 100) or step.hold_seconds is None for step in schedule.steps):
         yield (
             "nothing-judged",
             place,
@@ -75,13 +81,21 @@ def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
             "ready, and no gate looks at its calls; "
             + ("use 2 steps or more with an interval" if blue_green else "add a pause with durationSeconds"),
         )
-    if schedule.scale_down_delay_seconds == 0:
+    if schedule.scale_down_delay_seconds == 0 and schedule.standby.revisions == 0:
         yield (
             "no-way-back",
             (*place, "scaleDownDelaySeconds"),
             "the replaced pods go at once, so going back needs new ones first; leave the default of 30",
         )
-    longest = max((step.hold_seconds or 0 for step in schedule.steps if step.judged), default=None)
+    if any(step.judged and step.weight == 100 for step in schedule.steps) and not _asks_others(spec):
+        yield (
+            "nothing-asked",
+            place,
+            "with all calls on the candidate there are none to compare, so only the readiness of its pods decides; "
+            "add a gate in analysis.prometheus, webhooks or jobs",
+        )
+    judged = [step for step in schedule.steps if step.judged]
+    longest = max((max(step.hold_seconds or 0, step.patience_seconds or 0) for step in judged), default=None)
     age = spec.worker.max_connection_age_seconds
     if longest is not None and spec.traffic.router == "Service" and age > longest:
         yield (

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from shoal_cli.completing import names_of
 from shoal_cli.errors import ShoalError, UsageError
+from shoal_cli.kube import MODELS
 from shoal_cli.names import split_name
 
 if TYPE_CHECKING:
@@ -39,7 +41,10 @@ NamespaceOption = Annotated[
     typer.Option("--namespace", "-n", help="Namespace; that of the kubeconfig unless told, default in a store."),
 ]
 OutputOption = Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="How to print it.")]
-ModelArgument = Annotated[str, typer.Argument(help="Name of the model, or namespace/name.", show_default=False)]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(help="Name of the model, or namespace/name.", show_default=False, autocompletion=names_of(MODELS)),
+]
 VersionArgument = Annotated[str, typer.Argument(help="Number of the version, or latest.", show_default=False)]
 
 _AGO = re.compile(r"(\d{1,6})([mhd])")

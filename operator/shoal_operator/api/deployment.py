@@ -10,10 +10,18 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from shoal_operator.api.analysis import Analysis
+from shoal_operator.api.agreement import AgreementFigures
+from shoal_operator.api.analysis import JUDGES_IN_SHADOW, Analysis
+from shoal_operator.api.bluegreen import BlueGreen
+from shoal_operator.api.canary import Canary, HeaderMatch
+from shoal_operator.api.decision import DecisionRecord, LastDecision
+from shoal_operator.api.group import Group
+from shoal_operator.api.hook import Hook, HookRecord
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
+from shoal_operator.api.replacement import MOST_PREVIOUS
+from shoal_operator.api.scaling import Scaling, ScalingStatus
+from shoal_operator.api.traffic import Traffic
 
-Hostname = Annotated[str, Field(min_length=1, max_length=253)]
 RevisionHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 
@@ -86,75 +94,9 @@ class Worker(WorkerSettings):
     image: str | None = Field(
         default=None, min_length=1, description="Worker image; the operator's own default when absent."
     )
-    replicas: int = Field(default=2, ge=0, le=1000, description="Pods that serve the stable version.")
-
-
-class BlueGreen(ApiModel):
-    """A full second pool, then traffic in equal steps."""
-
-    steps: int = Field(default=5, ge=1, le=100, description="Equal weight steps from 0 to 100 percent.")
-    interval_seconds: int = Field(default=60, ge=0, le=86_400, description="Seconds at each step before the next.")
-    auto_promotion: bool = Field(
-        default=True, description="false: wait at weight 0 for the promote command before the first step."
+    replicas: int = Field(
+        default=2, ge=0, le=1000, description="Pods that serve the stable version; with spec.scaling those at first."
     )
-    scale_down_delay_seconds: int = Field(
-        default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
-    )
-
-
-class Pause(ApiModel):
-    """Hold the weight."""
-
-    duration_seconds: int | None = Field(
-        default=None, ge=0, le=31_536_000, description="Seconds to hold; until the promote command when absent."
-    )
-
-
-class CanaryStep(ApiModel):
-    """Exactly one of setWeight and pause."""
-
-    exactly_one: ClassVar[bool] = True
-
-    set_weight: int | None = Field(
-        default=None, ge=0, le=100, description="Percent of the traffic for the candidate from here on."
-    )
-    pause: Pause | None = Field(default=None, description="Hold the weight and judge the candidate.")
-
-
-class Canary(ApiModel):
-    """A small share first, then more, step by step; after the last step the candidate is promoted."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            rule="!has(self.steps) || self.steps.size() == 0 || has(self.steps[0].setWeight)",
-            message="canary.steps[0] is a pause at weight 0, which judges nothing; begin with a setWeight",
-        ),
-        CelRule(
-            rule="!has(self.steps) || self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
-            message="the setWeight of canary.steps must never fall; put them in rising order",
-            message_expression="'the setWeight of canary.steps must never fall, they are %s; put them in rising order'"
-            ".format([self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight)])",
-        ),
-    )
-
-    steps: list[CanaryStep] = Field(
-        default_factory=lambda: [CanaryStep(set_weight=10), CanaryStep(pause=Pause(duration_seconds=3600))],
-        min_length=1,
-        max_length=64,
-        description="Weights (never falling) and pauses, in order.",
-    )
-    scale_down_delay_seconds: int = Field(
-        default=30, ge=0, le=86_400, description="Seconds that the replaced pool stays after the promotion."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.steps[0].set_weight is None:
-            raise ValueError(self.cel_rules[0].message)
-        weights = [step.set_weight for step in self.steps if step.set_weight is not None]
-        if weights != sorted(weights):
-            raise ValueError(self.cel_rules[1].message)
-        return self
 
 
 class Strategy(ApiModel):
@@ -165,58 +107,36 @@ class Strategy(ApiModel):
     blue_green: BlueGreen | None = Field(default=None, description="A full second pool, then equal steps.")
     canary: Canary | None = Field(default=None, description="A small share first, then more, step by step.")
 
-
-class GatewayReference(ApiModel):
-    """The Gateway that the GRPCRoute attaches to."""
-
-    name: str = Field(min_length=1, max_length=253, description="Name of a Gateway in the same namespace.")
-    section_name: str | None = Field(default=None, max_length=253, description="One listener of the Gateway.")
-
-
-class Traffic(ApiModel):
-    """How calls reach the pods."""
-
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            rule="!has(self.router) || self.router != 'Gateway' || has(self.gateway)",
-            message="traffic.router Gateway needs traffic.gateway; name a Gateway, or use router Service",
-        ),
-        CelRule(
-            rule="!has(self.gateway) || (has(self.router) && self.router == 'Gateway')",
-            message="traffic.gateway has no effect with traffic.router Service; remove it, or use router Gateway",
-            message_expression="'traffic.gateway %s has no effect with traffic.router Service; remove it, or use "
-            "router Gateway'.format([self.gateway.name])",
-        ),
-        CelRule(
-            rule="!has(self.hostnames) || self.hostnames.size() == 0 || (has(self.router) && self.router == 'Gateway')",
-            message="traffic.hostnames have no effect with traffic.router Service; remove them, or use router Gateway",
-        ),
-    )
-
-    router: Literal["Service", "Gateway"] = Field(
-        default="Service",
-        description="Service: one Service, the share is that of the routed pods. Gateway: exact weights per call.",
-    )
-    gateway: GatewayReference | None = Field(default=None, description="The Gateway; required by router Gateway.")
-    hostnames: list[Hostname] = Field(
-        default_factory=list, max_length=16, description="Host names that the route answers to; all when empty."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        broken = (
-            self.router == "Gateway" and self.gateway is None,
-            self.router == "Service" and self.gateway is not None,
-            self.router == "Service" and bool(self.hostnames),
-        )
-        for rule, fails in zip(self.cel_rules, broken, strict=True):
-            if fails:
-                raise ValueError(rule.message)
-        return self
+    @property
+    def shadows(self) -> bool:
+        """Whether it has a step at weight 0 in which the candidate is judged."""
+        early = self.blue_green is not None and self.blue_green.pre_promotion is not None
+        return early or (self.canary is not None and any(step.shadow is not None for step in self.canary.steps))
 
 
 class ClusteringDeploymentSpec(ApiModel):
     """What to serve, and how a new version takes over."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="!(has(self.strategy) && ((has(self.strategy.blueGreen) && has(self.strategy.blueGreen.prePromotion)) "
+            "|| (has(self.strategy.canary) && has(self.strategy.canary.steps) "
+            f"&& self.strategy.canary.steps.exists(s, has(s.shadow))))) || {JUDGES_IN_SHADOW}",
+            message="spec.strategy has a shadow step, in which no gate would judge; set analysis.agreement: {}, or "
+            "silhouette, clusterCount, a Job, or an outside gate with minSamples: 0",
+        ),
+        CelRule(
+            rule="!has(self.hooks) || self.hooks.all(a, self.hooks.exists_one(b, b.name == a.name))",
+            message="two of spec.hooks have the same name; give each its own",
+        ),
+        CelRule(
+            rule="!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || "
+            "!self.strategy.canary.steps.exists(s, has(s.mirror) || has(s.setHeader)) || "
+            "(has(self.traffic) && has(self.traffic.router) && self.traffic.router == 'Gateway')",
+            message="strategy.canary.steps has a mirror or a setHeader, which traffic.router Service cannot do; remove "
+            "them, or use router Gateway",
+        ),
+    )
 
     model_ref: ModelVersionReference = Field(description="The model and its version.")
     worker: Worker = Field(default_factory=Worker, description="The pods that serve.")
@@ -225,6 +145,9 @@ class ClusteringDeploymentSpec(ApiModel):
     )
     analysis: Analysis = Field(default_factory=Analysis, description="The gates between the steps.")
     traffic: Traffic = Field(default_factory=Traffic, description="How calls reach the pods.")
+    scaling: Scaling | None = Field(
+        default=None, description="Let the load choose the number of pods; worker.replicas pods when absent."
+    )
     progress_deadline_seconds: int = Field(
         default=600, ge=1, le=86_400, description="Seconds in which a step must make progress, pauses excluded."
     )
@@ -232,6 +155,29 @@ class ClusteringDeploymentSpec(ApiModel):
         default="Rollback", description="What a failed gate or a missed deadline leads to."
     )
     paused: bool = Field(default=False, description="true: hold the rollout where it is; traffic flows on.")
+    group: Group | None = Field(
+        default=None, description="Other deployments of the model that take new versions over with this one, or before."
+    )
+    hooks: list[Hook] = Field(
+        default_factory=list, max_length=8, description="What is told or run before and after a rollout."
+    )
+    decisions_limit: int = Field(
+        default=50,
+        ge=1,
+        le=1000,
+        description="Newest ClusteringDecisions of this deployment that are kept; older ones are deleted.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.strategy.shadows and not self.analysis.judges_in_shadow:
+            raise ValueError(self.cel_rules[0].message)
+        if len({hook.name for hook in self.hooks}) < len(self.hooks):
+            raise ValueError(self.cel_rules[1].message)
+        steps = self.strategy.canary.steps if self.strategy.canary else []
+        if self.traffic.router == "Service" and any(step.mirror or step.set_header for step in steps):
+            raise ValueError(self.cel_rules[2].message)
+        return self
 
 
 class Revision(StatusModel):
@@ -250,7 +196,10 @@ class Revision(StatusModel):
 class RetiringRevision(Revision):
     """A replaced revision that still stands by."""
 
-    until: str = Field(description="When its pods are removed, RFC 3339.")
+    since: str = Field(default="", description="When it was replaced, RFC 3339.")
+    until: str | None = Field(
+        default=None, description="When its pods are removed, RFC 3339; absent while it is kept as a standby."
+    )
 
 
 class BlockedRevision(Revision):
@@ -261,11 +210,29 @@ class BlockedRevision(Revision):
     since: str = Field(description="When it was rolled back, RFC 3339.")
 
 
+class Rollback(StatusModel):
+    """How the deployment goes back to a revision that was stable before: the candidate of the status."""
+
+    by: Literal["Command", "Spec"] = Field(
+        description="Command: the rollback command asked for it. Spec: spec.modelRef or spec.worker leads back."
+    )
+    at_once: bool = Field(
+        description="true: without steps and analysis, as soon as its pods are ready. false: by the strategy's steps."
+    )
+
+
 class PoolFigures(StatusModel):
     """What a gate saw of one pool."""
 
     calls: int = Field(description="Calls in the window.")
     value: float | None = Field(default=None, description="The gate's figure: a ratio, or milliseconds.")
+
+
+class Interval(StatusModel):
+    """Where what a gate's limit is held against surely lies, at all looks of the window together."""
+
+    low: float | None = Field(default=None, description="Lower end; absent where only the upper one decides.")
+    high: float | None = Field(default=None, description="Upper end; absent where only the lower one decides.")
 
 
 class Verdict(StatusModel):
@@ -277,6 +244,12 @@ class Verdict(StatusModel):
     stable: PoolFigures | None = Field(default=None, description="What the gate saw of the stable pool.")
     candidate: PoolFigures | None = Field(default=None, description="What the gate saw of the candidate pool.")
     dry_run: bool = Field(default=False, description="The verdict is told, but has no effect.")
+    interval: Interval | None = Field(
+        default=None, description="The interval that decides: of candidate's figure over stable's, or less stable's."
+    )
+    limit: float | None = Field(
+        default=None, description="What it is held against: a ratio, a difference, or a bound of candidate's figure."
+    )
 
 
 class PastVerdict(StatusModel):
@@ -308,11 +281,22 @@ class ClusteringDeploymentStatus(StatusModel):
     stable: Revision | None = Field(default=None, description="The revision that serves.")
     candidate: Revision | None = Field(default=None, description="The revision on trial.")
     retiring: list[RetiringRevision] = Field(default_factory=list, description="Replaced revisions that stand by.")
+    previous: list[Revision] = Field(
+        default_factory=list,
+        description=f"Revisions that were stable before and can be gone back to, newest last; at most {MOST_PREVIOUS}.",
+    )
+    rollback: Rollback | None = Field(
+        default=None, description="Present while the candidate is a revision that is gone back to."
+    )
     blocked_versions: list[BlockedRevision] = Field(
         default_factory=list, description="Revisions that failed and are not tried again until the retry command."
     )
     weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the candidate should get.")
     actual_weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the router gives it.")
+    mirror: int = Field(default=0, ge=0, le=100, description="Percent of the calls that the candidate gets copies of.")
+    header: HeaderMatch | None = Field(
+        default=None, description="Metadata whose calls the candidate gets whatever its weight."
+    )
     step: int | None = Field(
         default=None, ge=0, description="Index of the rollout's present step, from 0; the step count while promoting."
     )
@@ -337,10 +321,34 @@ class ClusteringDeploymentStatus(StatusModel):
     gates: list[GateRecord] = Field(
         default_factory=list, description="What the gates said at the looks of this rollout; kept until the next one."
     )
+    stage: Literal["Walking", "Passed", "Decided", "Alone"] | None = Field(
+        default=None,
+        description="How far a rollout is beyond its steps: absent before it may begin, Walking, Passed (only its "
+        "group holds the promotion), Decided (by the group) or Alone (by the promote command, or going back, without "
+        "the group).",
+    )
+    hooks: list[HookRecord] = Field(
+        default_factory=list, description="What became of the hooks of this rollout; kept until the next one."
+    )
+    agreement: AgreementFigures | None = Field(
+        default=None, description="How far the candidate agreed with stable; kept until the next rollout."
+    )
+    agreement_history: list[AgreementFigures] = Field(
+        default_factory=list,
+        description="How far each promoted version agreed with the one before it, newest last; at most 10. The "
+        "agreement gate learns its limit from it.",
+    )
+    last_decision: LastDecision | None = Field(
+        default=None, description="The newest decision; its ClusteringDecision has everything."
+    )
+    unrecorded: list[DecisionRecord] = Field(
+        default_factory=list, description="Decisions whose ClusteringDecision is being written; else empty."
+    )
     replicas: int = Field(default=0, description="Pods of the stable revision.")
     ready_replicas: int = Field(default=0, description="Ready pods of the stable revision.")
     candidate_replicas: int = Field(default=0, description="Pods of the candidate revision.")
     candidate_ready_replicas: int = Field(default=0, description="Ready pods of the candidate revision.")
+    scaling: ScalingStatus | None = Field(default=None, description="Where the scaler stands (spec.scaling).")
     selector: str = Field(default="", description="Label selector of the stable revision's pods, for scale clients.")
     conditions: list[Condition] = Field(
         default_factory=list,

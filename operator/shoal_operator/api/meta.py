@@ -119,7 +119,9 @@ class Reason(StrEnum):
     GATEWAY_NOT_READY = "GatewayNotReady"
     ROUTE_REJECTED = "RouteRejected"
     PROMOTED = "Promoted"
+    ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
+    ROLLBACK_REFUSED = "RollbackRefused"
     ABORTED = "Aborted"
     GATE_FAILED = "GateFailed"
     GATE_INCONCLUSIVE = "GateInconclusive"
@@ -129,6 +131,22 @@ class Reason(StrEnum):
     PAUSED_BY_STEP = "PausedByStep"
     PAUSED_BY_FAILURE = "PausedByFailure"
     AWAITING_PROMOTION = "AwaitingPromotion"
+    COMMANDED = "Commanded"
+    SPEC_CHANGED = "SpecChanged"
+    AWAITING_GROUP = "AwaitingGroup"
+    GROUP_FAILED = "GroupFailed"
+    GROUP_INVALID = "GroupInvalid"
+    AWAITING_HOOK = "AwaitingHook"
+    HOOK_FAILED = "HookFailed"
+    JOB_REFUSED = "JobRefused"
+    # Scaling, in the words of the HorizontalPodAutoscaler
+    READY_FOR_NEW_SCALE = "ReadyForNewScale"
+    SCALING_DISABLED = "ScalingDisabled"
+    SCALE_CONFLICT = "ScaleConflict"
+    VALID_METRIC_FOUND = "ValidMetricFound"
+    FAILED_GET_METRICS = "FailedGetMetrics"
+    DESIRED_WITHIN_RANGE = "DesiredWithinRange"
+    SUCCESSFUL_RESCALE = "SuccessfulRescale"
     # Batch
     PINNED = "Pinned"
     PLANNING = "Planning"
@@ -154,7 +172,9 @@ class Reason(StrEnum):
     RECONCILE_FAILED = "ReconcileFailed"
 
 
-ConditionType = Literal["Ready", "Progressing", "Degraded", "Paused", "Pending"]
+ConditionType = Literal[
+    "Ready", "Progressing", "Degraded", "Paused", "Pending", "AbleToScale", "ScalingActive", "ScalingLimited"
+]
 
 
 class Condition(StatusModel):

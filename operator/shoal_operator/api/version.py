@@ -250,4 +250,6 @@ class ClusteringModelVersionStatus(StatusModel):
         "the store's archive.",
     )
     message: str = Field(default="", description="Why it is in this state, with the remedy where there is one.")
+    noise: str = Field(default="", description="spec.metrics.noiseRatio as a list shows it, for example 10.2 %.")
+    silhouette: str = Field(default="", description="spec.metrics.silhouette as a list shows it, for example 0.512.")
     conditions: list[Condition] = Field(default_factory=list, description="Ready and Degraded.")

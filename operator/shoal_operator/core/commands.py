@@ -14,6 +14,7 @@ from shoal_operator.core.plan import Label
 from shoal_operator.core.snapshot import RawObject
 
 _LONGEST_VALUE = 64
+_BY = ";by="
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,9 @@ class Commands:
     """All present ones with their values, the new included: what status records after this pass."""
 
     def value(self, command: str) -> str:
-        """Return the value that a command was given with; empty where it was not given."""
+        """Return the value that a command was given with, without who gave it; empty where it was not given."""
         values = dict(entry.split("=", 1) for entry in self.handled)
-        return values.get(command, "")
+        return values.get(command, "").partition(_BY)[0]
 
     def __contains__(self, command: str) -> bool:
         return command in self.new
@@ -46,6 +47,11 @@ def read_commands(deployment: RawObject, recorded: tuple[str, ...]) -> Commands:
     }
     new = frozenset(command for command, entry in present.items() if entry not in recorded)
     return Commands(new, tuple(present.values()))
+
+
+def asked_by(deployment: RawObject, command: str) -> str:
+    """Return who gave a command, as its value says: shoal.dev/promote=yes;by=alice. Empty where it does not."""
+    return annotation_of(deployment, names.command_annotation(command)).partition(_BY)[2]
 
 
 def clear_commands(deployment: RawObject, commands: Commands) -> tuple[Label, ...]:

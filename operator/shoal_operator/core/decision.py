@@ -5,18 +5,32 @@ Built by core.rollout, read and answered by core.transitions and core.stepping. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
+from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision, Verdict
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.plan import Emit
-from shoal_operator.core.pools import pods_needed
 from shoal_operator.core.progress import Progress, revision_only
 from shoal_operator.core.routing import Arrangement
 from shoal_operator.core.snapshot import DeploymentSnapshot
-from shoal_operator.core.steps import Schedule
+from shoal_operator.core.steps import Schedule, Step
+
+
+class Arrange(Protocol):
+    """Asks the router how calls are to be shared between stable and candidate."""
+
+    def __call__(
+        self,
+        stable: Revision,
+        candidate: Revision | None,
+        weight: int,
+        mirror: int = 0,
+        header: HeaderMatch | None = None,
+    ) -> Arrangement:
+        """Return the router's answer for a weight, a share of copied calls and a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +40,7 @@ class Facts:
     spec: ClusteringDeploymentSpec
     schedule: Schedule
     snapshot: DeploymentSnapshot
-    arrange: Callable[[Revision, Revision | None, int], Arrangement]
-    """Asks the router how calls are to be shared between stable and candidate at a weight."""
+    arrange: Arrange
     recorded: Revision | None
     """The durable record of the stable revision."""
     was_held: bool
@@ -35,9 +48,9 @@ class Facts:
     was_ready: bool
     """Whether the candidate's pods were ready when last looked at."""
 
-    def needed(self, weight: int) -> int:
-        """Return how many of the candidate's pods must be ready for a weight."""
-        return pods_needed(weight, self.spec.worker.replicas, full_pool=self.schedule.full_pool)
+    def needed(self, step: Step) -> int:
+        """Return how many of the candidate's pods must be ready for a step."""
+        return self.schedule.pods_for(step, self.spec.worker.replicas)
 
     def records(self, revision: Revision) -> bool:
         """Tell whether the durable record says that this revision is stable."""
@@ -51,10 +64,18 @@ class Decision:
     progress: Progress
     events: tuple[Emit, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    judged: tuple[Verdict, ...] = ()
+    """What the gates said in this pass, also of a step that it left."""
     pause: Problem | None = None
     """Why the rollout does not go on by itself."""
     waiting: Problem | None = None
     """What the rollout waits for."""
+    holds_until: datetime | None = None
+    """When the time of the present step is over."""
+    failure: Problem | None = None
+    """Why the rollout has failed, apart from what gates say."""
     look_again: tuple[datetime, ...] = ()
+    shadow: bool = False
+    """Whether the candidate is being judged in shadow."""
     recording: Revision | None = None
     """The durable record must say this before the rollout goes on."""

@@ -7,17 +7,18 @@ nothing is deleted that the router may still send calls to.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from shoal_operator.api.deployment import ClusteringDeploymentSpec, RetiringRevision, Revision
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision
 from shoal_operator.core import names
-from shoal_operator.core.facts import instant, is_deleting, key_of, label_of, name_of, text_at, uid_of
+from shoal_operator.core.facts import is_deleting, key_of, label_of, name_of, text_at, uid_of
 from shoal_operator.core.manifests.budget import build_budget
-from shoal_operator.core.manifests.route import build_backend, redirect_route
-from shoal_operator.core.manifests.workload import build_workload
+from shoal_operator.core.manifests.preview import build_preview
+from shoal_operator.core.manifests.route import redirect_route
+from shoal_operator.core.manifests.workload import build_workload, pool_selector
 from shoal_operator.core.plan import Action, Apply, Delete
 from shoal_operator.core.pools import pods_needed
 from shoal_operator.core.progress import Progress
+from shoal_operator.core.retiring import retiring_pools
 from shoal_operator.core.routing import Arrangement
 from shoal_operator.core.snapshot import DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
@@ -32,6 +33,8 @@ class Scene:
     schedule: Schedule
     progress: Progress
     arrangement: Arrangement | None
+    candidate_pods: int = 0
+    """Pods that the candidate's own calls ask for, where that is more than its share."""
 
 
 def build_objects(scene: Scene) -> tuple[Action, ...]:
@@ -54,8 +57,18 @@ def build_objects(scene: Scene) -> tuple[Action, ...]:
     if scene.arrangement is None:
         return (*left, *pools)
     routing = (*left, *scene.arrangement.actions)
-    rising = scene.progress.weight > scene.arrangement.actual_weight
-    return (*pools, *routing) if rising else (*routing, *pools)
+    progress, arrangement = scene.progress, scene.arrangement
+    rising = progress.weight > arrangement.actual_weight or progress.mirror > arrangement.mirror
+    # The preview comes last: no caller waits for it.
+    return (*pools, *routing, *_previews(scene)) if rising else (*routing, *pools, *_previews(scene))
+
+
+def _previews(scene: Scene) -> tuple[Action, ...]:
+    """Return the Service in front of the candidate's pods while there is one beside stable."""
+    candidate, deployment = scene.progress.candidate, scene.snapshot.deployment
+    if candidate is None or scene.progress.stable is None:
+        return ()
+    return (Apply(build_preview(deployment, pool_selector(deployment, candidate.revision))),)
 
 
 def _left_routes(scene: Scene) -> tuple[Action, ...]:
@@ -67,17 +80,9 @@ def _left_routes(scene: Scene) -> tuple[Action, ...]:
     if scene.spec.traffic.router == "Gateway" or stable is None:
         return ()
     deployment = scene.snapshot.deployment
-    backends = [build_backend(names.pool(name_of(deployment), stable.revision), 100)]
+    pool = names.pool(name_of(deployment), stable.revision)
     return tuple(
-        Apply(redirect_route(deployment, route, backends)) for route in scene.snapshot.routes if not is_deleting(route)
-    )
-
-
-def still_retiring(scene: Scene, now: datetime) -> tuple[RetiringRevision, ...]:
-    """Return the replaced revisions that stay: not due yet, or still routed to."""
-    routed = scene.arrangement.routed if scene.arrangement else frozenset()
-    return tuple(
-        item for item in scene.progress.retiring if item.revision in routed or now < (instant(item.until) or now)
+        Apply(redirect_route(deployment, route, pool)) for route in scene.snapshot.routes if not is_deleting(route)
     )
 
 
@@ -93,8 +98,10 @@ def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
     keep = living | arrangement.routed
     # Without a stable revision, pools that status does not know may be what serves: they stay until one is found.
     forgotten = progress.stable is None
-    large = {revision.revision for revision, size in _sizes(scene) if size > 1}
-    retiring = {item.revision for item in progress.retiring}
+    sizes = {revision.revision: size for revision, size in _sizes(scene)}
+    # A pool whose size is not ours to say keeps its budget until it goes.
+    budgeted = {item.revision for item in progress.retiring if sizes.get(item.revision, 2) > 1}
+    budgeted |= {revision for revision, size in sizes.items() if size > 1}
 
     def unwanted(raw: RawObject) -> bool:
         revision = label_of(raw, names.REVISION) or text_at(raw, "spec", "selector", names.REVISION)
@@ -106,7 +113,7 @@ def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
         *(
             _delete(item, "PodDisruptionBudget")
             for item in scene.snapshot.budgets
-            if label_of(item, names.REVISION) not in large | retiring
+            if label_of(item, names.REVISION) not in budgeted
         ),
     ]
     return tuple(item for item in removals if item)
@@ -114,34 +121,43 @@ def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
 
 def _unused_routing(scene: Scene, unwanted_services: list[RawObject]) -> list[Delete | None]:
     """Return the Services and routes to remove; those of the other router go once this one is in force."""
-    snapshot, arrangement = scene.snapshot, scene.arrangement
-    router = names.router(name_of(snapshot.deployment))
-    pools = [item for item in snapshot.services if name_of(item) != router]
+    snapshot, arrangement, progress = scene.snapshot, scene.arrangement, scene.progress
+    router, preview = (name(name_of(snapshot.deployment)) for name in (names.router, names.preview))
+    trial = progress.candidate is not None and progress.stable is not None
+    over = [_delete(item, "Service") for item in snapshot.services if name_of(item) == preview and not trial]
+    pools = [item for item in snapshot.services if name_of(item) not in (router, preview)]
     if scene.spec.traffic.router == "Gateway":
-        removals = [_delete(item, "Service") for item in pools if item in unwanted_services]
+        removals = [*over, *(_delete(item, "Service") for item in pools if item in unwanted_services)]
         if arrangement is not None and arrangement.settled:
             removals += [_delete(item, "Service") for item in snapshot.services if name_of(item) == router]
         return removals
     if arrangement is None or not arrangement.settled:
-        return []
+        return over
     routes = [_delete(item, "GRPCRoute") for item in snapshot.routes]
     # The route goes a pass before its backends.
-    return routes or [_delete(item, "Service") for item in pools]
+    return [*over, *(routes or [_delete(item, "Service") for item in pools])]
 
 
 def _sizes(scene: Scene) -> list[tuple[Revision, int]]:
-    """Return how many pods each served revision should have."""
+    """Return how many pods each served revision should have, and each that is kept to go back to."""
+    routed = scene.arrangement.routed if scene.arrangement else frozenset()
+    kept = retiring_pools(scene.progress, scene.schedule, routed, scene.spec.worker.replicas)
+    return [*_serving_sizes(scene), *kept]
+
+
+def _serving_sizes(scene: Scene) -> list[tuple[Revision, int]]:
     progress, replicas = scene.progress, scene.spec.worker.replicas
     if progress.candidate is None:
         return [(progress.stable, replicas)] if progress.stable else []
     if progress.stable is None:
         return [(progress.candidate, replicas)]
-    steps = scene.schedule.steps
-    step = progress.step or 0
-    target = steps[step].weight if step < len(steps) else 100
-    full_pool = scene.schedule.full_pool
-    needed = [pods_needed(weight, replicas, full_pool=full_pool) for weight in (target, progress.weight)]
-    return [(progress.stable, replicas), (progress.candidate, max(*needed, _bearing(scene)))]
+    if not progress.begun:
+        # What may wait for hours for others takes no room meanwhile.
+        return [(progress.stable, replicas)]
+    asked = scene.schedule.pods_for(scene.schedule.step_at(progress.step), replicas)
+    told = pods_needed(max(progress.weight, progress.mirror), replicas, full_pool=scene.schedule.full_pool)
+    wanted = max(asked, told, _bearing(scene), scene.candidate_pods)
+    return [(progress.stable, replicas), (progress.candidate, wanted)]
 
 
 def _bearing(scene: Scene) -> int:
@@ -155,7 +171,8 @@ def _bearing(scene: Scene) -> int:
         return 0
     if arrangement.candidate_pods is not None:
         return min(arrangement.candidate_pods, replicas)
-    return pods_needed(arrangement.actual_weight, replicas, full_pool=scene.schedule.full_pool)
+    borne = max(arrangement.actual_weight, arrangement.mirror)
+    return pods_needed(borne, replicas, full_pool=scene.schedule.full_pool)
 
 
 def _delete(raw: RawObject, kind: str) -> Delete | None:

@@ -1,11 +1,12 @@
 """The router with exact weights: one Service for each revision and a GRPCRoute between them.
 
-Asked through core.rollout. Invariants: both weights are always explicit and add up to 100; a backend enters the route
-after its Service is seen and leaves it before its Service goes.
+Asked through core.rollout. Invariants: both weights are always explicit and add up to 100; a Service enters the route,
+as backend or for copies, after it is seen and leaves the route before it goes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from shoal_operator.api.meta import Reason
@@ -22,9 +23,10 @@ from shoal_operator.core.facts import (
     printable,
     text_at,
 )
-from shoal_operator.core.manifests.route import build_backend, build_route
+from shoal_operator.core.manifests.route import build_backend, build_header_rule, build_route, build_rule
 from shoal_operator.core.manifests.service import build_service
 from shoal_operator.core.manifests.workload import pool_selector
+from shoal_operator.core.observed_route import copies_of, read_rules, services_of, weights_of
 from shoal_operator.core.plan import Action, Apply, Manifest
 from shoal_operator.core.routing import Arrangement, Question
 from shoal_operator.core.snapshot import DeploymentSnapshot, RawObject
@@ -43,28 +45,29 @@ def arrange(question: Question) -> Arrangement:
     problem = _gateway_problem(question) or _route_problem(observed)
     if not snapshot.gateway_api_installed:
         return Arrangement(tuple(services), False, 0, frozenset(), problem)
-    backends = [build_backend(pools[question.stable.revision], 100)]
     seen = {name_of(service) for service in snapshot.services}
-    if question.candidate is not None and pools[question.candidate.revision] in seen:
-        weight = question.weight
-        backends = [
-            build_backend(pools[question.stable.revision], 100 - weight),
-            build_backend(pools[question.candidate.revision], weight),
-        ]
-    route = build_route(deployment, question.spec.traffic, backends)
-    weights = _weights(observed)
-    wanted = {backend["name"]: backend["weight"] for backend in backends}
-    entire = len(backends) == len(revisions)
+    stable = pools[question.stable.revision]
+    rules = [build_rule([build_backend(stable, 100)])]
+    candidate = pools[question.candidate.revision] if question.candidate else ""
+    if candidate in seen:
+        backends = [build_backend(stable, 100 - question.weight), build_backend(candidate, question.weight)]
+        by_header = [build_header_rule(candidate, question.header)] if question.header else []
+        rules = [*by_header, build_rule(backends, candidate, question.mirror)]
+    route = build_route(deployment, question.spec.traffic, rules)
+    present = read_rules(observed)
+    weights = weights_of(present)
+    entire = not candidate or candidate in seen
     return Arrangement(
         actions=(*services, Apply(route)),
         settled=entire
-        and weights == wanted
+        and present == read_rules(route)
         and _same_target(observed, route)
         and problem is None
         and _accepted(observed),
-        actual_weight=_share(weights, pools.get(question.candidate.revision) if question.candidate else None),
-        routed=frozenset(_revisions(snapshot, weights)),
+        actual_weight=_share(weights, candidate),
+        routed=frozenset(_revisions(snapshot, services_of(present))),
         problem=problem,
+        mirror=copies_of(present).get(candidate, 0),
     )
 
 
@@ -73,29 +76,19 @@ def _observed_route(snapshot: DeploymentSnapshot) -> RawObject | None:
     return next((route for route in snapshot.routes if name_of(route) == name), None)
 
 
-def _weights(route: RawObject | None) -> dict[str, int]:
-    """Return the weight of each backend of an observed route, by its Service."""
-    rules = items_at(route, "spec", "rules")
-    return {
-        text_at(backend, "name"): number_at(backend, "weight")
-        for rule in rules[:1]
-        for backend in items_at(rule, "backendRefs")
-    }
-
-
-def _share(weights: dict[str, int], pool: str | None) -> int:
+def _share(weights: dict[str, int], pool: str) -> int:
     total = sum(weights.values())
-    share = round(100 * weights.get(pool, 0) / total) if pool and total > 0 else 0
+    share = round(100 * weights.get(pool, 0) / total) if total > 0 else 0
     return min(100, max(0, share))
 
 
-def _revisions(snapshot: DeploymentSnapshot, weights: dict[str, int]) -> list[str]:
+def _revisions(snapshot: DeploymentSnapshot, services: Iterable[str]) -> list[str]:
     prefix = {
         names.pool(name_of(snapshot.deployment), revision): revision
         for workload in (*snapshot.workloads, *snapshot.services)
         if (revision := _revision_of(workload))
     }
-    return [prefix[pool] for pool in weights if pool in prefix]
+    return [prefix[pool] for pool in services if pool in prefix]
 
 
 def _revision_of(raw: RawObject) -> str:

@@ -17,11 +17,16 @@ DEPLOYMENT = f"{GROUP}/deployment"
 REVISION = f"{GROUP}/revision"
 VERSION = f"{GROUP}/version"
 ROUTED = f"{GROUP}/routed"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 TRAINING_HASH = f"{GROUP}/training-hash"
 MAINTENANCE = f"{GROUP}/maintenance"
 BATCH = f"{GROUP}/batch"
 BATCH_HASH = f"{GROUP}/batch-hash"
 BATCH_STEP = f"{GROUP}/batch-step"
+TASK_OF = f"{GROUP}/task-of"
+"""On the Jobs that gates and hooks start and on their pods: the deployment. No Service selects by it."""
+STARTABLE = f"{GROUP}/startable"
+"""On a CronJob: its owner lets gates and hooks start its Job."""
 
 STABLE_RECORD = f"{GROUP}/stable"
 RETRAIN = f"{GROUP}/retrain"
@@ -29,10 +34,12 @@ RERUN = f"{GROUP}/rerun"
 SCHEDULED = f"{GROUP}/scheduled"
 STATE = f"{GROUP}/state"
 LIFECYCLE = f"{GROUP}/lifecycle"
-COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry", "approve")
+COMMANDS = ("abort", "promote", "promote-full", "pause", "resume", "retry", "approve", "rollback")
 
 GRPC_PORT = 8001
 METRICS_PORT = 8002
+INTERNAL_PORT = 8003
+"""Where workers answer the operator and each other about comparisons; in no Service that clients call."""
 
 _LONGEST_LABEL = 63
 _LONGEST_INDEX = len("-1999")
@@ -79,6 +86,11 @@ def batch_job(batch: str, step: str, batch_hash: str) -> str:
     return bounded(batch, f"{step}-{batch_hash}", _LONGEST_LABEL - _LONGEST_INDEX)
 
 
+def task_job(deployment: str, identity: str) -> str:
+    """Name of the Job that a gate or a hook of a deployment starts."""
+    return bounded(deployment, f"task-{identity}")
+
+
 def model_version(model: str, version: int) -> str:
     """Name of a ClusteringModelVersion; kept readable, so not cut: object names may be 253 long."""
     return f"{model}-v{version}"
@@ -87,6 +99,21 @@ def model_version(model: str, version: int) -> str:
 def pool(deployment: str, revision: str) -> str:
     """Name of one revision's Deployment, PodDisruptionBudget and (Gateway router) Service."""
     return bounded(deployment, revision)
+
+
+def preview(deployment: str) -> str:
+    """Name of the Service that selects the candidate's pods, and nothing else, while there is a candidate."""
+    return bounded(deployment, "preview")
+
+
+def decision(deployment: str, uid: str, number: int) -> str:
+    """Name of a ClusteringDecision; names sort by number, and differ from those of a deleted namesake.
+
+    >>> decision("towns", "8f0c", 12)
+    'towns-892b-00012'
+    """
+    tag = hashlib.sha256(uid.encode()).hexdigest()[:4]
+    return bounded(deployment, f"{tag}-{number:05d}")
 
 
 def router(deployment: str) -> str:

@@ -27,6 +27,15 @@ class Create:
     """Create an object that is never changed afterwards; one that exists already is left alone."""
 
     manifest: Manifest
+    optional: bool = False
+    """A refusal is told by an event, and the pass goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Create what status holds until it is seen: a failure delays nothing, for the next pass tries again."""
+
+    manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +72,11 @@ class Emit:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    record: str = ""
+    """Name of the ClusteringDecision that has all of it; empty for none."""
 
 
-Action = Apply | Create | Delete | Label | Adjust | Emit
+Action = Apply | Create | Record | Delete | Label | Adjust | Emit
 
 
 @dataclass(frozen=True, slots=True)

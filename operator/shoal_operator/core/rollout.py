@@ -12,25 +12,42 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus, Revision
 from shoal_operator.api.meta import Reason
 from shoal_operator.core import facts, gateway_router, names, service_router
 from shoal_operator.core.approval import approve, describe_pending
 from shoal_operator.core.bluegreen import build_blue_green
 from shoal_operator.core.canary import build_canary
-from shoal_operator.core.commands import clear_commands, read_commands
+from shoal_operator.core.commands import Commands, clear_commands, read_commands
 from shoal_operator.core.conditions import Problem, build_conditions
+from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
-from shoal_operator.core.desired import Scene, build_objects, find_removals, still_retiring
+from shoal_operator.core.desired import Scene, build_objects, find_removals
+from shoal_operator.core.gates.job import build_gate_tasks
+from shoal_operator.core.group import find_problem
+from shoal_operator.core.hooks import begin_hooks, build_hook_tasks, follow_hooks
+from shoal_operator.core.manifests.task_job import Task
 from shoal_operator.core.manifests.workload import pool_selector
-from shoal_operator.core.plan import Label, Plan, StatusWrite
+from shoal_operator.core.plan import Action, Emit, Label, Plan, StatusWrite
 from shoal_operator.core.pools import supported_weight
 from shoal_operator.core.progress import Progress, read_progress, read_record, read_status, write_record
+from shoal_operator.core.records import (
+    build_records,
+    keep_unrecorded,
+    last_decision,
+    name_records,
+    remove_oldest,
+    write_records,
+)
+from shoal_operator.core.retiring import keep_retiring
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
+from shoal_operator.core.scaling import Recommendation, resize, scale
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
+from shoal_operator.core.tasks import build_tasks
 from shoal_operator.core.transitions import decide
 from shoal_operator.core.versions import known_versions
 
@@ -52,7 +69,8 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
         spec = ClusteringDeploymentSpec.model_validate(facts.at(deployment, "spec"))
     except ValidationError as error:
         return _refuse(snapshot, status, progress, Problem(Reason.INVALID_SPEC, facts.refusal(error)), now)
-    return _Pass(snapshot, now, spec, status, progress, build_schedule(spec)).plan()
+    scaling = scale(snapshot, spec, status, progress, now)
+    return _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
 
 
 def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:  # noqa: ARG001, as for models
@@ -79,12 +97,14 @@ class _Pass:
     status: ClusteringDeploymentStatus
     observed: Progress
     schedule: Schedule
+    scaling: Recommendation | None
 
     def plan(self) -> Plan:
         """Decide, then build everything that the decision wants to exist."""
         deployment = self.snapshot.deployment
         commands = read_commands(deployment, self.observed.handled_commands)
         before, told = approve(self.spec, self.observed, commands, self._select(self.observed).pending)
+        before, hooked = follow_hooks(self.snapshot, self.spec.hooks, before, self.now)
         selection = self._select(before)
         wanted = self._available(selection.wanted)
         decision = decide(
@@ -103,37 +123,73 @@ class _Pass:
             self.now,
         )
         arrangement = self._share(decision.progress)
-        scene = Scene(self.snapshot, self.spec, self.schedule, decision.progress, arrangement)
-        staying = still_retiring(scene, self.now)
-        due = frozenset(item.revision for item in decision.progress.retiring if item not in staying)
-        progress = replace(decision.progress, retiring=staying)
-        decision = replace(decision, progress=progress)
-        scene = replace(scene, progress=progress)
-        actions = (*build_objects(scene), *find_removals(scene, due))
+        decision, due = self._retire(before, decision, arrangement)
+        actions = self._build(decision.progress, arrangement, due)
         if decision.recording is not None:
             # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
             return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
-        pending = selection.pending if progress.stable is not None else None
-        standing = Standing(
-            self.snapshot, self.spec.worker.replicas, decision, arrangement, wanted, self._tell(pending)
-        )
+        pending = selection.pending if decision.progress.stable is not None else None
+        return self._report(actions, decision, arrangement, wanted, commands, (*told, *hooked), pending)
+
+    def _retire(
+        self, before: Progress, decision: Decision, arrangement: Arrangement | None
+    ) -> tuple[Decision, frozenset[str]]:
+        """Return the decision without the replaced revisions that need not stand by any more, and these."""
+        routed = arrangement.routed if arrangement else frozenset()
+        progress = keep_retiring(decision.progress, self.schedule, routed, self.now)
+        staying = {item.revision for item in progress.retiring}
+        due = frozenset(item.revision for item in decision.progress.retiring) - staying
+        return replace(decision, progress=self._follow_up(before, progress)), due
+
+    def _build(self, progress: Progress, arrangement: Arrangement | None, due: frozenset[str]) -> tuple[Action, ...]:
+        """Return what makes the cluster be as decided, in its order."""
+        own = self.scaling.status.candidate_replicas if self.scaling else 0
+        scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement, own)
+        tasks = build_tasks(self.snapshot, self._tasks(progress))
+        return (*build_objects(scene), *find_removals(scene, due), *tasks)
+
+    def _report(
+        self,
+        actions: tuple[Action, ...],
+        decision: Decision,
+        arrangement: Arrangement | None,
+        wanted: Revision | Problem,
+        commands: Commands,
+        told: tuple[Emit, ...],
+        pending: int | None,
+    ) -> Plan:
+        """Return the plan with everything that people and tools are to know: status, records, events."""
+        deployment, stable = self.snapshot.deployment, decision.progress.stable
+        problem = find_problem(self.spec, self.snapshot)
+        replicas = self.spec.worker.replicas
+        standing = Standing(self.snapshot, replicas, decision, arrangement, wanted, self._tell(pending), problem)
         findings = find(standing)
-        status = self._status(decision, arrangement, *summarise(findings))
-        status = status.model_copy(update={"pending_version": pending})
+        moment = Moment(deployment, self.spec, self.status, self.observed, decision, wanted, commands, self.now)
+        records = build_records(moment, self.snapshot.decisions)
+        unrecorded = keep_unrecorded(self.snapshot, self.status, records)
+        told = (*told, *decision.events, *build_events(findings, self.status))
+        scaled = self.scaling.findings if self.scaling else ()
         generation = facts.generation_of(deployment)
-        conditions = build_conditions(findings, self.status.conditions, generation, self.now)
-        status = status.model_copy(update={"conditions": conditions})
-        stale_record = progress.stable is not None and read_record(deployment) != progress.stable
+        status = self._status(decision, arrangement, *summarise(findings)).model_copy(
+            update={
+                "pending_version": pending,
+                "unrecorded": list(unrecorded),
+                "last_decision": last_decision(deployment, self.status, records),
+                "conditions": build_conditions((*findings, *scaled), self.status.conditions, generation, self.now),
+            }
+        )
+        stale_record = stable is not None and read_record(deployment) != stable
         return Plan(
             actions=actions,
             status=StatusWrite(facts.key_of(deployment, _KIND), status.to_wire()),
-            requeue_after=self._requeue_after(decision, wanted),
+            requeue_after=self._requeue_after(decision, wanted, waits=bool(unrecorded)),
             clean_up=(
                 *clear_commands(deployment, commands),
-                *((self._record(progress.stable),) if stale_record and progress.stable else ()),
-                *told,
-                *decision.events,
-                *build_events(findings, self.status),
+                *((self._record(stable),) if stale_record and stable else ()),
+                *write_records(deployment, unrecorded),
+                *name_records(deployment, told, self.status.last_decision, records),
+                *(self.scaling.events if self.scaling else ()),
+                *remove_oldest(self.snapshot, self.spec),
             ),
         )
 
@@ -163,14 +219,42 @@ class _Pass:
         deployment = self.snapshot.deployment
         return describe_pending(facts.name_of(deployment), facts.namespace_of(deployment), pending)
 
-    def _arrange(self, stable: Revision, candidate: Revision | None, weight: int) -> Arrangement:
-        question = Question(self.snapshot, self.spec, stable, candidate, weight)
+    def _follow_up(self, before: Progress, after: Progress) -> Progress:
+        """Begin the hooks that follow a promotion or a rollback; a first deployment is neither."""
+        candidate, stable = before.candidate, before.stable
+        if candidate is None or stable is None or after.candidate is not None or after.stable is None:
+            return after
+        if after.stable.revision == candidate.revision and before.rollback is not None:
+            # What is left is what was rolled back, and the one that serves again is stable.
+            return begin_hooks(self.spec.hooks, "AfterRollback", after, stable, candidate, self.now)
+        if after.stable.revision == candidate.revision:
+            return begin_hooks(self.spec.hooks, "AfterPromotion", after, candidate, stable, self.now)
+        known = {item.revision for item in before.blocked}
+        if any(item.revision == candidate.revision and item.revision not in known for item in after.blocked):
+            return begin_hooks(self.spec.hooks, "AfterRollback", after, candidate, stable, self.now)
+        return after
+
+    def _tasks(self, progress: Progress) -> tuple[Task, ...]:
+        """Return the Jobs that gates and hooks want now."""
+        deployment = self.snapshot.deployment
+        gates = build_gate_tasks(deployment, self.spec.analysis, progress, self.now)
+        return (*gates, *build_hook_tasks(deployment, self.spec.hooks, progress.hooks))
+
+    def _arrange(
+        self,
+        stable: Revision,
+        candidate: Revision | None,
+        weight: int,
+        mirror: int = 0,
+        header: HeaderMatch | None = None,
+    ) -> Arrangement:
+        question = Question(self.snapshot, self.spec, stable, candidate, weight, mirror, header)
         if self.spec.traffic.router == "Gateway":
             return gateway_router.arrange(question)
         return service_router.arrange(question)
 
     def _share(self, progress: Progress) -> Arrangement | None:
-        """Ask the router for the weight that the candidate's ready pods can bear; None while nothing is to serve."""
+        """Ask the router for the share that the candidate's ready pods can bear; None while nothing is to serve."""
         if progress.stable is None:
             if progress.candidate is None:
                 return None
@@ -180,11 +264,15 @@ class _Pass:
                 # Something serves that status has forgotten: it goes on until there is a pod to take over.
                 return replace(arrangement, actions=())
             return arrangement
-        weight = progress.weight
-        if progress.candidate is not None and weight:
-            ready = len(ready_pods(self.snapshot, progress.candidate))
-            weight = min(weight, supported_weight(ready, self.spec.worker.replicas))
-        return self._arrange(progress.stable, progress.candidate, weight)
+        ready = len(ready_pods(self.snapshot, progress.candidate))
+        most = supported_weight(ready, self.spec.worker.replicas)
+        return self._arrange(
+            progress.stable,
+            progress.candidate,
+            min(progress.weight, most),
+            min(progress.mirror, most),
+            progress.header if ready else None,
+        )
 
     def _status(
         self, decision: Decision, arrangement: Arrangement | None, phase: str, message: str
@@ -203,16 +291,17 @@ class _Pass:
             ready_replicas=len(ready_pods(self.snapshot, progress.stable)),
             candidate_replicas=len(live_pods(self.snapshot, progress.candidate)),
             candidate_ready_replicas=len(ready_pods(self.snapshot, progress.candidate)),
+            scaling=self.scaling.status if self.scaling else None,
             selector=",".join(f"{name}={value}" for name, value in selector.items()),
         )
 
-    def _requeue_after(self, decision: Decision, wanted: Revision | Problem) -> float | None:
+    def _requeue_after(self, decision: Decision, wanted: Revision | Problem, *, waits: bool) -> float | None:
         """Return the seconds to the nearest moment at which this pass would decide otherwise by time alone."""
         progress = decision.progress
         moments = [*decision.look_again, *filter(None, (facts.instant(item.until) for item in progress.retiring))]
-        if progress.window_started_at is not None:
+        if progress.window_started_at is not None or any(item.state == "Running" for item in progress.hooks):
             moments.append(self.now + timedelta(seconds=self.spec.analysis.interval_seconds))
-        if isinstance(wanted, Problem):
+        if isinstance(wanted, Problem) or waits:
             moments.append(self.now + timedelta(seconds=_LOOK_AGAIN_SECONDS))
         if not moments:
             return None
@@ -240,8 +329,12 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "stable": progress.stable,
         "candidate": progress.candidate,
         "retiring": list(progress.retiring),
+        "previous": list(progress.previous),
+        "rollback": progress.rollback,
         "blocked_versions": list(progress.blocked),
         "weight": progress.weight,
+        "mirror": progress.mirror,
+        "header": progress.header,
         "step": progress.step,
         "step_count": progress.step_count,
         "step_started_at": text(progress.step_started_at),
@@ -252,6 +345,10 @@ def _remember(progress: Progress) -> dict[str, Any]:
         "approved_version": progress.approved,
         "handled_commands": list(progress.handled_commands),
         "gates": list(progress.gates),
+        "agreement": progress.agreement,
+        "agreement_history": list(progress.agreement_history),
+        "stage": progress.stage,
+        "hooks": list(progress.hooks),
     }
 
 

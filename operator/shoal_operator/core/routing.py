@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.plan import Action
@@ -24,6 +25,10 @@ class Question:
     """The revision that gets what the candidate does not; the first candidate itself while nothing is stable."""
     candidate: Revision | None
     weight: int
+    mirror: int = 0
+    """Percent of the calls that the candidate is to get copies of."""
+    header: HeaderMatch | None = None
+    """Metadata whose calls the candidate is to get whatever its weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Arrangement:
     problem: Problem | None = None
     candidate_pods: int | None = None
     """The candidate's pods that get calls now, where pods are what is routed; None where weights are."""
+    mirror: int = 0
+    """Percent of the calls that the candidate gets copies of now."""
 
 
 def live_pods(snapshot: DeploymentSnapshot, revision: Revision | None) -> tuple[PodFacts, ...]:

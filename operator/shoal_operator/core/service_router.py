@@ -118,8 +118,10 @@ def _chosen(question: Question) -> tuple[PodFacts, ...]:
 
 
 def _label(question: Question, pods: tuple[PodFacts, ...], value: str | None) -> tuple[Label, ...]:
+    """Mark pods as routed, or no longer so; a pool that shrinks gives up those that are not routed first."""
     namespace = namespace_of(question.snapshot.deployment)
-    return tuple(Label(ObjectKey("Pod", namespace, pod.name), pod.uid, labels={names.ROUTED: value}) for pod in pods)
+    labels, annotations = {names.ROUTED: value}, {names.DELETION_COST: "100" if value else None}
+    return tuple(Label(ObjectKey("Pod", namespace, pod.name), pod.uid, labels, annotations) for pod in pods)
 
 
 def _actual_weight(question: Question, observed: dict[str, str], marked: tuple[PodFacts, ...]) -> int:

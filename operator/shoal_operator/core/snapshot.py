@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+
+from shoal_operator.core.comparison import Comparison
 
 RawObject = Mapping[str, Any]
 
@@ -61,6 +64,10 @@ class Look:
     """Rows that were labelled."""
     noise_rows: float = 0.0
     """Rows among them that were labelled as noise."""
+    ranged_rows: float = 0.0
+    """Rows that were labelled by pods whose model knows the range of its training data."""
+    out_of_reach_rows: float = 0.0
+    """Rows among the latter that lie outside this range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,31 @@ class WindowFigures:
     """The same by look, oldest first; at one index, all revisions of a window were looked at in the same moment."""
     looked_at: str = ""
     """When the last look was, RFC 3339: what gates say of the same look counts once. Empty before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSample:
+    """One pod's figure of one scaling metric."""
+
+    value: int
+    """In thousandths: of a core, of a byte, of a call, of a call a second."""
+    at: datetime
+    window: timedelta = timedelta(0)
+    """The time that the figure was averaged over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the pods of a deployment do, read at one look."""
+
+    at: str
+    """When the look was, RFC 3339: what follows from it is decided once."""
+    samples: Mapping[str, Mapping[str, LoadSample]]
+    """Metric -> pod's uid -> figure."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Metric -> why its source gave no figures at all."""
+    rival: str = ""
+    """Another autoscaler of the same deployment, such as `HorizontalPodAutoscaler towns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +181,8 @@ class DeploymentSnapshot:
     """Its GRPCRoutes (empty where the Gateway API is not installed)."""
     budgets: tuple[RawObject, ...] = ()
     """Its PodDisruptionBudgets."""
+    decisions: tuple[RawObject, ...] = ()
+    """Its ClusteringDecisions, metadata alone."""
     pods: tuple[PodFacts, ...] = ()
     gateway: RawObject | None = None
     """The Gateway that spec.traffic.gateway names, if it exists."""
@@ -159,4 +193,18 @@ class DeploymentSnapshot:
     first look at it. Figures of an earlier window never stand here."""
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """Key of a request that core.gates.outside builds -> what came of it last, in the same window."""
+    comparison: Comparison | None = None
+    """What both versions made of the same rows last, in the same window; None before the first."""
+    hook_answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Key of a request that core.hooks builds -> what came of it last."""
+    tasks: tuple[RawObject, ...] = ()
+    """The Jobs that its gates and hooks started."""
+    task_pods: tuple[RawObject, ...] = ()
+    """Pods of these Jobs, raw."""
+    cron_jobs: Mapping[str, RawObject | None] = field(default_factory=dict)
+    """Name -> the CronJob that a gate or a hook needs now, None where it does not exist."""
+    peers: tuple[RawObject, ...] = ()
+    """The other ClusteringDeployments of its group, and those that spec.group.promoteAfter names, whatever they are."""
+    load: Load | None = None
+    """The last look at the scaling metrics; None before the first, and without spec.scaling."""
     defaults: Defaults = field(default_factory=lambda: Defaults(worker_image="", store_uri=""))

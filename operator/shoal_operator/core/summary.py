@@ -13,9 +13,13 @@ from shoal_operator.api.meta import Reason
 from shoal_operator.core.conditions import Finding, Problem
 from shoal_operator.core.decision import Decision
 from shoal_operator.core.diagnosis import diagnose_pod
+from shoal_operator.core.facts import timestamp
+from shoal_operator.core.hooks import describe_failure
 from shoal_operator.core.plan import Emit
+from shoal_operator.core.progress import Progress
 from shoal_operator.core.routing import Arrangement, live_pods, ready_pods
 from shoal_operator.core.snapshot import DeploymentSnapshot
+from shoal_operator.core.steps import NOTHING, describe_share
 
 _WAITS = (Reason.WAITING_FOR_PODS, Reason.WAITING_FOR_ROUTE, Reason.ROLLING_OUT)
 _HELD = (Reason.PAUSED_BY_USER, Reason.PAUSED_BY_FAILURE, Reason.WAITING_FOR_PODS)
@@ -33,6 +37,8 @@ class Standing:
     wanted: Revision | Problem
     pending: Problem | None = None
     """Which newer version waits for approval; reason Idle for none, None where nothing ever waits."""
+    group: Problem | None = None
+    """What is wrong with spec.group."""
 
 
 def find(standing: Standing) -> tuple[Finding, ...]:
@@ -107,9 +113,11 @@ def _ready(standing: Standing, degraded: Finding | None) -> Finding:
     if not _serves(standing):
         told = degraded.message if degraded else ""
         return Finding("Ready", False, Reason.NOT_AVAILABLE, told or f"No pod of version {version} is ready.")
-    return Finding(
-        "Ready", True, Reason.AVAILABLE, f"Version {version} serves; {ready} of {standing.replicas} pods are ready."
-    )
+    failed = [
+        describe_failure(item) for item in progress.hooks if item.state == "Failed" and item.at.startswith("After")
+    ]
+    told = f"Version {version} serves; {ready} of {standing.replicas} pods are ready."
+    return Finding("Ready", True, Reason.AVAILABLE, " ".join([told, *failed]))
 
 
 def _progressing(standing: Standing) -> Finding:
@@ -118,19 +126,45 @@ def _progressing(standing: Standing) -> Finding:
     if decision.pause is not None:
         return Finding("Progressing", False, decision.pause.reason, decision.pause.message)
     if candidate is not None:
+        beside = _beside(decision.progress)
         if decision.waiting is not None:
             reason = decision.waiting.reason if decision.waiting.reason in _WAITS else Reason.ROLLING_OUT
-            return Finding("Progressing", True, reason, _sentence(decision.waiting.message))
-        step, count = decision.progress.step, decision.progress.step_count
-        place = "the promotion" if step is None or count is None or step >= count else f"step {step + 1} of {count}"
-        message = f"Version {candidate.version} gets {decision.progress.weight} %, at {place}."
-        return Finding("Progressing", True, Reason.ROLLING_OUT, message)
+            return Finding("Progressing", True, reason, _sentence(decision.waiting.message) + beside)
+        return Finding("Progressing", True, Reason.ROLLING_OUT, _place(decision, candidate) + beside)
     if stable is not None:
         ready = len(ready_pods(standing.snapshot, stable))
         if ready < standing.replicas:
             message = f"Version {stable.version}: {ready} of {standing.replicas} pods are ready."
             return Finding("Progressing", True, Reason.WAITING_FOR_PODS, message)
     return Finding("Progressing", False, Reason.IDLE)
+
+
+def _place(decision: Decision, candidate: Revision) -> str:
+    """Tell where a candidate that nothing holds up stands, and until when."""
+    weight, step, count = decision.progress.weight, decision.progress.step, decision.progress.step_count
+    place = "the promotion" if step is None or count is None or step >= count else f"step {step + 1} of {count}"
+    until = "" if decision.holds_until is None else f" until {timestamp(decision.holds_until)}"
+    share = decision.progress.share
+    if share == NOTHING and until and not decision.shadow:
+        told = f"Version {candidate.version} is ready and gets no calls, to be looked at{until} ({place})"
+        return f"{told}; shoal.dev/promote goes on at once."
+    if weight == 100 and until:
+        return f"Version {candidate.version} gets all calls and is judged{until}, before it becomes stable ({place})."
+    told = "is in shadow" if decision.shadow else f"gets {describe_share(share)}"
+    return f"Version {candidate.version} {told}, at {place}{until}."
+
+
+def _beside(progress: Progress) -> str:
+    """Tell what else there is to know of a candidate: that it is gone back to, or that it took another's place."""
+    if progress.rollback is not None:
+        left = progress.stable.version if progress.stable else "none"
+        how = "without steps" if progress.rollback.at_once else "by the strategy's steps"
+        return f" The deployment goes back from version {left}, {how}; shoal.dev/abort ends that."
+    known = {item.revision for item in (*progress.previous, *progress.blocked)}
+    replaced = [item.version for item in progress.retiring if item.revision not in known]
+    if not replaced or progress.stable is None:
+        return ""
+    return f" It replaced version {replaced[-1]}, which was on trial beside the same version {progress.stable.version}."
 
 
 def _degraded(standing: Standing) -> Finding | None:
@@ -141,13 +175,13 @@ def _degraded(standing: Standing) -> Finding | None:
         if standing.wanted.reason != Reason.VERSION_NOT_READY or progress.stable is not None:
             return Finding("Degraded", True, standing.wanted.reason, _sentence(standing.wanted.message))
         return None
-    revision = standing.wanted.revision
-    blocked = next((item for item in progress.blocked if item.revision == revision), None)
-    if blocked is not None and progress.stable is not None and progress.stable.revision != revision:
+    blocked = progress.blocking(standing.wanted)
+    if blocked is not None and progress.stable is not None and progress.stable.revision != standing.wanted.revision:
+        there = " on that deployment" if blocked.reason == Reason.GROUP_FAILED else ""
         message = (
             f"Version {blocked.version} was rolled back ({blocked.reason}): {_sentence(blocked.message)} Version "
-            f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry, or ask for another "
-            "version."
+            f"{progress.stable.version} serves. To try again set the annotation shoal.dev/retry{there}, or ask for "
+            "another version."
         )
         return Finding("Degraded", True, Reason.ROLLED_BACK, message)
     if progress.failure_paused is not None and decision.pause is not None:
@@ -164,6 +198,8 @@ def _degraded(standing: Standing) -> Finding | None:
     if progress.stable is not None and standing.replicas > 0 and not _serves(standing):
         message = f"No pod of version {progress.stable.version} is ready."
         return Finding("Degraded", True, Reason.NOT_AVAILABLE, message)
+    if standing.group is not None:
+        return Finding("Degraded", True, standing.group.reason, _sentence(standing.group.message))
     return None
 
 

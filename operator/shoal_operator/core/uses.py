@@ -1,7 +1,7 @@
 """Tells which versions of a model somebody uses: no used version is archived or deleted.
 
-Called by core.maintenance. Invariant: what is served, on trial, standing by, recorded as stable, pinned or labels a
-batch counts; so does every other version with the same artifact.
+Called by core.maintenance. Invariant: what is served, on trial, standing by, in a rollback window, recorded as stable,
+pinned or labels a batch counts; so does every other version with the same artifact.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ def _served(deployments: Iterable[RawObject]) -> Iterator[tuple[str, int, str]]:
         status, pinned = read_status(deployment), text_at(deployment, "spec", "modelRef", "version")
         roles = [("stable", status.stable), ("candidate", status.candidate)]
         roles += [("standing by", item) for item in status.retiring]
+        window = max(
+            number_at(deployment, "spec", "strategy", kind, "rollbackWindow", "revisions")
+            for kind in ("blueGreen", "canary")
+        )
+        roles += [("rollback window", item) for item in (status.previous[-window:] if window > 0 else ())]
         roles.append(("recorded as stable", read_record(deployment)))
         for role, revision in roles:
             if revision is not None:

@@ -94,6 +94,8 @@ def plan_version(version: RawObject, now: datetime) -> Plan:
         {
             "state": state,
             "message": message,
+            "noise": _figure(version, "noiseRatio", ".1%").replace("%", " %"),
+            "silhouette": _figure(version, "silhouette", ".3f"),
             "conditions": build_conditions(findings, previous.conditions, generation_of(version), now),
         }
     )
@@ -113,6 +115,12 @@ _REASONS = {
     "Retired": Reason.VERSION_RETIRED,
     "Archived": Reason.VERSION_ARCHIVED,
 }
+
+
+def _figure(raw: RawObject, metric: str, form: str) -> str:
+    """Return a metric with the digits that a list has room for; empty where there is none."""
+    value = at(raw, "spec", "metrics", metric)
+    return format(value, form) if isinstance(value, int | float) else ""
 
 
 def _problem(word: str) -> Reason:

@@ -14,8 +14,21 @@ from typing import assert_never
 
 import structlog
 
-from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core.plan import Action, Adjust, Apply, Create, Delete, Emit, Label, Plan, StatusWrite
+from shoal_operator.api.meta import ObjectKey, Reason
+from shoal_operator.core.group import group_of
+from shoal_operator.core.plan import (
+    Action,
+    Adjust,
+    Apply,
+    Create,
+    Delete,
+    Emit,
+    Label,
+    Manifest,
+    Plan,
+    Record,
+    StatusWrite,
+)
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import ApiError, BoundaryViolation, Conflict, LeaseLost, NamespaceGoing
 from shoal_operator.runtime import failures
@@ -28,6 +41,7 @@ from shoal_operator.runtime.store import Store, key_of, uid_of
 
 _AFTER_CONFLICT_SECONDS = 0.05
 _CONFLICTS_IN_A_ROW = 5
+_AFTER_MEMBER_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +76,8 @@ class Controller:
         self._now = now
         self._anew: set[ObjectKey] = set()
         self._conflicts: dict[ObjectKey, int] = {}
+        self._groups: set[tuple[str, str, str]] = set()
+        """Groups of which a member is in some worker's hands."""
 
     async def work(self) -> None:
         """Reconcile keys until cancelled or until the Lease is lost."""
@@ -96,7 +112,7 @@ class Controller:
             outcome = "error"
             await self._after_failure(key, error)
         else:
-            if outcome != "error":
+            if outcome not in ("error", "deferred"):
                 self._queue.succeeded(key)
             self._conflicts.pop(key, None)
         self._metrics.reconciled(key.kind, outcome, time.perf_counter() - started)
@@ -110,6 +126,21 @@ class Controller:
             return "gone"
         if "deletionTimestamp" in raw["metadata"]:
             return "deleting"
+        group = group_of(raw) if key.kind == "ClusteringDeployment" else None
+        if group is None:
+            return await self._execute_plan(key, raw)
+        if group in self._groups:
+            # Members decide by what the others have written: two passes at once could decide against each other. No
+            # worker waits here, for the others' objects are not to be delayed.
+            self._queue.add_after(key, _AFTER_MEMBER_SECONDS)
+            return "deferred"
+        self._groups.add(group)
+        try:
+            return await self._execute_plan(key, raw)
+        finally:
+            self._groups.discard(group)
+
+    async def _execute_plan(self, key: ObjectKey, raw: RawObject) -> str:
         if key in self._anew:
             self._gateway.forget(key)
         plan = await self._plan(key, raw)
@@ -150,8 +181,10 @@ class Controller:
             match action:
                 case Apply(manifest):
                     await self._gateway.apply(run.key, manifest)
-                case Create(manifest):
-                    await self._gateway.create(manifest)
+                case Create(manifest, optional):
+                    await self._create(run, manifest, optional=optional)
+                case Record(manifest):
+                    await self._record(run, manifest)
                 case Delete(key, uid):
                     await self._gateway.delete(key, uid)
                 case Label():
@@ -163,6 +196,24 @@ class Controller:
                     await self._emit(run, action)
                 case _:
                     assert_never(action)
+
+    async def _record(self, run: _Pass, manifest: Manifest) -> None:
+        """Create a record; status holds it until it is seen, so one that cannot be written now comes again."""
+        try:
+            await self._gateway.create(manifest)
+        except ApiError as error:
+            name = str(manifest["metadata"]["name"])
+            _log.warning("record not written yet", object=_text(run.key), record=name, error=str(error))
+
+    async def _create(self, run: _Pass, manifest: Manifest, *, optional: bool) -> None:
+        """Create an object; where it is optional, a refusal, as by a quota, is only told."""
+        try:
+            await self._gateway.create(manifest)
+        except ApiError as error:
+            if not optional or isinstance(error, NamespaceGoing):
+                raise
+            message = f"{manifest['kind']} {manifest['metadata']['name']} is refused: {error.message[:800]}"
+            await self._emit(run, Emit("Warning", Reason.JOB_REFUSED, message))
 
     async def _emit(self, run: _Pass, event: Emit) -> None:
         """Record an Event, which people read but nothing depends on: the pass goes on without it."""
@@ -230,7 +281,7 @@ class Controller:
 def _check_boundary(key: ObjectKey, action: Action) -> None:
     """A plan acts in its object's namespace only, so that who may edit one namespace gains nothing in another."""
     match action:
-        case Apply(manifest) | Create(manifest):
+        case Apply(manifest) | Create(manifest) | Record(manifest):
             target = key_of(manifest)
         case Delete(target, _):
             pass

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from shoal_operator.core.plan import Emit
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import Conflict, NotFound
-from shoal_operator.runtime.resources import EVENT
+from shoal_operator.runtime.resources import DECISION, EVENT
 from shoal_operator.runtime.transport import MERGE_PATCH, Transport
 
 _COMPONENT = "shoal-operator"
@@ -45,7 +45,8 @@ class EventWriter:
     async def emit(self, about: RawObject, event: Emit) -> None:
         """Record `event` on `about`; a repetition within five seconds is one happening."""
         metadata = about["metadata"]
-        message = event.message[:_LONGEST_MESSAGE]
+        told = f" (record: {event.record})" if event.record else ""
+        message = event.message[: _LONGEST_MESSAGE - len(told)] + told
         tag = hashlib.sha256("\0".join((metadata["uid"], event.type, event.reason, message)).encode()).hexdigest()[:16]
         name = f"{metadata['name'][:200]}.{tag}"
         if self._clock() - self._seen.get(name, float("-inf")) < _REPEATED_WITHIN_SECONDS:
@@ -92,7 +93,12 @@ def _event(about: RawObject, event: Emit, name: str, message: str, now: str) -> 
         "count": 1,
         "firstTimestamp": now,
         "lastTimestamp": now,
+        **({"related": _record(metadata["namespace"], event.record)} if event.record else {}),
         "source": {"component": _COMPONENT},
         "reportingComponent": _COMPONENT,
         "reportingInstance": "",
     }
+
+
+def _record(namespace: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": DECISION.api_version, "kind": DECISION.kind, "namespace": namespace, "name": name}

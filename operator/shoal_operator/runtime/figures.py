@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from shoal_operator.core.snapshot import Look, WindowFigures
 
@@ -19,7 +20,12 @@ MOST_LOOKS = 256
 
 _REQUESTS = "shoal_requests_total"
 _ROWS, _NOISE_ROWS = "shoal_rows_total", "shoal_noise_rows_total"
+_OUT_OF_REACH_ROWS = "shoal_out_of_reach_rows_total"
+"""Only of workers whose model knows the range of its training data."""
 _DURATION = "shoal_request_duration_seconds"
+_READ = {_REQUESTS, _ROWS, _NOISE_ROWS, _OUT_OF_REACH_ROWS, f"{_DURATION}_sum", f"{_DURATION}_bucket"}
+_MOST = 1e15
+"""More than any process counts; sums and squares of less stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,9 @@ class Counters:
     """Upper bound of a bucket in seconds -> calls in that bucket alone."""
     rows: float = 0.0
     noise_rows: float = 0.0
+    ranged_rows: float = 0.0
+    """Rows where the worker tells how many of them are out of reach."""
+    out_of_reach_rows: float = 0.0
 
     def __add__(self, other: Counters) -> Counters:
         return self._with(other, 1)
@@ -49,6 +58,8 @@ class Counters:
             {bound: self.durations.get(bound, 0.0) + sign * other.durations.get(bound, 0.0) for bound in bounds},
             self.rows + sign * other.rows,
             self.noise_rows + sign * other.noise_rows,
+            self.ranged_rows + sign * other.ranged_rows,
+            self.out_of_reach_rows + sign * other.out_of_reach_rows,
         )
 
     def to_look(self) -> Look:
@@ -60,15 +71,33 @@ class Counters:
         """
         least = self.seconds * self.seconds / self.calls if self.calls else 0.0
         squares = max(_squares(self.durations), least)
-        return Look(self.calls, self.errors, self.seconds, squares, dict(self.durations), self.rows, self.noise_rows)
+        return Look(
+            self.calls,
+            self.errors,
+            self.seconds,
+            squares,
+            dict(self.durations),
+            self.rows,
+            self.noise_rows,
+            self.ranged_rows,
+            self.out_of_reach_rows,
+        )
 
 
 def parse(text: str) -> Counters:
-    """Read a worker's metrics. Raises ValueError where they are not in the Prometheus format."""
-    calls = errors = seconds = rows = noise_rows = 0.0
+    """Read a worker's metrics.
+
+    Raises ValueError where they are not in the Prometheus format, or are none that a worker can have: a value that is
+    no count (NaN, negative, infinite), or the same series twice. All of a reading is believed, or nothing of it.
+    """
+    calls = errors = seconds = rows = noise_rows = out_of_reach_rows = 0.0
+    ranged = False
     buckets: dict[float, float] = {}
+    seen: set[object] = set()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
+            if sample.name in _READ:
+                _check(sample, seen)
             if sample.name == _REQUESTS:
                 calls += sample.value
                 errors += 0.0 if sample.labels.get("code") == "OK" else sample.value
@@ -76,12 +105,27 @@ def parse(text: str) -> Counters:
                 rows += sample.value
             elif sample.name == _NOISE_ROWS:
                 noise_rows += sample.value
+            elif sample.name == _OUT_OF_REACH_ROWS:
+                out_of_reach_rows += sample.value
+                ranged = True
             elif sample.name == f"{_DURATION}_sum":
                 seconds += sample.value
             elif sample.name == f"{_DURATION}_bucket":
-                bound = float(sample.labels["le"])
+                bound = float(sample.labels.get("le", ""))
                 buckets[bound] = buckets.get(bound, 0.0) + sample.value
-    return Counters(calls, errors, seconds, _apart(buckets), rows, noise_rows)
+    return Counters(
+        calls, errors, seconds, _apart(buckets), rows, noise_rows, rows if ranged else 0.0, out_of_reach_rows
+    )
+
+
+def _check(sample: Sample, seen: set[object]) -> None:
+    """Raise ValueError for a sample that no worker can have; `seen` are the series before it."""
+    series = (sample.name, *sorted(sample.labels.items()))
+    if series in seen:
+        raise ValueError(f"{sample.name} is there twice with the same labels")
+    seen.add(series)
+    if not 0 <= sample.value < _MOST:
+        raise ValueError(f"{sample.name} is {sample.value}, which is no count")
 
 
 def _apart(cumulative: Mapping[float, float]) -> dict[float, float]:

@@ -23,13 +23,13 @@ from shoal_operator.core.plan import Adjust, Emit, Label, Manifest
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import NAME_TAKEN, ApiError, Conflict, NotFound
 from shoal_operator.runtime.events import EventWriter
-from shoal_operator.runtime.resources import BY_KIND, SECRET, Resource
+from shoal_operator.runtime.resources import BY_KIND, CRON_JOB, FIELD_MANAGER, SECRET, Resource
 from shoal_operator.runtime.store import Store, uid_of
 from shoal_operator.runtime.transport import APPLY_PATCH, MERGE_PATCH, METADATA_ONLY, REQUEST_SECONDS, Transport
 
-FIELD_MANAGER = "shoal-operator"
 _SECRET_SEEN_SECONDS = 30.0
-_SECRET_MISSING_SECONDS = 2.0
+_MISSING_SECONDS = 2.0
+_CRON_JOB_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -59,6 +59,9 @@ class KubeGateway(Protocol):
 
     async def secret_exists(self, namespace: str, name: str) -> bool:
         """Return whether a Secret exists."""
+
+    async def find_cron_job(self, namespace: str, name: str) -> RawObject | None:
+        """Return a CronJob, None where it does not exist."""
 
     def forget(self, owner: ObjectKey) -> None:
         """Apply everything of this owner anew from now on."""
@@ -90,6 +93,7 @@ class AioGateway:
         self._clock = clock
         self._applied: dict[ObjectKey, dict[ObjectKey, _Applied]] = defaultdict(dict)
         self._secrets: dict[tuple[str, str], tuple[float, bool]] = {}
+        self._cron_jobs: dict[tuple[str, str], tuple[float, RawObject | None]] = {}
         self._events = EventWriter(self._write, transport, clock)
 
     async def apply(self, owner: ObjectKey, manifest: Manifest) -> None:
@@ -221,8 +225,22 @@ class AioGateway:
         except NotFound:
             exists = False
         self._secrets = {held: entry for held, entry in self._secrets.items() if entry[0] > now}
-        self._secrets[namespace, name] = (now + (_SECRET_SEEN_SECONDS if exists else _SECRET_MISSING_SECONDS), exists)
+        self._secrets[namespace, name] = (now + (_SECRET_SEEN_SECONDS if exists else _MISSING_SECONDS), exists)
         return exists
+
+    async def find_cron_job(self, namespace: str, name: str) -> RawObject | None:
+        """Ask for a CronJob; remembered for some seconds, for every pass of a rollout may want it."""
+        now = self._clock()
+        self._cron_jobs = {held: entry for held, entry in self._cron_jobs.items() if entry[0] > now}
+        if (held := self._cron_jobs.get((namespace, name))) is not None:
+            return held[1]
+        found: RawObject | None
+        try:
+            found = await self._transport.request("GET", CRON_JOB.path(namespace, name))
+        except NotFound:
+            found = None
+        self._cron_jobs[namespace, name] = (now + (_CRON_JOB_SECONDS if found else _MISSING_SECONDS), found)
+        return found
 
     def forget(self, owner: ObjectKey) -> None:
         """Drop what is known of the objects applied for an owner."""

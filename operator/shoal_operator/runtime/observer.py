@@ -11,20 +11,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import structlog
+
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison
+from shoal_operator.core.hooks import wanted_cron_jobs
 from shoal_operator.core.plan import Plan
 from shoal_operator.core.snapshot import (
     Answer,
     BatchSnapshot,
     Defaults,
     DeploymentSnapshot,
+    Load,
     ModelSnapshot,
     PodFacts,
     RawObject,
     WindowFigures,
 )
-from shoal_operator.runtime.store import Link, Store, uid_of
+from shoal_operator.errors import ApiError
+from shoal_operator.runtime.store import Link, Store, key_of, uid_of
+
+_log = structlog.get_logger(__name__)
 
 RequiredSecrets = Callable[[RawObject, Defaults], frozenset[str]]
 
@@ -42,11 +50,14 @@ class Decisions:
     batch_secrets: RequiredSecrets
 
 
-class Secrets(Protocol):
-    """Tells whether a Secret exists."""
+class Lookups(Protocol):
+    """Asks the API server for what is not watched."""
 
     async def secret_exists(self, namespace: str, name: str) -> bool:
         """Return whether a Secret exists."""
+
+    async def find_cron_job(self, namespace: str, name: str) -> RawObject | None:
+        """Return a CronJob, None where it does not exist."""
 
 
 class Figures(Protocol):
@@ -65,25 +76,36 @@ class Progress(Protocol):
 
 AnswersOf = Callable[[RawObject], Mapping[str, Answer]]
 """Returns what servers outside said last in a deployment's window."""
+ComparisonOf = Callable[[RawObject], Comparison | None]
+"""Returns what both versions made of the same rows last in a deployment's window."""
+
+LoadOf = Callable[[RawObject], Load | None]
+"""Returns what a deployment's pods did at the last look."""
 
 
 class Observer:
-    """Reads the store, and asks for the existence of Secrets."""
+    """Reads the store, and asks for Secrets' existence and for CronJobs."""
 
     def __init__(
         self,
         store: Store,
-        secrets: Secrets,
+        lookups: Lookups,
         figures: Figures,
         answers: AnswersOf,
+        comparison: ComparisonOf,
+        hook_answers: AnswersOf,
+        load: LoadOf,
         progress: Progress,
         decide: Decisions,
         defaults: Defaults,
     ) -> None:
         self._store = store
-        self._secrets = secrets
+        self._lookups = lookups
         self._figures = figures
         self._answers = answers
+        self._comparison = comparison
+        self._hook_answers = hook_answers
+        self._load = load
         self._progress = progress
         self._decide = decide
         self._defaults = defaults
@@ -111,6 +133,8 @@ class Observer:
         owned = Link("owned-by-deployment", namespace, names.label_value(metadata["name"]))
         model = self._named("ClusteringModel", namespace, (raw.get("spec") or {}).get("modelRef"))
         traffic = (raw.get("spec") or {}).get("traffic") or {}
+        ours = owned._replace(relation="task-of-deployment")
+        tasks = self._children("Job", ours, raw)
         return DeploymentSnapshot(
             deployment=raw,
             model=model,
@@ -119,12 +143,20 @@ class Observer:
             services=self._children("Service", owned, raw),
             routes=self._children("GRPCRoute", owned, raw),
             budgets=self._children("PodDisruptionBudget", owned, raw),
+            decisions=self._children("ClusteringDecision", owned, raw),
             pods=self.pods(raw),
             gateway=self._named("Gateway", namespace, traffic.get("gateway")),
             gateway_api_installed=self._store.gateway_api_installed,
             missing_secrets=await self._missing(namespace, self._decide.deployment_secrets(raw, self._defaults)),
             windows=self._figures.windows(raw),
             answers=self._answers(raw),
+            comparison=self._comparison(raw),
+            hook_answers=self._hook_answers(raw),
+            tasks=tasks,
+            task_pods=self._job_pods(ours, tasks),
+            cron_jobs=await self._cron_jobs(namespace, wanted_cron_jobs(raw)),
+            peers=self._peers(raw),
+            load=self._load(raw),
             defaults=self._defaults,
         )
 
@@ -169,6 +201,17 @@ class Observer:
             if (owners := _owner_uids(version, "ClusteringModel")) == () or uid in owners
         )
 
+    def _peers(self, deployment: RawObject) -> tuple[RawObject, ...]:
+        """Return the other deployments of a group of this name, and those that this one waits for."""
+        key, group = key_of(deployment), (deployment.get("spec") or {}).get("group")
+        if not isinstance(group, Mapping):
+            return ()
+        link = Link("group", key.namespace, names.label_value(str(group.get("name"))))
+        named = group.get("promoteAfter")
+        waited = [self._store.get(key._replace(name=str(name))) for name in named] if isinstance(named, list) else []
+        found = {key_of(peer): peer for peer in (*self._store.linked(key.kind, link), *waited) if peer is not None}
+        return tuple(peer for other, peer in found.items() if other != key)
+
     def _batches(self, namespace: str, model: str) -> tuple[RawObject, ...]:
         """Return the batches that are pinned to a version of a model; they may have found it by a deployment."""
         return tuple(
@@ -182,8 +225,18 @@ class Observer:
         name = reference.get("name") if isinstance(reference, Mapping) else None
         return self._store.get(ObjectKey(kind, namespace, name)) if isinstance(name, str) else None
 
+    async def _cron_jobs(self, namespace: str, wanted: Iterable[str]) -> Mapping[str, RawObject | None]:
+        """Return the CronJobs; one that cannot be read is left out, for a gate's trouble must not hold up a pass."""
+        found: dict[str, RawObject | None] = {}
+        for name in wanted:
+            try:
+                found[name] = await self._lookups.find_cron_job(namespace, name)
+            except ApiError as error:
+                _log.warning("a CronJob could not be read", namespace=namespace, name=name, error=str(error))
+        return found
+
     async def _missing(self, namespace: str, required: Iterable[str]) -> frozenset[str]:
-        return frozenset([name for name in required if not await self._secrets.secret_exists(namespace, name)])
+        return frozenset([name for name in required if not await self._lookups.secret_exists(namespace, name)])
 
 
 def serving_pods(store: Store, deployment: RawObject) -> tuple[PodFacts, ...]:

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from shoal_operator.api.meta import GROUP, VERSION
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
+FIELD_MANAGER = "shoal-operator"
+"""What the API server knows this operator's writes by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,13 @@ class Resource:
 MODEL = Resource(GROUP, VERSION, "clusteringmodels", "ClusteringModel")
 MODEL_VERSION = Resource(GROUP, VERSION, "clusteringmodelversions", "ClusteringModelVersion")
 CLUSTERING_DEPLOYMENT = Resource(GROUP, VERSION, "clusteringdeployments", "ClusteringDeployment")
+DECISION = Resource(GROUP, VERSION, "clusteringdecisions", "ClusteringDecision")
 BATCH = Resource(GROUP, VERSION, "clusteringbatches", "ClusteringBatch")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 SERVICE = Resource("", "v1", "services", "Service")
 POD = Resource("", "v1", "pods", "Pod")
 JOB = Resource("batch", "v1", "jobs", "Job")
+CRON_JOB = Resource("batch", "v1", "cronjobs", "CronJob")
 BUDGET = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 ROUTE = Resource(GATEWAY_GROUP, "v1", "grpcroutes", "GRPCRoute")
 GATEWAY = Resource(GATEWAY_GROUP, "v1", "gateways", "Gateway")
@@ -59,7 +63,7 @@ LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 OWNERS = (MODEL, MODEL_VERSION, CLUSTERING_DEPLOYMENT, BATCH)
 """Kinds that are reconciled."""
-CHILDREN = (DEPLOYMENT, SERVICE, POD, JOB, BUDGET, ROUTE)
+CHILDREN = (DEPLOYMENT, SERVICE, POD, JOB, BUDGET, ROUTE, DECISION)
 """Kinds that Shoal creates, recognised by their labels."""
 WATCHED = (*OWNERS, *CHILDREN, GATEWAY)
 

@@ -23,6 +23,7 @@ from shoal_operator.core.facts import instant, items_at, text_at, timestamp
 from shoal_operator.core.snapshot import PodFacts, RawObject, WindowFigures
 from shoal_operator.runtime.figures import Counters, PodSeries, RevisionSeries, parse
 from shoal_operator.runtime.observer import serving_pods
+from shoal_operator.runtime.rounds import read_bounded
 from shoal_operator.runtime.store import Store, key_of
 
 SCRAPE_SECONDS = 2.0
@@ -188,12 +189,7 @@ class HttpScrape:
         async with self._session.get(url, allow_redirects=False) as response:
             if response.status != 200:
                 raise ValueError(f"{url} answered {response.status}")
-            data = bytearray()
-            async for chunk in response.content.iter_chunked(65536):
-                data += chunk
-                if len(data) > LARGEST_SCRAPE:
-                    raise ValueError(f"{url} sends more than {LARGEST_SCRAPE} bytes")
-        return data.decode()
+            return (await read_bounded(response, LARGEST_SCRAPE)).decode()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,6 +16,8 @@ from shoal_operator.core import names
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.runtime import resources
 
+_MANAGED = "managedFields"
+_SPECLESS = (resources.POD, resources.DECISION)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -45,14 +47,23 @@ def version_of(raw: RawObject) -> int | None:
 
 
 def slim(raw: Mapping[str, Any], resource: resources.Resource) -> dict[str, Any]:
-    """Return what decisions need of an object; managed fields, copies of the manifest and pod specs are left out."""
-    metadata = {name: value for name, value in raw.get("metadata", {}).items() if name != "managedFields"}
+    """Return what decisions need of an object; copies of the manifest and specs that none reads are left out.
+
+    Of the managed fields, those of a deployment stay that others wrote: they tell who gave a command.
+    """
+    metadata = {name: value for name, value in raw.get("metadata", {}).items() if name != _MANAGED}
+    if resource is resources.CLUSTERING_DEPLOYMENT:
+        metadata[_MANAGED] = [
+            entry
+            for entry in raw.get("metadata", {}).get(_MANAGED) or ()
+            if entry.get("manager") != resources.FIELD_MANAGER
+        ]
     annotations = metadata.get("annotations")
     if annotations and _LAST_APPLIED in annotations:
         metadata["annotations"] = {name: value for name, value in annotations.items() if name != _LAST_APPLIED}
     record = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
     for part, value in raw.items():
-        if part not in record and not (part == "spec" and resource is resources.POD):
+        if part not in record and not (part == "spec" and resource in _SPECLESS):
             record[part] = value
     return record
 
@@ -116,8 +127,8 @@ class Store:
         """Yield the keys to reconcile when this object appears, changes or goes.
 
         A child leads to its owner, a version to its model and to the deployments and batches that refer to that, a
-        model, a deployment and a Gateway to those that refer to them, a deployment and a batch to the model that they
-        use; an object that is reconciled itself leads to itself first.
+        model, a deployment and a Gateway to those that refer to them, a deployment to the others of its group, a
+        deployment and a batch to the model that they use; an object that is reconciled itself leads to itself first.
         """
         key = key_of(raw)
         if resources.BY_KIND[key.kind] in resources.OWNERS:
@@ -133,6 +144,9 @@ class Store:
                     yield from self._linked.get(("ClusteringBatch", link._replace(relation="model")), ())
                 case "ClusteringDeployment", "self":
                     yield from self._linked.get(("ClusteringBatch", link._replace(relation="deployment")), ())
+                case "ClusteringDeployment", "group":
+                    # What a member decides rests on where the others stand.
+                    yield from (other for other in self._linked.get((key.kind, link), ()) if other != key)
                 case "Gateway", "self":
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="gateway")), ())
                 case "ClusteringDeployment", "model":
@@ -142,7 +156,7 @@ class Store:
                     yield from self._linked.get(("ClusteringModel", link._replace(relation="self")), ())
                 case (("ClusteringDeployment" | "ClusteringBatch"), _):
                     pass
-                case _, "owned-by-deployment":
+                case _, ("owned-by-deployment" | "task-of-deployment"):
                     yield from self._linked.get(("ClusteringDeployment", link._replace(relation="self")), ())
                 case _, "owned-by-batch":
                     yield from self._linked.get(("ClusteringBatch", link._replace(relation="self")), ())
@@ -176,6 +190,7 @@ def links(raw: RawObject) -> tuple[Link, ...]:
                 own,
                 *_reference("model", key.namespace, spec.get("modelRef")),
                 *_reference("gateway", key.namespace, gateway),
+                *_reference("group", key.namespace, spec.get("group")),
             )
         case "ClusteringBatch":
             pinned = (raw.get("status") or {}).get("pinned") or {}
@@ -187,6 +202,8 @@ def links(raw: RawObject) -> tuple[Link, ...]:
             )
         case _:
             labels = raw["metadata"].get("labels") or {}
+            if names.TASK_OF in labels:
+                return (Link("task-of-deployment", key.namespace, labels[names.TASK_OF]),)
             # Serving pods carry the model's label too; the deployment is the one that owns them.
             if names.DEPLOYMENT in labels:
                 return (Link("owned-by-deployment", key.namespace, labels[names.DEPLOYMENT]),)

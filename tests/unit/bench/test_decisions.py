@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import numpy as np
 import pytest
 
 from shoal_operator.core.snapshot import Look
+from shoal_worker.agreement.figures import Compared, measure_figures
+from tests.bench_decisions import pictures
 from tests.bench_decisions.judges import Argo, Flagger, Judge, Kayenta
+from tests.bench_decisions.labels import JUDGES as LABEL_JUDGES
+from tests.bench_decisions.labels import ROWS, LabelScenario, Reservoir, compare
+from tests.bench_decisions.labels import Look as LabelLook
+from tests.bench_decisions.labels import run as run_labels
 from tests.bench_decisions.page import write_page
 from tests.bench_decisions.rollout import JUDGES, run
 from tests.bench_decisions.traffic import Scenario, Traffic
@@ -70,6 +80,36 @@ def test_the_operator_s_gates_decide_rightly(scenario: Scenario, expected: set[s
     assert all(item.step == 0 for item in outcomes if item.end == "failed")
 
 
+@pytest.mark.parametrize("rows", [40, 2000])
+def test_label_figures_are_those_of_a_worker(rows: int) -> None:
+    look = Reservoir(LabelScenario("x", good=False, wrong=0.1, rate=rows / 300 / ROWS), 3).look(0)
+    chosen = slice(rows)
+    found = compare(LabelLook(look.requests[chosen], look.stable[chosen], look.candidate[chosen]))
+    stable, candidate = look.stable[chosen], look.candidate[chosen]
+    points = np.zeros((len(stable), 1))
+    told = measure_figures(Compared(look.requests[chosen], stable, candidate, points, "euclidean"), lambda: None)
+    assert found.ari is not None
+    assert (found.ari.value, found.ari.variance) == pytest.approx((told.ari.value, told.ari.variance))
+
+
+@pytest.mark.parametrize(
+    ("scenario", "judge", "end"),
+    [
+        (LabelScenario("anew", good=True, wrong=0.01), "Shoal, agreement.min 0.95", "promoted"),
+        (LabelScenario("anew", good=True, wrong=0.01), "Shoal, learnt from 10 promotions", "promoted"),
+        (LabelScenario("anew", good=True, wrong=0.01), "same numbers on 95 %", "failed"),
+        (LabelScenario("few rows", good=True, wrong=0.01, rate=0.1), "Shoal, agreement.min 0.95", "held"),
+        (LabelScenario("wrong", good=False, wrong=0.05), "Shoal, agreement.min 0.95", "failed"),
+        (LabelScenario("wrong", good=False, wrong=0.05), "Shoal, learnt from 10 promotions", "failed"),
+        (LabelScenario("melted", good=False, wrong=0.01, melts=True), "Shoal, learnt from 10 promotions", "failed"),
+    ],
+)
+def test_the_agreement_gate_decides_rightly(scenario: LabelScenario, judge: str, end: str) -> None:
+    outcomes = [run_labels(Reservoir(scenario, seed), LABEL_JUDGES[judge]()) for seed in range(2)]
+    assert {item.end for item in outcomes} == {end}
+    assert all(item.step == 0 for item in outcomes if item.end != "promoted")
+
+
 def test_the_page_states_what_was_counted(tmp_path) -> None:
     scenarios = {
         "as good, no traffic": True,
@@ -91,8 +131,33 @@ def test_the_page_states_what_was_counted(tmp_path) -> None:
         for name, good in scenarios.items()
         for judge in JUDGES
     ]
-    write_page(rows, tmp_path / "page.md")
+    labels = [
+        {**row, "scenario": name, "judge": judge}
+        for name, row in (("trained anew", rows[0]), ("wrong labels on 5 % of the rows", rows[-1]))
+        for judge in LABEL_JUDGES
+    ]
+    write_page(rows, labels, tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
     assert "| x1.5 latency, 200 calls/s, stopped within the first step | ≥ 95 % | 99.0% | met |" in page
     assert "99% / 100%, held 0%, 25 s" in page
+    told = "wrong labels on 5 % of the rows, Shoal, learnt from 10 promotions, stopped in shadow"
+    assert f"| {told} | ≥ 95 % | 99.0% | met |" in page
     assert "{" not in page
+
+
+@pytest.mark.parametrize(
+    ("draw", "verdicts"),
+    [
+        (pictures.draw_errors, {"pass", "inconclusive", "fail"}),
+        (pictures.draw_latency, {"pass", "inconclusive", "fail"}),
+        (pictures.draw_noise, {"pass", "inconclusive", "fail"}),
+        (pictures.draw_agreement, {"pass", "fail"}),
+        (pictures.draw_silhouette, {"pass", "fail"}),
+        (pictures.draw_readiness, {"pass", "inconclusive", "fail"}),
+    ],
+)
+def test_a_picture_shows_the_verdicts_of_its_gate(draw: Callable[[], str], verdicts: set[str]) -> None:
+    drawing = ElementTree.fromstring(draw())
+    dots = [item.get("class") for item in drawing.iter("{http://www.w3.org/2000/svg}circle")][:-3]
+    assert set(dots) == verdicts
+    assert dots.count("fail") >= 1

@@ -97,7 +97,7 @@ def test_an_end_of_an_earlier_spec_is_no_end(records: dict[str, Any], capsys: py
     changed = batch(phase="Complete", result=RESULT)
     changed["metadata"]["generation"] = 2
     records[f"{ROOT}/fish/clusteringbatches/nightly"] = changed
-    assert main(["batch", "watch", "nightly", "--timeout", "1"]) == 1
+    assert main(["batch", "watch", "nightly", "--timeout", "1s"]) == 4
     assert "has not ended" in capsys.readouterr().err
 
 

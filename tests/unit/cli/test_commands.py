@@ -70,47 +70,60 @@ def test_only_the_version_that_waits_is_approved() -> None:
         commands.check_approval(view, 5)
 
 
-KNOWN = rules.known_versions(
-    [objects.version(1), objects.version(2, verdict="fail"), objects.version(3), objects.version(4)]
-)
+VERSIONS = [objects.version(1), objects.version(2, verdict="fail"), objects.version(3), objects.version(4)]
+STANDING_BY = {"retiring": [{**revision(1), "until": ago(-20)}], "previous": [revision(1)]}
+
+
+def way_back(raw: Raw, value: str) -> rules.WayBack | str:
+    spec = rules.read_spec(raw)
+    assert spec is not None
+    return rules.find_way_back(raw, spec, VERSIONS, value)
 
 
 @pytest.mark.parametrize(
-    ("raw", "to", "version"),
+    ("raw", "value", "told"),
     [
-        (deployment(), None, "1"),
-        (deployment(stable=revision(4)), None, "3"),
-        (deployment(stable=revision(4), blockedVersions=[{**revision(3), "reason": "x", "since": ago(1)}]), None, "1"),
-        (deployment(), "v4", "4"),
-        (deployment(), "latest", "latest"),
-        (on_trial(), "1", "1"),
+        (deployment(), "yes", "from version 3 to version 1, by the strategy's steps"),
+        (deployment(**STANDING_BY), "yes", "from version 3 to version 1, without steps"),
+        (deployment(stable=revision(4)), "yes", "from version 4 to version 3"),
+        (deployment(stable=revision(4)), "1", "from version 4 to version 1"),
+        (
+            deployment(stable=revision(4), blockedVersions=[{**revision(3), "reason": "x", "since": ago(1)}]),
+            "yes",
+            "to version 1",
+        ),
+        (on_trial(), "yes", "take version 4 back; version 3 serves"),
+        (on_trial(), "1", "from version 3 to version 1"),
     ],
 )
-def test_a_rollback_leads_to_the_newest_version_before_stable_that_can_be_served(
-    raw: Raw, to: str | None, version: str
-) -> None:
-    assert commands.choose_rollback(look(raw), KNOWN, to) == version
+def test_a_rollback_tells_what_the_operator_will_do(raw: Raw, value: str, told: str) -> None:
+    way = way_back(raw, value)
+    assert isinstance(way, rules.WayBack)
+    assert told in commands.describe_way_back(look(raw), way)
 
 
 @pytest.mark.parametrize(
-    ("raw", "to", "told"),
+    ("raw", "value", "told"),
     [
-        (on_trial(), None, "shoal abort towns -n demo"),
-        (deployment(stable=revision(1)), None, "no earlier version"),
-        (deployment(), "2", "no such version can be served"),
-        (deployment(), "seven", "Choose among 1, 3, 4 and latest"),
+        (deployment(stable=revision(1)), "yes", "no version that served before"),
+        (deployment(stable=None), "yes", "nothing serves yet"),
+        (deployment(), "2", "did not serve before; versions to go back to: 1"),
         (deployment(), "3", "serves already"),
-        (deployment(blockedVersions=[{**revision(4), "reason": "x", "since": ago(1)}]), "4", "shoal retry"),
+        (deployment(blockedVersions=[{**revision(1), "reason": "x", "since": ago(1)}]), "1", "shoal.dev/retry"),
     ],
 )
-def test_a_rollback_that_leads_nowhere_is_refused(raw: Raw, to: str | None, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
-        commands.choose_rollback(look(raw), KNOWN, to)
+def test_a_rollback_that_leads_nowhere_says_why(raw: Raw, value: str, told: str) -> None:
+    assert told in str(way_back(raw, value))
 
 
-def test_a_pinned_version_goes_with_no_policy_and_latest_keeps_it() -> None:
-    assert commands.build_rollback("3")["spec"]["modelRef"] == {"version": "3", "policy": None}
-    assert commands.build_rollback("latest")["spec"]["modelRef"] == {"version": "latest"}
+def test_a_version_is_named_by_its_number() -> None:
+    assert [commands.read_version(to) for to in ("3", "v4", None)] == ["3", "4", "yes"]
+    with pytest.raises(UsageError, match="no version"):
+        commands.read_version("latest")
+
+
+def test_the_line_for_git_pins_the_version() -> None:
+    assert commands.build_line(look(deployment()), 3) == 'spec: {modelRef: {name: cities, version: "3"}}'
 
 
 @pytest.mark.parametrize(

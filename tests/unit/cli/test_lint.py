@@ -145,6 +145,8 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         ("nothing-judged", {"strategy": {"canary": {"steps": [{"setWeight": 10}]}}}),
         ("nothing-judged", {"strategy": {"blueGreen": {"steps": 1}}}),
         ("no-way-back", {"strategy": {"blueGreen": {"scaleDownDelaySeconds": 0}}}),
+        ("nothing-asked", {"strategy": {"blueGreen": {"postPromotion": {"durationSeconds": 60}}}}),
+        ("nothing-judged", {"strategy": {"blueGreen": {"steps": 1, "postPromotion": {"durationSeconds": 60}}}}),
         ("sticky-connections", {"strategy": {"blueGreen": {"intervalSeconds": 30}}}),
         ("pause-on-failure", {"onFailure": "Pause"}),
         ("coarse-weight", {"worker": {"replicas": 2}}),

@@ -21,13 +21,20 @@ ROOT = "/apis/shoal.dev/v1alpha1/namespaces"
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What the cluster of the kubeconfig holds, by path; an int, or a Status with a code, is a refusal."""
+    """What the cluster of the kubeconfig answers by path, to a POST by "POST path"; an int or a code refuses."""
     held: dict[str, Any] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             # How many are asked for at a time is no matter here.
-            found = held.get(re.sub(r"[?&]limit=\d+$", "", self.path), 404)
+            self._answer(re.sub(r"[?&]limit=\d+$", "", self.path))
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(f"POST {self.path.partition('?')[0]}")
+
+        def _answer(self, asked: str) -> None:
+            found = held.get(asked, 404)
             self.send_response(found if isinstance(found, int) else found.get("code", 200))
             self.send_header("Content-Type", "application/json")
             self.end_headers()

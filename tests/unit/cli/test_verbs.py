@@ -141,10 +141,14 @@ def test_names_are_completed_for_kubectl(
     records: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records[LIST] = {"items": [deployment()]}
+    records[f"{ROOT}/demo/clusteringbatches"] = {"items": [{"metadata": {"name": "nightly"}}]}
+    records[f"{ROOT}/demo/clusteringmodels"] = {"items": [{"metadata": {"name": "cities"}}]}
     for words, offered in (
         (["status", "-n", "demo", ""], "towns"),
         (["prom"], "promote"),
         (["status", "-n", "x", ""], ""),
+        (["batch", "show", "-n", "demo", "ni"], "nightly"),
+        (["models", "latest", "-n", "demo", ""], "cities"),
     ):
         monkeypatch.setattr("sys.argv", ["kubectl_complete-shoal", *words])
         monkeypatch.setenv("_SHOAL_COMPLETE", "")

@@ -234,6 +234,7 @@ def test_durations_are_read_with_two_units_at_most(seconds: float) -> None:
 def test_history_tells_revisions_with_their_standing_and_events_in_order() -> None:
     raw = on_trial(
         retiring=[{**revision(2), "until": ago(-20)}],
+        previous=[revision(0x99) | {"version": 1}, revision(2)],
         blockedVersions=[{**revision(1), "reason": "GateFailed", "message": "too slow", "since": ago(100)}],
     )
     events: list[dict[str, Any]] = [
@@ -245,8 +246,9 @@ def test_history_tells_revisions_with_their_standing_and_events_in_order() -> No
         (4, "candidate"),
         (3, "stable"),
         (2, "standing by"),
+        (1, "before"),
         (1, "blocked"),
     ]
     assert [each.message for each in found.events] == ["a", "b"]
     assert found.servable == (3, 4)
-    assert found.to_json()["revisions"][3]["why"] == "GateFailed: too slow"
+    assert found.to_json()["revisions"][4]["why"] == "GateFailed: too slow"

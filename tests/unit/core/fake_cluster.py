@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
-from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan
+from shoal_operator.core.observed_route import Rule, read_rules, weights_of
+from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, Record
 from shoal_operator.core.rollout import plan_deployment
-from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, PodFacts, WindowFigures
+from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, Load, PodFacts, WindowFigures
 from tests.unit.core import objects
 from tests.unit.core.objects import DEFAULTS
 
@@ -33,11 +35,21 @@ class FakeCluster:
     pods: dict[str, PodFacts] = field(default_factory=dict)
     windows: dict[str, WindowFigures] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    load: Load | None = None
+    hook_answers: dict[str, Answer] = field(default_factory=dict)
+    cron_jobs: dict[str, Raw | None] = field(default_factory=dict)
+    task_pods: list[Raw] = field(default_factory=list)
+    peers: list[Raw] = field(default_factory=list)
+    """The other deployments of its group."""
     defaults: Defaults = DEFAULTS
     broken: set[str] = field(default_factory=set)
     """Revisions whose pods never become ready."""
+    costly: set[str] = field(default_factory=set)
+    """Pods that a shrinking pool gives up last."""
     events: list[Emit] = field(default_factory=list)
     accepts_routes: bool = True
+    takes_records: bool = True
     born: int = 0
     writes: int = 0
     looked: int = 0
@@ -56,10 +68,18 @@ class FakeCluster:
             services=kinds["Service"],
             routes=kinds["GRPCRoute"],
             budgets=tuple(copy.deepcopy(self._of_kind("PodDisruptionBudget"))),
+            decisions=tuple({"metadata": item["metadata"]} for item in self.decisions()),
             pods=tuple(self.pods.values()),
             gateway=gateway,
             windows=dict(self.windows),
             answers=dict(self.answers),
+            comparison=self.comparison,
+            load=self.load,
+            hook_answers=dict(self.hook_answers),
+            tasks=tuple(copy.deepcopy(self._of_kind("Job"))),
+            task_pods=tuple(copy.deepcopy(self.task_pods)),
+            cron_jobs=dict(self.cron_jobs),
+            peers=tuple(copy.deepcopy(self.peers)),
             defaults=self.defaults,
         )
 
@@ -87,6 +107,11 @@ class FakeCluster:
         match action:
             case Apply(manifest) | Create(manifest):
                 self._apply(manifest)
+            case Record(manifest):
+                known = self.objects.get((manifest["kind"], manifest["metadata"]["name"]))
+                assert known is None or known["spec"] == manifest["spec"], "a name stands for one decision"
+                if self.takes_records:
+                    self._apply(manifest)
             case Delete(key, uid):
                 found = self.objects.get((key.kind, key.name))
                 if found is not None and found["metadata"]["uid"] == uid:
@@ -107,7 +132,8 @@ class FakeCluster:
             wanted[revision] = workload["spec"]["replicas"]
         for revision in {pod.revision or "" for pod in self.pods.values()} | set(wanted):
             mine = sorted(
-                (pod for pod in self.pods.values() if pod.revision == revision), key=lambda pod: not pod.ready
+                (pod for pod in self.pods.values() if pod.revision == revision),
+                key=lambda pod: (not pod.ready, pod.name not in self.costly),
             )
             for pod in mine[wanted.get(revision, 0) :]:
                 del self.pods[pod.name]
@@ -115,6 +141,8 @@ class FakeCluster:
                 self.born += 1
                 name = f"pod-{self.born}"
                 self.pods[name] = objects.pod(name, revision, ready=False)
+        for job in self._of_kind("Job"):
+            job["metadata"].setdefault("creationTimestamp", timestamp(self.now))
         for route in self._of_kind("GRPCRoute"):
             if self.accepts_routes:
                 generation = route["metadata"]["generation"]
@@ -144,6 +172,19 @@ class FakeCluster:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
+
+    def end_job(self, name: str, kind: str = "Complete", reason: str = "", message: str = "") -> None:
+        """Let a Job complete, or fail."""
+        ended = {
+            "type": kind,
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            # To the second, as Kubernetes writes it.
+            "lastTransitionTime": f"{self.now:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        completed = {"completionTime": ended["lastTransitionTime"]}
+        self.objects["Job", name]["status"] = {"conditions": [ended], **completed}
 
     # What people do
 
@@ -205,8 +246,19 @@ class FakeCluster:
 
     def backends(self) -> dict[str, int]:
         """Return the weights of the route."""
-        route = self.objects[("GRPCRoute", self.deployment["metadata"]["name"])]
-        return {item["name"]: item["weight"] for item in route["spec"]["rules"][0]["backendRefs"]}
+        return weights_of(self.rules())
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules of the route; none where there is no route."""
+        return read_rules(self.objects.get(("GRPCRoute", self.deployment["metadata"]["name"])))
+
+    def decisions(self) -> list[Raw]:
+        """Return the records of decisions, oldest first."""
+        return sorted(self._of_kind("ClusteringDecision"), key=lambda item: str(item["metadata"]["name"]))
+
+    def jobs(self) -> list[str]:
+        """Return the names of the Jobs, oldest first."""
+        return [item["metadata"]["name"] for item in self._of_kind("Job")]
 
     def _of_kind(self, kind: str) -> list[Raw]:
         return [item for (found, _), item in self.objects.items() if found == kind]
@@ -227,6 +279,8 @@ class FakeCluster:
     def _label(self, kind: str, name: str, uid: str, labels: Raw, annotations: Raw) -> None:
         if kind == "Pod":
             pod = self.pods.get(name)
+            if pod is not None and pod.uid == uid:
+                (self.costly.add if annotations.get(names.DELETION_COST) else self.costly.discard)(name)
             if pod is not None and pod.uid == uid and pod.routed != (labels[names.ROUTED] == "true"):
                 self.pods[name] = replace(pod, routed=labels[names.ROUTED] == "true")
                 self.writes += 1

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shoal_operator.core import names
+from shoal_operator.core.comparison import Comparison, Estimate
 from shoal_operator.core.snapshot import Defaults, Look, PodFacts, WindowFigures
 
 NAMESPACE = "fish"
@@ -70,6 +71,17 @@ def version(
     }
 
 
+def cron_job(name: str = "judge", *, startable: bool = True, spec: Raw | None = None, pod: Raw | None = None) -> Raw:
+    """Build a suspended CronJob of one container."""
+    container = {"name": "judge", "image": "judge:1", "env": [{"name": "TEAM", "value": "fish"}]}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}, **(pod or {})}
+    return {
+        "kind": "CronJob",
+        "metadata": metadata(name, annotations={names.STARTABLE: "true"} if startable else {}),
+        "spec": {"suspend": True, "jobTemplate": {"spec": {"backoffLimit": 0, "template": template, **(spec or {})}}},
+    }
+
+
 def deployment(
     spec: Raw | None = None, status: Raw | None = None, annotations: Raw | None = None, name: str = "cities"
 ) -> Raw:
@@ -114,6 +126,20 @@ def window(
         4 * calls * noise / looks,
     )
     return WindowFigures(calls, errors, calls * mean, squares, (each,) * looks)
+
+
+def compared(
+    ari: float, variance: float, *, noise: float = 1.0, labels: float = 1.0, requests: int = 200, **more: Any
+) -> Comparison:
+    """Build what both versions made of the same rows, 1000 unless told otherwise."""
+    facts: dict[str, Any] = {"asked_at": "2026-01-01T00:00:00Z", "rows": 1000, **more}
+    return Comparison(
+        ari=Estimate(ari, variance),
+        noise_agreement=Estimate(noise, variance),
+        label_agreement=Estimate(labels, variance),
+        requests=requests,
+        **facts,
+    )
 
 
 def terminated(message: str = "", *, reason: str = "Error", code: int = 1, restarts: int = 0) -> Raw:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shoal_operator.api.analysis import Analysis
 from shoal_operator.api.version import VersionMetrics
 from shoal_operator.core.gates import (
     FALSE_ALARM,
     Records,
+    false_alarm_of,
     judge_calls,
     judge_readiness,
     judge_records,
@@ -87,10 +91,10 @@ def test_a_verdict_tells_the_figures_and_the_limit() -> None:
     [errors, latency] = judge_calls(Analysis(), figures(500, errors=5), figures(500, errors=250, mean=0.1))
     assert errors.message == (
         "250 of 500 calls failed (50.00%), stable 5 of 500 (1.00%), limit x1.05: too many, beyond chance "
-        "(less than 1 in 400)."
+        "(less than 1 in 240)."
     )
     assert latency.message == (
-        "mean 100.0 ms over 500 calls, stable 10.0 ms over 500: x10.00, surely above x8.79, limit x1.2: too slow, "
+        "mean 100.0 ms over 500 calls, stable 10.0 ms over 500: x10.00, surely above x8.82, limit x1.2: too slow, "
         "beyond chance."
     )
     assert errors.candidate is not None
@@ -122,10 +126,15 @@ def test_what_befalls_both_sides_counts_against_neither() -> None:
 
 
 def test_more_steps_ask_for_more_evidence() -> None:
-    stable, candidate = figures(900), figures(100, errors=4)
+    stable, candidate = figures(900), figures(100, errors=5)
     assert judge_calls(Analysis(), stable, candidate)[0].verdict == "fail"
     assert judge_calls(Analysis(), stable, candidate, window=10)[0].verdict == "inconclusive"
-    assert FALSE_ALARM == 0.01
+
+
+@given(st.integers(1, 20), st.integers(1, 200))
+def test_all_gates_and_steps_together_spend_one_rollout_of_a_hundred(gates: int, windows: int) -> None:
+    spent = gates * sum(false_alarm_of(window, gates) for window in range(1, windows + 1))
+    assert FALSE_ALARM * 0.83 < spent <= FALSE_ALARM == 0.01
 
 
 def test_a_gate_that_is_off_is_not_asked() -> None:
@@ -153,6 +162,42 @@ def test_noise_ratio(
 ) -> None:
     analysis = Analysis.model_validate({"noiseRatio": limits})
     assert judge_calls(analysis, stable, candidate)[-1].verdict == expected
+
+
+def reached(calls: int, outside: float, *, ranged: bool = True) -> WindowFigures:
+    """Build figures whose rows lie out of reach with the share `outside`."""
+    found = objects.window(calls)
+    looks = [
+        replace(look, ranged_rows=look.rows * ranged, out_of_reach_rows=look.rows * ranged * outside)
+        for look in found.looks
+    ]
+    return replace(found, looks=tuple(looks))
+
+
+@pytest.mark.parametrize(
+    ("limits", "stable", "candidate", "expected", "told"),
+    [
+        ({}, None, None, "inconclusive", "no figures yet"),
+        ({}, reached(500, 0.01), reached(500, 0.01), "pass", "are out of reach"),
+        ({}, reached(500, 0.01), reached(500, 0.4), "fail", "too many, beyond chance"),
+        ({}, reached(500, 0.4), reached(500, 0.0), "pass", "within"),
+        ({"maxIncrease": 0.5}, reached(500, 0.01), reached(500, 0.4), "pass", "limit 50"),
+        ({}, reached(20, 0.01), reached(500, 0.4), "inconclusive", "stable has 80 of 200"),
+        ({}, reached(500, 0.01), reached(500, 0, ranged=False), "inconclusive", "of the candidate does not know"),
+        ({}, reached(500, 0.01, ranged=False), reached(500, 0.4), "inconclusive", "of stable does not know"),
+        ({}, reached(500, 0.01), reached(500, 1.5), "error", "cannot be"),
+    ],
+)
+def test_out_of_reach(
+    limits: dict[str, float],
+    stable: WindowFigures | None,
+    candidate: WindowFigures | None,
+    expected: str,
+    told: str,
+) -> None:
+    verdict = judge_calls(Analysis.model_validate({"outOfReach": limits}), stable, candidate)[-1]
+    assert (verdict.gate, verdict.verdict) == ("outOfReach", expected)
+    assert told in verdict.message
 
 
 def record(clusters: int = 10, silhouette: float | None = 0.6) -> VersionMetrics:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from shoal_operator.api.deployment import ClusteringDeploymentSpec, Traffic
+from shoal_operator.api.deployment import ClusteringDeploymentSpec
 from shoal_operator.api.model import ClusteringModelSpec
+from shoal_operator.api.traffic import Traffic
 from shoal_operator.core import names
 from shoal_operator.core.manifests.budget import build_budget
 from shoal_operator.core.manifests.job import build_job
-from shoal_operator.core.manifests.route import build_backend, build_route
+from shoal_operator.core.manifests.preview import build_preview
+from shoal_operator.core.manifests.route import build_backend, build_route, build_rule
 from shoal_operator.core.manifests.service import build_service
 from shoal_operator.core.manifests.workload import build_workload, pool_selector
 from shoal_operator.core.revision import build_revision
@@ -83,6 +85,8 @@ def test_the_worker_is_told_what_to_serve() -> None:
         "SHOAL_ARTIFACT_DIGEST": VERSION.digest,
         "SHOAL_GRPC_PORT": "8001",
         "SHOAL_METRICS_PORT": "8002",
+        "SHOAL_INTERNAL_PORT": "8003",
+        "SHOAL_COMPARE_URL": "http://cities-preview.fish.svc:8003",
         "SHOAL_CACHE_DIR": "/var/cache/shoal",
         "SHOAL_MAX_IN_FLIGHT": "7",
         "SHOAL_DRAIN_DELAY_SECONDS": "3",
@@ -191,11 +195,22 @@ def test_the_service_speaks_plain_http2() -> None:
     assert manifest["spec"]["selector"] == selector
 
 
+def test_the_preview_is_asked_by_the_name_that_pods_are_told() -> None:
+    manifest = build_preview(objects.deployment(), pool_selector(objects.deployment(), "1a2b3c4d"))
+    assert manifest["metadata"]["name"] == "cities-preview"
+    assert manifest["spec"]["selector"] == {names.DEPLOYMENT: "cities", names.REVISION: "1a2b3c4d"}
+    ports = {port["name"]: port["port"] for port in manifest["spec"]["ports"]}
+    assert ports == {"grpc": 8001, "internal": 8003}
+    assert variables(workload())["SHOAL_COMPARE_URL"] == "http://cities-preview.fish.svc:8003"
+    declared = {port["name"]: port["containerPort"] for port in pod_of(workload())["containers"][0]["ports"]}
+    assert declared == {"grpc": 8001, "metrics": 8002, "internal": 8003}
+
+
 def test_the_route_hangs_on_its_gateway() -> None:
     traffic = Traffic.model_validate(
         {"router": "Gateway", "gateway": {"name": "edge", "sectionName": "grpc"}, "hostnames": ["a.example"]}
     )
-    manifest = build_route(objects.deployment(), traffic, [build_backend("cities-1", 100)])
+    manifest = build_route(objects.deployment(), traffic, [build_rule([build_backend("cities-1", 100)])])
     [parent] = manifest["spec"]["parentRefs"]
     assert (parent["name"], parent["sectionName"]) == ("edge", "grpc")
     assert manifest["spec"]["hostnames"] == ["a.example"]

@@ -60,6 +60,8 @@ def test_a_record_that_no_version_stands_for_is_not_trusted(record: str) -> None
         {"step": -1},
         {"stable": {"revision": "../../etc", "version": 1}},
         {"retiring": [{"revision": "aaaaaaaa"}]},
+        {"previous": [{"revision": "aaaaaaaa"}]},
+        {"rollback": {"by": "Nobody", "atOnce": True}},
         {"conditions": [{"type": 3}]},
     ],
 )

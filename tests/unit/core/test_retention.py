@@ -51,10 +51,14 @@ def serving(role: str, number: int) -> Raw:
         return objects.deployment(annotations={names.STABLE_RECORD: json.dumps(revision)})
     if role == "standing by":
         return objects.deployment(status={"retiring": [{**revision, "until": "2026-01-01T00:00:00Z"}]})
+    if role == "rollback window":
+        spec = {"strategy": {"canary": {"rollbackWindow": {"revisions": 2}}}}
+        past = [{**revision, "revision": f"{place}" * 8, "version": place} for place in (8, 9)]
+        return objects.deployment(spec, status={"previous": [past[0], revision, past[1]]})
     return objects.deployment(status={role: revision})
 
 
-ROLES = ["stable", "candidate", "standing by", "recorded", "pinned", "pinned by digest"]
+ROLES = ["stable", "candidate", "standing by", "rollback window", "recorded", "pinned", "pinned by digest"]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from shoal_operator.core.rollout import plan_deployment
 from tests.unit.core import objects
 from tests.unit.core.fake_cluster import FakeCluster
 from tests.unit.core.trials import CANARY, GATEWAY, served, trying
+
+NOT_PROGRAMMED = {"type": "Programmed", "status": "False", "reason": "NoResources", "message": "no address left"}
 
 
 class TestGateway:
@@ -113,3 +118,26 @@ class TestGateway:
         assert plan.status is not None
         degraded = next(item for item in plan.status.status["conditions"] if item["type"] == "Degraded")
         assert degraded["reason"] in ("GatewayNotReady",)
+
+    @pytest.mark.parametrize(
+        ("gateway", "told"),
+        [
+            (None, "does not exist"),
+            ({"metadata": objects.metadata("gateway"), "status": {"conditions": [NOT_PROGRAMMED]}}, "no address left"),
+        ],
+        ids=["deleted", "not programmed"],
+    )
+    def test_a_gateway_that_is_lost_in_mid_rollout_is_told_and_moves_no_weight(
+        self, gateway: dict[str, Any] | None, told: str
+    ) -> None:
+        cluster = trying(traffic=GATEWAY)
+        before = cluster.backends()
+        plan = plan_deployment(replace(cluster.snapshot(), gateway=gateway), cluster.now)
+        cluster.execute(plan, cluster.version)
+        assert plan.status is not None
+        reasons = {item["reason"]: item["message"] for item in plan.status.status["conditions"]}
+        assert told in reasons["GatewayNotReady"]
+        assert cluster.backends() == before
+        assert not cluster.status.get("blockedVersions")
+        cluster.settle()
+        assert "GatewayNotReady" not in [item["reason"] for item in cluster.status["conditions"]]

@@ -142,6 +142,16 @@ def test_arrange(
     assert answer.actual_weight == actual
 
 
+def test_a_pool_that_shrinks_gives_up_its_routed_pods_last() -> None:
+    """The mark goes with the label, so that the Deployment's controller knows."""
+    for weight, routed, selector in ((50, "", BY_STABLE), (0, "s1 c1", BY_STABLE)):
+        labels = [item for item in ask(weight, pods(routed=routed), selector).actions if isinstance(item, Label)]
+        assert labels
+        for item in labels:
+            on = item.labels[names.ROUTED]
+            assert item.annotations == {names.DELETION_COST: "100" if on else None}
+
+
 @pytest.mark.parametrize("replicas", range(1, 8))
 @pytest.mark.parametrize("weight", [1, 10, 33, 50, 60, 67, 80, 99])
 def test_a_share_that_pods_only_come_near_to_comes_to_rest(weight: int, replicas: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from shoal_operator.core.statistics.means import EFFECT, Sums, estimate_log_ratio
 from shoal_operator.core.statistics.quantiles import (
@@ -17,6 +18,7 @@ from shoal_operator.core.statistics.quantiles import (
     refuted_share,
     share_below,
 )
+from shoal_operator.core.statistics.repeated import half_width, spend, student_quantile
 from shoal_operator.core.statistics.sequence import mixture_half_width
 from shoal_operator.core.statistics.shares import Counts, share_evidence
 
@@ -44,6 +46,22 @@ class TestShares:
             found = [Counts(k, mine, j, 20 - mine) for k, j in zip(events, others, strict=True)]
             alarms += any(share_evidence(found[:stop], 1.0).log >= math.log(1 / alpha) for stop in range(20, 121, 20))
         assert alarms <= 0.1 * windows + 3 * math.sqrt(0.09 * windows)
+
+    @pytest.mark.parametrize("base", [0.001, 0.05, 0.5, 1.0])
+    @pytest.mark.parametrize("ratio", [1.0, 1.05, 3.0])
+    @pytest.mark.parametrize(("mine", "others"), [(1, 1), (2, 8), (8, 2), (5, 20)])
+    def test_a_candidate_at_the_limit_wins_nothing_on_average(
+        self, base: float, ratio: float, mine: int, others: int
+    ) -> None:
+        """The mean of the e-value over all outcomes of a look, exactly: at most 1, as an e-process must have it."""
+        chances = stats.binom.pmf(range(mine + 1), mine, min(1.0, ratio * base))
+        base_chances = stats.binom.pmf(range(others + 1), others, base)
+        mean = sum(
+            chances[k] * base_chances[j] * math.exp(share_evidence([Counts(k, mine, j, others)], ratio).log)
+            for k in range(mine + 1)
+            for j in range(others + 1)
+        )
+        assert mean <= 1 + 1e-9
 
     @given(st.lists(counts, max_size=20), st.floats(1, 100))
     def test_any_counts_give_finite_evidence(self, looks: list[Counts], ratio: float) -> None:
@@ -131,3 +149,25 @@ class TestQuantiles:
     @given(st.floats(0.05, 0.95), st.floats(10, 1e6), alphas)
     def test_refuted_shares_lie_on_their_sides(self, level: float, size: float, alpha: float) -> None:
         assert refuted_share(level, size, alpha, above=False) <= level <= refuted_share(level, size, alpha, above=True)
+
+
+class TestRepeated:
+    @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 30, 200])
+    @pytest.mark.parametrize("alpha", [0.3, 0.025, 1e-4, 1e-7])
+    def test_the_t_quantile_is_scipys(self, degrees: int, alpha: float) -> None:
+        assert student_quantile(alpha, degrees) == pytest.approx(stats.t.isf(alpha, degrees), rel=1e-6)
+
+    @given(alphas, st.integers(1, 5000))
+    def test_many_clusters_are_never_bounded_tighter_than_they_are(self, alpha: float, degrees: int) -> None:
+        assert student_quantile(alpha, degrees) >= stats.t.isf(alpha, degrees) * (1 - 1e-6)
+
+    @given(alphas, st.integers(1, 400))
+    def test_the_looks_spend_no_more_than_alpha(self, alpha: float, looks: int) -> None:
+        assert sum(spend(alpha, look) for look in range(1, looks + 1)) <= alpha
+
+    @given(st.floats(0, 1), st.integers(2, 400), alphas, st.integers(1, 400))
+    def test_more_looks_never_make_a_bound_less_sure(
+        self, variance: float, clusters: int, alpha: float, look: int
+    ) -> None:
+        now, later = (half_width(variance, clusters, spend(alpha, number)) for number in (look, look + 1))
+        assert 0 <= now <= later < math.inf

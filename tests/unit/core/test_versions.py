@@ -65,6 +65,14 @@ def test_a_second_pass_changes_nothing_and_tells_nothing() -> None:
     assert (plan.status.status, plan.clean_up) == (version["status"], ())
 
 
+def test_figures_are_told_with_the_digits_that_a_list_has_room_for() -> None:
+    version = objects.version(1)
+    version["spec"]["metrics"] |= {"noiseRatio": 0.10249999999999998, "silhouette": 0.5123456789}
+    assert (status_of(version)["noise"], status_of(version)["silhouette"]) == ("10.2 %", "0.512")
+    del version["spec"]["metrics"]["silhouette"]
+    assert status_of(version)["silhouette"] == ""
+
+
 def test_a_refusal_is_a_condition_and_an_event() -> None:
     version = with_record(objects.version(1), wanted="Retired", problem="VersionInUse", message="It is in use.")
     plan = plan_version(version, objects.NOW)

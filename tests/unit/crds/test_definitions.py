@@ -42,7 +42,13 @@ def test_the_committed_files_are_what_the_types_say() -> None:
 
 def test_there_is_one_file_for_each_kind() -> None:
     kinds = {yaml.safe_load(file.read_text(encoding="utf-8"))["spec"]["names"]["kind"] for file in FILES}
-    assert kinds == {"ClusteringModel", "ClusteringModelVersion", "ClusteringDeployment", "ClusteringBatch"}
+    assert kinds == {
+        "ClusteringModel",
+        "ClusteringModelVersion",
+        "ClusteringDeployment",
+        "ClusteringDecision",
+        "ClusteringBatch",
+    }
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -76,8 +82,8 @@ def test_every_rule_says_what_to_do(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_server_says_of_a_status_only_that_nobody_has_seen_the_object(file: Path) -> None:
-    status = schema_of(yaml.safe_load(file.read_text(encoding="utf-8")))["properties"]["status"]
-    told = {"": {"observedGeneration": -1}} if "observedGeneration" in status["properties"] else {}
+    status = schema_of(yaml.safe_load(file.read_text(encoding="utf-8")))["properties"].get("status", {})
+    told = {"": {"observedGeneration": -1}} if "observedGeneration" in status.get("properties", {}) else {}
     assert {path: node["default"] for path, node in nodes(status) if "default" in node} == told
 
 
@@ -95,6 +101,7 @@ def test_the_server_says_of_a_status_only_that_nobody_has_seen_the_object(file: 
             "cdep",
             ["Phase", "Stable", "Candidate", "Weight", "Step", "Ready", "Age"],
         ),
+        ("clusteringdecisions", "cdec", ["Deployment", "Decision", "Version", "Weight", "Reason", "Age"]),
     ],
 )
 def test_kubectl_get_shows_the_essentials(plural: str, short: str, columns: list[str]) -> None:
@@ -105,7 +112,9 @@ def test_kubectl_get_shows_the_essentials(plural: str, short: str, columns: list
     assert shown == columns
 
 
-@pytest.mark.parametrize("plural", ["clusteringmodels", "clusteringmodelversions", "clusteringdeployments"])
+@pytest.mark.parametrize(
+    "plural", ["clusteringmodels", "clusteringmodelversions", "clusteringdeployments", "clusteringdecisions"]
+)
 def test_every_column_reads_a_field_that_exists(plural: str) -> None:
     definition = loaded(plural)
     version = definition["spec"]["versions"][0]
@@ -128,3 +137,11 @@ def test_a_deployment_scales_by_its_workers() -> None:
 def test_changing_the_strategy_leaves_no_default_of_the_other_behind() -> None:
     strategy = schema_of(loaded("clusteringdeployments"))["properties"]["spec"]["properties"]["strategy"]
     assert [path for path, node in nodes(strategy) if "default" in node] == []
+
+
+def test_a_decision_is_a_record_without_a_status_that_never_changes() -> None:
+    version = loaded("clusteringdecisions")["spec"]["versions"][0]
+    assert "subresources" not in version
+    schema = version["schema"]["openAPIV3Schema"]["properties"]
+    assert "status" not in schema
+    assert [rule["rule"] for rule in schema["spec"]["x-kubernetes-validations"]] == ["self == oldSelf"]

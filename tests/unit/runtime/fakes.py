@@ -12,7 +12,7 @@ from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
 from shoal_operator.core.plan import Adjust, Emit, Label, Manifest, Plan
 from shoal_operator.core.snapshot import RawObject
-from shoal_operator.errors import Conflict, NotFound
+from shoal_operator.errors import ApiError, Conflict, NotFound
 from shoal_operator.runtime.observer import Decisions
 from shoal_operator.runtime.resources import BY_KIND
 
@@ -156,6 +156,7 @@ class FakeGateway:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
+    cron_jobs: dict[str, RawObject | None] = field(default_factory=dict)
 
     def _note(self, *call: Any) -> None:
         if self.failures:
@@ -195,6 +196,12 @@ class FakeGateway:
     async def secret_exists(self, namespace: str, name: str) -> bool:
         """Answer from `secrets`."""
         return name in self.secrets
+
+    async def find_cron_job(self, namespace: str, name: str) -> RawObject | None:
+        """Answer from `cron_jobs`; a name that is not there cannot be read."""
+        if name not in self.cron_jobs:
+            raise ApiError(403, "Forbidden", name)
+        return self.cron_jobs[name]
 
     def forget(self, owner: ObjectKey) -> None:
         """Record."""

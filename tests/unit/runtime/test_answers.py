@@ -109,7 +109,9 @@ async def server() -> AsyncIterator[str]:
         return web.Response(text=f"asked {form['query']}")
 
     async def hook(request: web.Request) -> web.Response:
-        return web.json_response({"seen": await request.json(), "type": request.content_type})
+        told = {"seen": await request.json(), "type": request.content_type}
+        key = request.headers.get("Idempotency-Key")
+        return web.json_response(told if key is None else {**told, "key": key})
 
     async def away(_: web.Request) -> web.Response:
         raise web.HTTPFound("http://127.0.0.1:1/")
@@ -133,6 +135,8 @@ async def test_requests_go_out_as_forms_and_as_json(server: str) -> None:
         assert await send(Request("q", f"{server}/query", form=(("query", "up{}"),))) == (200, "asked up{}")
         status, body = await send(Request("h", f"{server}/hook", body='{"a": 1}'))
         assert (status, body) == (200, '{"seen": {"a": 1}, "type": "application/json"}')
+        status, body = await send(Request("h", f"{server}/hook", body="{}", idempotency_key="abc"))
+        assert body == '{"seen": {}, "type": "application/json", "key": "abc"}'
         assert (await send(Request("r", f"{server}/away", body="{}")))[0] == 302, "a redirect is not followed"
         with pytest.raises(ValueError, match="larger than"):
             await send(Request("f", f"{server}/flood", body="{}"))

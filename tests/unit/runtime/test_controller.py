@@ -1,10 +1,11 @@
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core.plan import Apply, Create, Delete, Emit, Label, Plan, StatusWrite
+from shoal_operator.core.plan import Apply, Create, Delete, Emit, Label, Plan, Record, StatusWrite
 from shoal_operator.core.snapshot import Defaults
 from shoal_operator.errors import ApiError, Conflict, LeaseLost, NamespaceGoing, Unreachable
 from shoal_operator.runtime.controller import Controller
@@ -40,7 +41,16 @@ class Bench:
         self.metrics = Metrics()
         decide = decisions(plan)
         observer = Observer(
-            self.store, self.gateway, NoFigures(), lambda _: {}, NoProgress(), decide, Defaults("image", "s3://b")
+            self.store,
+            self.gateway,
+            NoFigures(),
+            lambda _: {},
+            lambda _: None,
+            lambda _: {},
+            lambda _: None,
+            NoProgress(),
+            decide,
+            Defaults("image", "s3://b"),
         )
         self.controller = Controller(self.queue, self.store, observer, self.gateway, decide, self.metrics, lambda: NOW)
         self.put(raw("ClusteringDeployment", **parts))
@@ -89,6 +99,16 @@ async def test_a_pass_executes_the_plan_in_its_order_and_the_status_before_the_c
         ("status", {"phase": "Healthy"}, "1"),
         ("label", "one", "written"),
     ]
+    assert bench.due_in() == pytest.approx(5, abs=0.02)
+    assert bench.outcome("ok") == 1
+
+
+async def test_a_record_that_cannot_be_written_holds_nothing_up() -> None:
+    plan = Plan(clean_up=(Record(service()), Emit("Normal", "Promoted", "done")), requeue_after=5)
+    bench = Bench(plan)
+    bench.gateway.failures.append(ApiError(403, "Forbidden", "exceeded quota"))
+    await bench.controller.reconcile(KEY)
+    assert bench.gateway.calls == [("emit", "Promoted")]
     assert bench.due_in() == pytest.approx(5, abs=0.02)
     assert bench.outcome("ok") == 1
 
@@ -162,6 +182,43 @@ async def test_an_event_that_is_refused_does_not_stop_the_pass() -> None:
     await bench.controller.reconcile(KEY)
     assert [call[0] for call in bench.gateway.calls] == ["apply", "status"]
     assert bench.outcome("ok") == 1
+
+
+async def test_an_optional_object_that_is_refused_is_told_and_does_not_stop_the_pass() -> None:
+    bench = Bench(Plan(actions=(Create(service(), optional=True),), status=StatusWrite(KEY, {"phase": "x"})))
+    bench.gateway.failures.append(ApiError(403, "Forbidden", "exceeded quota: jobs"))
+    await bench.controller.reconcile(KEY)
+    assert bench.gateway.calls == [("emit", "JobRefused"), ("status", {"phase": "x"}, "1")]
+    bench.gateway.calls.clear()
+    bench.gateway.failures.append(NamespaceGoing(403, "Forbidden", "being terminated"))
+    await bench.controller.reconcile(KEY)
+    assert bench.gateway.calls == []
+
+
+async def test_members_of_a_group_never_have_a_pass_at_once_and_hold_no_worker_up() -> None:
+    spec = {"modelRef": {"name": "cities"}, "group": {"name": "eu"}}
+    bench = Bench(Plan(actions=(Apply(service()),)), spec=spec)
+    bench.put(raw("ClusteringDeployment", "two", spec=spec))
+    bench.put(raw("ClusteringDeployment", "other", spec={**spec, "group": {"name": "us"}}))
+    going, entered = asyncio.Event(), asyncio.Event()
+
+    async def apply(owner: ObjectKey, manifest: Any) -> None:
+        entered.set()
+        await going.wait()
+        bench.gateway.calls.append(("applied", owner.name))
+
+    bench.gateway.apply = apply  # type: ignore[method-assign]
+    first = asyncio.create_task(bench.controller.reconcile(KEY))
+    await entered.wait()
+    await bench.controller.reconcile(KEY._replace(name="two"))
+    assert bench.outcome("deferred") == 1
+    third = asyncio.create_task(bench.controller.reconcile(KEY._replace(name="other")))
+    going.set()
+    await asyncio.gather(first, third)
+    assert sorted(bench.gateway.calls) == [("applied", "one"), ("applied", "other")]
+    assert bench.due_in() == pytest.approx(0.05, abs=0.02), "the other member comes again"
+    await bench.controller.reconcile(KEY._replace(name="two"))
+    assert bench.gateway.calls[-1] == ("applied", "two")
 
 
 async def test_a_clean_up_that_is_refused_waits_its_turn_and_leaves_the_status_alone() -> None:

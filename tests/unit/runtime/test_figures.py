@@ -26,6 +26,16 @@ def test_a_worker_s_metrics_are_read() -> None:
     assert replace(counters, seconds=1).to_look().squares == pytest.approx(3 * 0.2**2 + 1.0**2)
 
 
+def test_rows_out_of_reach_count_only_where_the_worker_tells_them() -> None:
+    served = "# TYPE shoal_rows counter\nshoal_rows_total 20\n"
+    told = "# TYPE shoal_out_of_reach_rows counter\nshoal_out_of_reach_rows_total 0\n"
+    without, with_range = parse(served), parse(served + told)
+    assert (without.rows, without.ranged_rows) == (20, 0)
+    assert (with_range.rows, with_range.ranged_rows, with_range.out_of_reach_rows) == (20, 20, 0)
+    both = (with_range + parse(served + told.replace("total 0", "total 3"))).to_look()
+    assert (both.ranged_rows, both.out_of_reach_rows) == (40, 3)
+
+
 def test_text_without_our_metrics_reads_as_nothing_served() -> None:
     assert parse("# HELP up x\n# TYPE up gauge\nup 1\n") == Counters()
 

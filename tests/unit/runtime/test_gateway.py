@@ -138,6 +138,15 @@ async def test_events_within_five_seconds_are_one_and_later_ones_are_counted(
     assert stored["involvedObject"]["uid"] == "uid-ClusteringDeployment-one"
 
 
+async def test_an_event_names_the_record_of_its_decision(gateway: AioGateway, api: FakeApi) -> None:
+    event = Emit("Normal", "Promoted", "x" * 2000, record="one-1a2b-00007")
+    await gateway.emit(raw("ClusteringDeployment"), event)
+    (stored,) = api.objects.values()
+    assert stored["message"].endswith("x (record: one-1a2b-00007)")
+    assert len(stored["message"]) == 1024
+    assert (stored["related"]["kind"], stored["related"]["name"]) == ("ClusteringDecision", "one-1a2b-00007")
+
+
 async def test_a_missing_secret_is_asked_for_again_soon_and_a_found_one_late(
     gateway: AioGateway, api: FakeApi, clock: ManualClock
 ) -> None:
@@ -149,6 +158,22 @@ async def test_a_missing_secret_is_asked_for_again_soon_and_a_found_one_late(
     clock.seconds += 20
     assert await gateway.secret_exists("ns", "s")
     assert len(api.requests) == 2
+
+
+async def test_a_cron_job_is_remembered_for_some_seconds_and_a_missing_one_for_fewer(
+    gateway: AioGateway, api: FakeApi, clock: ManualClock
+) -> None:
+    assert await gateway.find_cron_job("ns", "c") is None
+    api.objects["/apis/batch/v1/namespaces/ns/cronjobs/c"] = {"metadata": {"name": "c"}}
+    assert await gateway.find_cron_job("ns", "c") is None
+    clock.seconds += 2.1
+    assert await gateway.find_cron_job("ns", "c") == {"metadata": {"name": "c"}}
+    clock.seconds += 9
+    await gateway.find_cron_job("ns", "c")
+    assert len(api.requests) == 2
+    clock.seconds += 2
+    await gateway.find_cron_job("ns", "c")
+    assert len(api.requests) == 3
 
 
 async def test_fields_of_a_spec_are_merged_and_the_rest_stays(gateway: AioGateway, api: FakeApi) -> None:

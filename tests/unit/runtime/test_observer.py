@@ -33,7 +33,7 @@ def observer(*objects: dict[str, Any]) -> Observer:
     store = Store()
     for item in objects:
         store.put(item, BY_KIND[item["kind"]])
-    gateway = FakeGateway(secrets={"there"})
+    gateway = FakeGateway(secrets={"there"}, cron_jobs={"there": {"kind": "CronJob"}, "missing": None})
 
     def secrets(*_: Any) -> frozenset[str]:
         return frozenset({"there", "missing"})
@@ -42,7 +42,8 @@ def observer(*objects: dict[str, Any]) -> Observer:
         return Plan()
 
     decide = Decisions(plan, secrets, plan, plan, secrets, plan, secrets)
-    return Observer(store, gateway, NoFigures(), lambda _: {}, NoProgress(), decide, DEFAULTS)
+    fed = (NoFigures(), lambda _: {}, lambda _: None, lambda _: {}, lambda _: None, NoProgress())
+    return Observer(store, gateway, *fed, decide, DEFAULTS)
 
 
 def namesake(item: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +101,8 @@ async def test_a_deployment_s_facts_are_its_own() -> None:
         owned("Service", "serve", SERVING),
         owned("GRPCRoute", "serve", SERVING),
         owned("PodDisruptionBudget", "serve-abc", SERVING),
+        owned("ClusteringDecision", "serve-1a2b-00001", SERVING),
+        namesake(owned("ClusteringDecision", "serve-9f9f-00001", SERVING)),
         raw("Gateway", "public"),
         pod,
         older,
@@ -108,9 +111,44 @@ async def test_a_deployment_s_facts_are_its_own() -> None:
     assert [item["metadata"]["name"] for item in facts.versions] == ["cities-v1"]
     assert [item["metadata"]["name"] for item in facts.workloads] == ["serve-abc"]
     assert len(facts.services) == len(facts.routes) == len(facts.budgets) == 1
+    assert [item["metadata"]["name"] for item in facts.decisions] == ["serve-1a2b-00001"]
     assert facts.gateway is not None
     (only,) = facts.pods
     assert (only.name, only.revision, only.ready, only.routed, only.ip) == ("serve-pod", "abc", True, True, "10.0.0.1")
+
+
+async def test_a_deployment_s_jobs_are_those_of_its_gates_and_hooks() -> None:
+    labels = {"labels": {names.TASK_OF: "serve"}}
+    owner = {"ownerReferences": [{"kind": "ClusteringDeployment", "uid": "serve-2"}]}
+    job = raw("Job", "task", uid="job-1", metadata={**labels, **owner})
+    pod = raw("Pod", "task-x", metadata={**labels, "ownerReferences": [{"kind": "Job", "uid": "job-1"}]})
+    left = raw("Job", "old", metadata={**labels, "ownerReferences": [{"kind": "ClusteringDeployment", "uid": "gone"}]})
+    facts = await observer(MODEL, SERVING, job, pod, left).deployment(SERVING)
+    assert [item["metadata"]["name"] for item in facts.tasks] == ["task"]
+    assert [item["metadata"]["name"] for item in facts.task_pods] == ["task-x"]
+    assert facts.pods == (), "it serves nothing"
+
+
+async def test_the_cron_jobs_that_a_window_needs_are_asked_for_and_one_that_cannot_be_read_is_left_out() -> None:
+    gates = [{"name": name, "cronJob": name} for name in ("there", "missing", "forbidden")]
+    spec = {**SERVING["spec"], "analysis": {"jobs": gates}}
+    waiting = {**SERVING, "spec": spec}
+    assert (await observer(MODEL, waiting).deployment(waiting)).cron_jobs == {}
+    judged = {**waiting, "status": {"windowStartedAt": "2026-03-01T00:00:00Z"}}
+    facts = await observer(MODEL, judged).deployment(judged)
+    assert facts.cron_jobs == {"there": {"kind": "CronJob"}, "missing": None}
+
+
+async def test_a_deployment_knows_its_group_and_whom_it_waits_for() -> None:
+    member = {**SERVING, "spec": {**SERVING["spec"], "group": {"name": "eu", "promoteAfter": ["rivers", "gone"]}}}
+    paris = raw("ClusteringDeployment", "paris", spec={"group": {"name": "eu"}})
+    rivers = raw("ClusteringDeployment", "rivers", spec={"modelRef": {"name": "rivers"}})
+    other = raw("ClusteringDeployment", "other", spec={"modelRef": {"name": "cities"}})
+    elsewhere = raw("ClusteringDeployment", "paris", "elsewhere", spec={"group": {"name": "eu"}})
+    world = observer(MODEL, member, paris, rivers, other, elsewhere)
+    facts = await world.deployment(member)
+    assert [item["metadata"]["name"] for item in facts.peers] == ["paris", "rivers"]
+    assert (await world.deployment(other)).peers == ()
 
 
 async def test_a_missing_model_and_gateway_are_none() -> None:

@@ -10,6 +10,10 @@ from shoal_operator.runtime.store import Link, Store, key_of
 from tests.unit.runtime.fakes import owned, raw
 
 
+def task(kind: str, name: str) -> dict[str, Any]:
+    return raw(kind, name, metadata={"labels": {names.MANAGED_BY: names.MANAGER, names.TASK_OF: "serve"}})
+
+
 def fill(*objects: dict[str, Any]) -> Store:
     store = Store()
     for item in objects:
@@ -19,6 +23,7 @@ def fill(*objects: dict[str, Any]) -> Store:
 
 MODEL = raw("ClusteringModel", "cities")
 SERVING = raw("ClusteringDeployment", "serve", spec={"modelRef": {"name": "cities"}})
+MEMBER = raw("ClusteringDeployment", "berlin", spec={"modelRef": {"name": "rivers"}, "group": {"name": "eu"}})
 WAITING = raw("ClusteringBatch", "nightly", spec={"modelRef": {"name": "cities"}})
 LIVE = raw("ClusteringBatch", "live", spec={"deploymentRef": {"name": "serve"}}, status={"pinned": {"model": "cities"}})
 
@@ -55,6 +60,17 @@ def test_records_are_slim() -> None:
     assert "spec" not in record
 
 
+def test_of_a_deployment_it_is_known_which_other_programs_wrote_it() -> None:
+    ours, theirs = {"manager": "shoal-operator"}, {"manager": "shoal-cli", "fieldsV1": {}}
+    store = fill(raw("ClusteringDeployment", metadata={"managedFields": [ours, theirs]}))
+    assert store.of_kind("ClusteringDeployment")[0]["metadata"]["managedFields"] == [theirs]
+
+
+def test_of_a_decision_only_that_it_is_there_is_known() -> None:
+    store = fill(raw("ClusteringDecision", spec={"gates": [{}] * 64}))
+    assert "spec" not in store.of_kind("ClusteringDecision")[0]
+
+
 def test_a_link_follows_the_object() -> None:
     store = fill(SERVING)
     moved = raw(
@@ -73,6 +89,7 @@ def test_a_link_follows_the_object() -> None:
     [
         (owned("Deployment", "serve-1", SERVING), ["serve"]),
         (owned("Pod", "serve-1-x", SERVING, metadata={"labels": {names.MODEL: "cities"}}), ["serve"]),
+        (owned("ClusteringDecision", "serve-1a2b-00001", SERVING), ["serve"]),
         (owned("Job", "cities-train-1", MODEL), ["cities"]),
         (owned("Pod", "cities-train-1-x", MODEL), ["cities"]),
         (MODEL, ["cities", "serve", "nightly"]),
@@ -85,6 +102,9 @@ def test_a_link_follows_the_object() -> None:
         (owned("Pod", "nightly-shard-x", WAITING), ["nightly"]),
         (WAITING, ["nightly"]),
         (LIVE, ["live", "cities"]),
+        (task("Job", "serve-task-1"), ["serve"]),
+        (task("Pod", "serve-task-1-x"), ["serve"]),
+        (MEMBER, ["berlin", "paris"]),
         (raw("Pod", "stranger"), []),
         (owned("Pod", "elsewhere", raw("ClusteringDeployment", "serve", "other")), []),
     ],
@@ -92,7 +112,9 @@ def test_a_link_follows_the_object() -> None:
 )
 def test_a_change_concerns_its_owner_and_whoever_refers_to_it(changed: dict[str, Any], concerned: list[str]) -> None:
     routed = raw("ClusteringDeployment", "routed", spec={"traffic": {"gateway": {"name": "public"}}})
-    store = fill(MODEL, SERVING, routed, WAITING, LIVE)
+    elsewhere = raw("ClusteringDeployment", "rome", "other", spec={"group": {"name": "eu"}})
+    paris = raw("ClusteringDeployment", "paris", spec={"group": {"name": "eu"}})
+    store = fill(MODEL, SERVING, routed, WAITING, LIVE, MEMBER, paris, elsewhere)
     assert [key.name for key in store.owners_of(changed)] == concerned
 
 

@@ -50,6 +50,8 @@ def test_a_sound_artifact_gives_the_trained_numbers() -> None:
     tensors = {**artifact.tensors.index, "probe_points": artifact.tensors.probes.numbers}
     tensors["probe_labels"] = artifact.tensors.probe_labels
     tensors["cluster_ids"] = artifact.tensors.cluster_ids
+    assert artifact.tensors.ranges is not None
+    assert np.array_equal(artifact.tensors.ranges.bounds, reference.pop("ranges"))
     assert tensors.keys() == reference.keys()
     for name, values in reference.items():
         assert np.array_equal(tensors[name], values)
@@ -164,7 +166,7 @@ def test_numbers_that_make_no_model_are_refused() -> None:
 
 def test_an_index_without_one_of_its_arrays_is_refused() -> None:
     tensors = dict(load(FILES.model))
-    for name in sorted(set(tensors) - {"probe_points", "probe_labels"}):
+    for name in sorted(set(tensors) - {"probe_points", "probe_labels", "ranges"}):
         fewer = {key: array for key, array in tensors.items() if key != name}
         records = json.loads(FILES.manifest)["tensors"]
         del records[name]

@@ -86,7 +86,7 @@ class TestArtifact:
     @pytest.mark.parametrize(
         ("change", "told"),
         [
-            ({"features": ["pca1", "pca2"]}, "features are not what the steps make"),
+            ({"features": ["pca1", "pca2", "size"]}, "features are not what the steps make"),
             ({"features": []}, "features"),
             ({"preprocessing": []}, "still of texts"),
             ({"preprocessing": [{"step": "unitNorm"}]}, "belong to no step"),

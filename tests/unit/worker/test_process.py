@@ -108,6 +108,7 @@ def serve_environment(stored: Path, files: ArtifactFiles, tmp_path: Path) -> dic
         "SHOAL_BIND_ADDRESS": "127.0.0.1",
         "SHOAL_GRPC_PORT": "0",
         "SHOAL_METRICS_PORT": "0",
+        "SHOAL_INTERNAL_PORT": "0",
         "SHOAL_DRAIN_DELAY_SECONDS": "0",
     }
 

@@ -23,6 +23,7 @@ from shoal_worker.artifact.manifest import (
     PROBE_POINTS,
     PROBE_TEXTS,
     RADII,
+    RANGES,
     AdaptiveManifest,
     ClusterIds,
     DbscanManifest,
@@ -40,6 +41,7 @@ from shoal_worker.artifact.manifest import (
     parse_manifest,
 )
 from shoal_worker.artifact.probes import decode_probes, encode_texts
+from shoal_worker.artifact.ranges import Ranges
 from shoal_worker.artifact.safetensors_view import DTYPES, Buffer, TensorSpec, view_tensors
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import ArtifactInvalid
@@ -56,13 +58,15 @@ class ModelTensors:
     """The numbers of a model.
 
     index: the engine's arrays, ready to be used in place. probes: raw rows with the probe_labels that they must get.
-    cluster_ids: the public id of each label. densities: what an adaptive model has beyond that; else None.
+    cluster_ids: the public id of each label. ranges: how far the training data reach; None for models of releases that
+    did not record it. densities: what an adaptive model has beyond that; else None.
     """
 
     index: Mapping[str, np.ndarray]
     probes: Frame
     probe_labels: LabelArray
     cluster_ids: IdArray
+    ranges: Ranges | None = None
     densities: Densities | None = None
 
 
@@ -122,6 +126,8 @@ def build_artifact(
         arrays[PREPROCESSING] = np.ascontiguousarray(preprocessor.values, dtype="<f8")
     arrays[PROBE_LABELS] = np.ascontiguousarray(tensors.probe_labels, dtype="<i4")
     arrays[CLUSTER_IDS] = np.ascontiguousarray(tensors.cluster_ids, dtype="<i8")
+    if tensors.ranges is not None:
+        arrays[RANGES] = np.ascontiguousarray(tensors.ranges.bounds, dtype="<f8")
     if tensors.densities is not None:
         arrays |= {
             name: np.ascontiguousarray(values, dtype="<f8") for name, values in tensors.densities.named().items()
@@ -162,10 +168,11 @@ def verify_artifact(files: ArtifactFiles, digest: str) -> Artifact:
     labels = views.pop(PROBE_LABELS)
     ids = views.pop(CLUSTER_IDS)
     _check_ids(ids, manifest.identity.next_id)
+    ranges = _read_ranges(views.pop(RANGES)) if RANGES in views else None
     densities = None
     if isinstance(manifest, AdaptiveManifest):
         densities = Densities(views.pop(RADII), views.pop(PEAKS), views.pop(CORE_STRENGTHS))
-    return Artifact(digest, manifest, preprocessor, ModelTensors(views, probes, labels, ids, densities))
+    return Artifact(digest, manifest, preprocessor, ModelTensors(views, probes, labels, ids, ranges, densities))
 
 
 def _check_ids(ids: IdArray, next_id: int) -> None:
@@ -176,6 +183,13 @@ def _check_ids(ids: IdArray, next_id: int) -> None:
         field=f"{MODEL_NAME} {CLUSTER_IDS}",
         remedy="Train the model again",
     )
+
+
+def _read_ranges(bounds: np.ndarray) -> Ranges:
+    try:
+        return Ranges.build(bounds)
+    except ValueError as error:
+        raise ArtifactInvalid(str(error), field=f"{MODEL_NAME} {RANGES}", remedy="Train the model again") from None
 
 
 def _read_preprocessor(manifest: Manifest, values: np.ndarray) -> Preprocessor:

@@ -27,6 +27,7 @@ PROBE_POINTS, PROBE_TEXTS, PROBE_LABELS = "probe_points", "probe_texts", "probe_
 PREPROCESSING = "preprocessing"
 RADII, PEAKS, CORE_STRENGTHS = "radii", "peaks", "core_strengths"
 CLUSTER_IDS = "cluster_ids"
+RANGES = "ranges"
 """The tensors that are the worker's own; all others are the index, as the engine wrote it."""
 
 Kind = Literal["dbscan", "adaptiveDbscan"]
@@ -243,6 +244,9 @@ def _check_shapes(manifest: Manifest) -> None:
         by_label = TensorRecord(dtype="F64", shape=(manifest.metrics.clusters,))
         by_core = TensorRecord(dtype="F64", shape=(manifest.metrics.core_samples,))
         wanted |= {RADII: by_label, PEAKS: by_label, CORE_STRENGTHS: by_core}
+    if RANGES in manifest.tensors:
+        # Artifacts of earlier releases have none.
+        wanted[RANGES] = TensorRecord(dtype="F64", shape=(2, len(manifest.features)))
     for name, record in wanted.items():
         found = manifest.tensors.get(name)
         if found != record:

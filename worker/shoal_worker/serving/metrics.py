@@ -15,6 +15,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from shoal_worker.model import Model
+
 DURATION_BUCKETS = (
     0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0,
@@ -52,6 +54,16 @@ class Metrics:
         )
         self._rows = Counter("shoal_rows_total", "Rows labelled.", registry=self._registry)
         self._noise_rows = Counter("shoal_noise_rows_total", "Rows labelled as noise.", registry=self._registry)
+        self._out_of_reach: Counter | None = None
+        self._compared = Counter(
+            "shoal_compared_rows_total", "Rows compared with a candidate's answers.", registry=self._registry
+        )
+        self._reservoir_rows = Gauge(
+            "shoal_reservoir_rows", "Rows of recent requests kept for comparisons.", registry=self._registry
+        )
+        self._reservoir_bytes = Gauge(
+            "shoal_reservoir_bytes", "Bytes of recent requests kept for comparisons.", registry=self._registry
+        )
         self._in_flight = Gauge(
             "shoal_in_flight", "ModelInfer calls admitted, not yet answered.", registry=self._registry
         )
@@ -66,20 +78,37 @@ class Metrics:
         self._in_flight.set_function(in_flight)
         self._queue.set_function(queue_length)
 
-    def record_model(self, model: str, version: str, digest: str, clusters: int) -> None:
-        """Tell which model is served."""
-        self._info.labels(model, version, digest).set(1)
-        self._clusters.set(clusters)
+    def watch_reservoir(self, rows: Callable[[], float], size: Callable[[], float]) -> None:
+        """Read the two gauges of the reservoir at scrape time."""
+        self._reservoir_rows.set_function(rows)
+        self._reservoir_bytes.set_function(size)
+
+    def record_compared(self, rows: int) -> None:
+        """Count the rows of one comparison."""
+        self._compared.inc(rows)
+
+    def record_model(self, model: Model) -> None:
+        """Tell which model is served, and count rows beyond its training data where it knows how far they reach."""
+        self._info.labels(model.name, model.version, model.digest).set(1)
+        self._clusters.set(model.clusters)
+        if model.ranges is not None and self._out_of_reach is None:
+            self._out_of_reach = Counter(
+                "shoal_out_of_reach_rows_total",
+                "Rows with a feature outside the range of the training data.",
+                registry=self._registry,
+            )
 
     def record_call(self, code: str, seconds: float) -> None:
         """Count one ModelInfer call, whatever its outcome."""
         self._by_code[code].inc()
         self._duration.observe(seconds)
 
-    def record_rows(self, rows: int, noise: int) -> None:
+    def record_rows(self, rows: int, noise: int, out_of_reach: int | None) -> None:
         """Count the rows of one answered call."""
         self._rows.inc(rows)
         self._noise_rows.inc(noise)
+        if out_of_reach and self._out_of_reach is not None:
+            self._out_of_reach.inc(out_of_reach)
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""

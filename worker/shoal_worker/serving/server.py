@@ -15,6 +15,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
+from shoal_worker.agreement.asking import CandidateClient
+from shoal_worker.agreement.background import Background
+from shoal_worker.agreement.comparing import Comparer
+from shoal_worker.agreement.internal import build_internal_app
+from shoal_worker.agreement.keeping import Keeper
+from shoal_worker.agreement.reservoir import Bounds
 from shoal_worker.errors import SettingsInvalid, StoreUnavailable, WorkerError
 from shoal_worker.model import Model, build_model
 from shoal_worker.report import clear_report, failure_report, write_report
@@ -30,12 +36,13 @@ from shoal_worker.store.objects import open_store
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _FIRST_RETRY_SECONDS = 0.5
+_INTERNAL_GRACE_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
 
 class WorkerServer:
-    """One model behind two ports. Use: start, load, (serve), drain, close."""
+    """One model behind three ports. Use: start, load, (serve), drain, close."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
@@ -44,6 +51,10 @@ class WorkerServer:
         threads = settings.threads or available_cpus()
         self._dispatcher = Dispatcher(threads=threads, max_in_flight=settings.max_in_flight)
         self._metrics.watch_load(lambda: self._dispatcher.in_flight, lambda: self._dispatcher.queue_length)
+        self._background = Background()
+        self._keeper = _build_keeper(settings)
+        self._client: CandidateClient | None = None
+        self._internal: web.AppRunner | None = None
         self._health = health.HealthServicer()
         self._heartbeat = Heartbeat()
         self._http = web.AppRunner(build_probe_app(self._state, self._metrics, self._heartbeat), access_log=None)
@@ -53,9 +64,10 @@ class WorkerServer:
         self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = 0
         self.metrics_port = 0
+        self.internal_port = 0
 
     async def start(self) -> None:
-        """Open both ports, not ready yet."""
+        """Open all ports, not ready yet."""
         await self._set_health(serving=False)
         self._tasks.append(asyncio.create_task(self._heartbeat.beat()))
         await self._http.setup()
@@ -64,8 +76,13 @@ class WorkerServer:
         except OSError as error:
             raise _port_taken("SHOAL_METRICS_PORT", self._settings.metrics_port) from error
         self.metrics_port = self._http.addresses[0][1]
+        await self._start_internal()
         servicer = InferenceServicer(
-            self._state, self._dispatcher, self._metrics, max_request_seconds=self._settings.max_request_seconds
+            self._state,
+            self._dispatcher,
+            self._metrics,
+            self._keeper,
+            max_request_seconds=self._settings.max_request_seconds,
         )
         self._grpc.add_generic_rpc_handlers((build_handler(servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -77,7 +94,8 @@ class WorkerServer:
         except RuntimeError as error:
             raise _port_taken("SHOAL_GRPC_PORT", self._settings.grpc_port) from error
         await self._grpc.start()
-        _log.info("listening", grpc_port=self.grpc_port, metrics_port=self.metrics_port)
+        ports = {"grpc": self.grpc_port, "metrics": self.metrics_port, "internal": self.internal_port}
+        _log.info("listening", **{f"{name}_port": port for name, port in ports.items()})
 
     async def load(self) -> None:
         """Load and verify the model, then turn ready. An outage of the store is waited for as long as it takes."""
@@ -96,7 +114,7 @@ class WorkerServer:
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._settings.load_retry_seconds)
         clear_report(self._settings.report_path)
-        self._metrics.record_model(model.name, model.version, model.digest, model.clusters)
+        self._metrics.record_model(model)
         self._state.record_model(model)
         if self._state.ready:
             await self._set_health(serving=True)
@@ -127,7 +145,31 @@ class WorkerServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._http.cleanup()
+        if self._internal is not None:
+            await self._internal.cleanup()
+        if self._client is not None:
+            await self._client.close()
+        self._background.close()
         self._dispatcher.close()
+
+    async def _start_internal(self) -> None:
+        """Open the port for comparisons, and begin to keep requests for them."""
+        comparer = None
+        if self._keeper is not None:
+            keeper = self._keeper
+            self._metrics.watch_reservoir(lambda: keeper.rows, lambda: keeper.size)
+            self._client = CandidateClient(self._settings.compare_url)
+            comparer = Comparer(keeper, self._client, self._background, self._metrics.record_compared)
+            self._tasks.append(asyncio.create_task(keeper.tend()))
+        app = build_internal_app(self._state, self._background, comparer)
+        # Who waits for a comparison when the worker ends is not worth waiting for.
+        self._internal = web.AppRunner(app, access_log=None, shutdown_timeout=_INTERNAL_GRACE_SECONDS)
+        await self._internal.setup()
+        try:
+            await web.TCPSite(self._internal, self._settings.bind_address, self._settings.internal_port).start()
+        except OSError as error:
+            raise _port_taken("SHOAL_INTERNAL_PORT", self._settings.internal_port) from error
+        self.internal_port = self._internal.addresses[0][1]
 
     async def _set_health(self, *, serving: bool) -> None:
         answers = health_pb2.HealthCheckResponse
@@ -165,6 +207,12 @@ async def serve(settings: ServeSettings) -> int:
             if task:
                 task.cancel()
         await server.close()
+
+
+def _build_keeper(settings: ServeSettings) -> Keeper | None:
+    if not settings.compare_url or not settings.reservoir_rows:
+        return None
+    return Keeper(Bounds(settings.reservoir_rows, settings.reservoir_bytes, settings.reservoir_age_seconds))
 
 
 def _port_taken(field: str, port: int) -> SettingsInvalid:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import NoReturn
 
 import grpc
-import numpy as np
 import structlog
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -21,21 +20,11 @@ from google.protobuf.message_factory import GetMessageClass
 from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
+from shoal_worker.agreement.keeping import Keeper
 from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
-from shoal_worker.model import Model
-from shoal_worker.serving.columns import prepare, read_rows
-from shoal_worker.serving.dispatch import Cancelled, Dispatcher
-from shoal_worker.serving.inference import (
-    CLUSTER_IDS,
-    LABELS,
-    STRENGTHS,
-    build_metadata,
-    build_response,
-    check_target,
-    declared_rows,
-    read_points,
-    wanted_outputs,
-)
+from shoal_worker.serving.answering import answer_request
+from shoal_worker.serving.dispatch import Dispatcher
+from shoal_worker.serving.inference import build_metadata, check_target, declared_rows
 from shoal_worker.serving.metrics import Metrics
 from shoal_worker.serving.state import ServingState
 
@@ -63,11 +52,18 @@ class InferenceServicer(GRPCInferenceServiceServicer):
     """Answers inference.GRPCInferenceService from the serving state."""
 
     def __init__(
-        self, state: ServingState, dispatcher: Dispatcher, metrics: Metrics, *, max_request_seconds: float
+        self,
+        state: ServingState,
+        dispatcher: Dispatcher,
+        metrics: Metrics,
+        keeper: Keeper | None,
+        *,
+        max_request_seconds: float,
     ) -> None:
         self._state = state
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._keeper = keeper
         self._max_request_seconds = max_request_seconds
 
     def guard(self, name: str) -> Callable[[Message | _Malformed, Context], Awaitable[Message]]:
@@ -124,11 +120,13 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             check_target(model, request.model_name, request.model_version)
             remaining = context.time_remaining()
             timeout = self._max_request_seconds if remaining is None else min(remaining, self._max_request_seconds)
-            response, rows, noise = await self._dispatcher.run(
-                partial(_answer, model, request), timeout, declared_rows(request) * model.seconds_per_row
+            answer = await self._dispatcher.run(
+                partial(answer_request, model, request), timeout, declared_rows(request) * model.seconds_per_row
             )
-            self._metrics.record_rows(rows, noise)
-            return response
+            self._metrics.record_rows(len(answer.labels), answer.noise, answer.out_of_reach)
+            if self._keeper is not None:
+                self._keeper.offer(model, request, answer)
+            return answer.response
         except RequestRefused as error:
             code = error.code
             await _abort(context, error)
@@ -166,26 +164,6 @@ def _tolerant(kind: type[Message]) -> Callable[[bytes], Message | _Malformed]:
             return _Malformed(str(error))
 
     return parse
-
-
-def _answer(
-    model: Model, request: pb.ModelInferRequest, cancelled: Cancelled
-) -> tuple[pb.ModelInferResponse, int, int]:
-    outputs = wanted_outputs(model, request)
-    if model.preprocessor.records:
-        rows = read_rows(model, request)
-        points = prepare(model, rows)
-    else:
-        points = read_points(model, request)
-    told: dict[str, np.ndarray] = {}
-    if STRENGTHS in outputs:
-        told[LABELS], told[STRENGTHS] = model.predict_with_strengths(points, cancelled)
-    else:
-        told[LABELS] = model.predict(points, cancelled)
-    if CLUSTER_IDS in outputs:
-        told[CLUSTER_IDS] = model.public_ids(told[LABELS])
-    response = build_response(model, request, {name: told[name] for name in outputs})
-    return response, len(points), int(np.count_nonzero(told[LABELS] == -1))
 
 
 async def _abort(context: Context, error: RequestRefused) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What the worker is at this moment: loading, serving or draining; shared by `servicer`, `probes` and `server`.
+"""What the worker is at this moment: loading, serving or draining; shared by `servicer`, `server` and the HTTP ports.
 
 Invariant: it is ready only with a model and while not draining, and draining never ends. Only `server` changes it.
 """
@@ -26,6 +26,11 @@ class ServingState:
         if self._draining:
             return "draining"
         return "ready" if self._model else self._waiting_for
+
+    @property
+    def model(self) -> Model | None:
+        """The model, once it is loaded."""
+        return self._model
 
     def require_model(self) -> Model:
         """The model; a draining worker still has it."""

@@ -22,6 +22,7 @@ from shoal_worker.artifact.files import (
     verify_artifact,
 )
 from shoal_worker.artifact.manifest import MAX_DIMENSIONS, Metric, ModelMetrics, SearchRecord
+from shoal_worker.artifact.ranges import Ranges, measure_ranges
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SettingsInvalid
 from shoal_worker.identity.continuity import Identity
@@ -99,6 +100,7 @@ def train_model(
     fit_seconds = time.perf_counter() - started
     metrics = measure(points, fitted, metric)
     identity = name_clusters(frame, fitted.labels, metrics.clusters, baseline, first_free_id)
+    ranges = Ranges.build(measure_ranges(points))
     frameworks = {name: version(name) for name in _FRAMEWORKS}
 
     def package(fitted: Fitted) -> ArtifactFiles:
@@ -109,6 +111,7 @@ def train_model(
                 frame.select(probes),
                 fitted.predictor.predict(points[probes]),
                 identity.ids,
+                ranges,
                 fitted.densities,
             ),
             preprocessor=preprocessor,

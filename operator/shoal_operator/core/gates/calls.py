@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from shoal_operator.api.deployment import PoolFigures, Verdict
+from shoal_operator.api.deployment import Interval, PoolFigures, Verdict
 from shoal_operator.core.snapshot import Look, WindowFigures
+
+VerdictWord = Literal["pass", "fail", "inconclusive", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +32,23 @@ class Sides:
     def tell(
         self,
         gate: str,
-        verdict: Literal["pass", "fail", "inconclusive", "error"],
+        verdict: VerdictWord,
         message: str,
         stable: float | None = None,
         candidate: float | None = None,
+        *,
+        limit: float | None = None,
+        interval: Interval | None = None,
     ) -> Verdict:
-        """Build a verdict with both pools' figures."""
+        """Build a verdict with both pools' figures, and what decides."""
         return Verdict(
             gate=gate,
             verdict=verdict,
             message=message,
             stable=_figures(self.stable, stable),
             candidate=_figures(self.candidate, candidate),
+            limit=limit,
+            interval=interval,
         )
 
 
@@ -80,6 +87,8 @@ def _whole(figures: WindowFigures) -> Look:
         _durations(figures.looks),
         rows=sum(look.rows for look in figures.looks),
         noise_rows=sum(look.noise_rows for look in figures.looks),
+        ranged_rows=sum(look.ranged_rows for look in figures.looks),
+        out_of_reach_rows=sum(look.out_of_reach_rows for look in figures.looks),
     )
 
 

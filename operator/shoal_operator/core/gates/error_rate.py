@@ -14,6 +14,8 @@ from shoal_operator.core.snapshot import WindowFigures
 from shoal_operator.core.statistics.shares import LEAST_LOOKS, Counts, share_evidence
 
 ERROR_RATE = "errorRate"
+MOST_OF_A_LOOK = 0.49
+"""Share of the evidence needed that one look may give: two looks are not enough, three are."""
 
 
 def judge_error_rate(
@@ -25,8 +27,7 @@ def judge_error_rate(
         return sides
     needed = math.log(1 / alpha)
     counts = [Counts(mine.errors, mine.calls, base.errors, base.calls) for base, mine in sides.looks()]
-    # Two looks at their cap are not enough, three are.
-    evidence = share_evidence(counts, gate.max_ratio, cap=needed / (LEAST_LOOKS - 0.5))
+    evidence = share_evidence(counts, gate.max_ratio, cap=MOST_OF_A_LOOK * needed)
     shares = [figures.errors / figures.calls for figures in (sides.stable, sides.candidate)]
     told = (
         f"{sides.candidate.errors} of {sides.candidate.calls} calls failed ({shares[1]:.2%}), stable "
@@ -34,11 +35,11 @@ def judge_error_rate(
     )
     if evidence.log >= needed:
         message = f"{told}: too many, beyond chance (less than 1 in {1 / alpha:,.0f})."
-        return sides.tell(ERROR_RATE, "fail", message, *shares)
+        return sides.tell(ERROR_RATE, "fail", message, *shares, limit=gate.max_ratio)
     before_enough_looks = evidence.looks < LEAST_LOOKS and evidence.uncapped_log >= needed / 2
     if before_enough_looks or evidence.log >= needed / 2:
         message = f"{told}: many, but {describe_looks(evidence.looks, LEAST_LOOKS)}."
-        return sides.tell(ERROR_RATE, "inconclusive", message, *shares)
+        return sides.tell(ERROR_RATE, "inconclusive", message, *shares, limit=gate.max_ratio)
     within = shares[1] <= shares[0] * gate.max_ratio
     message = f"{told}: {'within' if within else 'no more than chance allows'}."
-    return sides.tell(ERROR_RATE, "pass", message, *shares)
+    return sides.tell(ERROR_RATE, "pass", message, *shares, limit=gate.max_ratio)

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 from shoal_operator.api.analysis import LatencyGate
-from shoal_operator.api.deployment import Verdict
-from shoal_operator.core.gates.calls import Sides, describe_looks, find_sides
+from shoal_operator.api.deployment import Interval, Verdict
+from shoal_operator.core.gates.calls import Sides, VerdictWord, describe_looks, find_sides
 from shoal_operator.core.snapshot import WindowFigures
 from shoal_operator.core.statistics.means import EFFECT, Sums, estimate_log_ratio
 from shoal_operator.core.statistics.quantiles import Histograms, estimate_quantile_ratio
@@ -58,12 +58,14 @@ def judge_latency(
         f"x{math.exp(found.surely):.2f}, limit x{gate.max_ratio:g}"
     )
     noticeable = millis[1] - millis[0] > gate.min_difference_millis
+    verdict: VerdictWord = "pass"
+    message = f"{told}: within."
     if noticeable and found.surely > limit and found.looks >= _LEAST_LOOKS:
-        return sides.tell(LATENCY, "fail", f"{told}: too slow, beyond chance.", *millis)
-    if noticeable and found.probably > limit:
-        message = f"{told}: slow, but {describe_looks(found.looks, _LEAST_LOOKS)}."
-        return sides.tell(LATENCY, "inconclusive", message, *millis)
-    return sides.tell(LATENCY, "pass", f"{told}: within.", *millis)
+        verdict, message = "fail", f"{told}: too slow, beyond chance."
+    elif noticeable and found.probably > limit:
+        verdict, message = "inconclusive", f"{told}: slow, but {describe_looks(found.looks, _LEAST_LOOKS)}."
+    surely = Interval(low=round(math.exp(found.surely), 6))
+    return sides.tell(LATENCY, verdict, message, *millis, limit=gate.max_ratio, interval=surely)
 
 
 def _compare_means(sides: Sides, alpha: float) -> _Comparison | None:

@@ -6,19 +6,14 @@ answer on both sides are no basis for a verdict.
 
 from __future__ import annotations
 
-import math
-
 from shoal_operator.api.analysis import NoiseRatioGate
-from shoal_operator.api.deployment import PoolFigures, Verdict
-from shoal_operator.core.gates.calls import Sides, describe_looks
+from shoal_operator.api.deployment import Verdict
+from shoal_operator.core.gates.calls import Sides
+from shoal_operator.core.gates.row_shares import ShareLimits, judge_share
 from shoal_operator.core.snapshot import WindowFigures
-from shoal_operator.core.statistics.differences import EFFECT, estimate_difference
-from shoal_operator.core.statistics.sequence import mixture_half_width
 from shoal_operator.core.statistics.shares import Counts
 
 NOISE_RATIO = "noiseRatio"
-_LEAST_LOOKS = 5
-"""Looks before a failure: fewer do not show how much the rows vary from call to call."""
 
 
 def judge_noise_ratio(
@@ -31,38 +26,5 @@ def judge_noise_ratio(
         Counts(mine.noise_rows, mine.rows, base.noise_rows, base.rows)
         for base, mine in Sides(stable, candidate).looks()
     ]
-    rows = {"the candidate": sum(look.trials for look in looks), "stable": sum(look.base_trials for look in looks)}
-    calls = [PoolFigures(calls=stable.calls), PoolFigures(calls=candidate.calls)]
-    if any(not 0 <= look.events <= look.trials or not 0 <= look.base_events <= look.base_trials for look in looks):
-        message = "figures that cannot be: more rows of noise than rows."
-        return Verdict(gate=NOISE_RATIO, verdict="error", message=message)
-    few = [f"{side} has {count:.0f} of {gate.min_samples}" for side, count in rows.items() if count < gate.min_samples]
-    found = None if few else estimate_difference(looks)
-    if found is None:
-        message = f"too few rows yet: {', '.join(few)}."
-        return Verdict(gate=NOISE_RATIO, verdict="inconclusive", message=message, stable=calls[0], candidate=calls[1])
-    surely, probably = (
-        abs(found.difference) - mixture_half_width(found.variance, chance, EFFECT)
-        for chance in (alpha, math.sqrt(alpha))
-    )
-    limit = gate.max_increase if found.difference > 0 else gate.max_decrease
-    told = (
-        f"{found.share:.1%} of {rows['the candidate']:.0f} rows are noise, stable {found.base:.1%} of "
-        f"{rows['stable']:.0f}: {100 * found.difference:+.1f} points, surely more than {100 * max(0.0, surely):.1f}"
-        f"{'' if limit is None else f', limit {100 * limit:g}'}"
-    )
-    sides = [
-        pool.model_copy(update={"value": round(value, 6)})
-        for pool, value in zip(calls, (found.base, found.share), strict=True)
-    ]
-    if limit is not None and surely > limit and found.looks >= _LEAST_LOOKS:
-        verdict, message = "fail", f"{told}: too many, beyond chance."
-        if found.difference < 0:
-            message = f"{told}: too few, beyond chance."
-    elif limit is not None and probably > limit:
-        verdict, message = "inconclusive", f"{told}: but {describe_looks(found.looks, _LEAST_LOOKS)}."
-    else:
-        verdict, message = "pass", f"{told}: within."
-    return Verdict.model_validate(
-        {"gate": NOISE_RATIO, "verdict": verdict, "message": message, "stable": sides[0], "candidate": sides[1]}
-    )
+    limits = ShareLimits(NOISE_RATIO, "are noise", gate.max_increase, gate.max_decrease, gate.min_samples)
+    return judge_share(limits, looks, stable, candidate, alpha)

@@ -35,6 +35,8 @@ class Request:
     """JSON."""
     seconds: float = 5.0
     """After which it is given up."""
+    idempotency_key: str = ""
+    """By which the server knows a request that it has had already; empty where each one counts anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Trial:
     stable: Revision
     candidate: Revision
     weight: int
+    called: bool
+    """Whether the candidate gets calls, if only copies of them."""
     seconds: float
     """Since the window began."""
 
@@ -66,6 +70,7 @@ def read_trial(deployment: RawObject, now: datetime) -> tuple[Trial, Analysis] |
         stable=progress.stable,
         candidate=progress.candidate,
         weight=progress.weight,
+        called=progress.weight > 0 or progress.compared,
         seconds=max(0.0, (now - began).total_seconds()),
     )
     return trial, analysis

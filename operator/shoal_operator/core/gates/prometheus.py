@@ -77,6 +77,9 @@ def judge_prometheus(gate: PrometheusGate, answers: Mapping[str, Answer]) -> Ver
         return Verdict(gate=name, verdict="error", message=f"{reason}.")
     limits = [("at least", gate.min), ("at most", gate.max)]
     broken = [gate.min is not None and candidate < gate.min, gate.max is not None and candidate > gate.max]
+    if stable is not None and stable < 0 and not any(broken):
+        message = f"stable {stable:g}: a ratio to a negative number tells nothing; use min and max."
+        return Verdict(gate=name, verdict="error", message=message)
     if stable is not None:
         limits += [("at least stable x", gate.min_ratio), ("at most stable x", gate.max_ratio)]
         broken += [

@@ -1,13 +1,16 @@
-"""The gate on the silhouettes of both versions, as their trainings measured them on their own data.
+"""The gate on the silhouettes of both versions: as their trainings measured them, or on the same recent rows.
 
 Asked by core.gates. Invariant: a version without a silhouette, such as one of a single cluster, fails nothing.
 """
 
 from __future__ import annotations
 
-from shoal_operator.api.analysis import SilhouetteGate
+from shoal_operator.api.analysis import LEAST_ROWS, SilhouetteGate
 from shoal_operator.api.deployment import PoolFigures, Verdict
+from shoal_operator.core.comparison import Comparison
+from shoal_operator.core.gates.live import find_basis
 from shoal_operator.core.gates.records import Records
+from shoal_operator.core.statistics.repeated import half_width, spend
 
 SILHOUETTE = "silhouette"
 
@@ -32,6 +35,40 @@ def judge_silhouette(gate: SilhouetteGate, records: Records) -> Verdict:
         message=message,
         stable=PoolFigures(calls=0, value=stable),
         candidate=PoolFigures(calls=0, value=candidate),
+        limit=limit,
+    )
+
+
+def judge_live_silhouette(gate: SilhouetteGate, comparison: Comparison | None, alpha: float) -> Verdict:
+    """Fail when the candidate's silhouette on the same rows is surely further below stable's, as `judge_silhouette`."""
+    basis = find_basis(SILHOUETTE, gate.min_samples or LEAST_ROWS, comparison)
+    if isinstance(basis, Verdict):
+        return basis
+    scores = basis.silhouettes
+    if scores is None:
+        message = f"a side has fewer than two clusters among the {basis.rows} rows that were compared."
+        return Verdict(gate=SILHOUETTE, verdict="inconclusive", message=message)
+    limit = least_score(scores.stable, gate.min_ratio) - scores.stable
+    surely = scores.difference.value + half_width(scores.difference.variance, basis.requests, spend(alpha, basis.looks))
+    outcome = "fail" if surely < limit else "inconclusive" if scores.difference.value < limit else "pass"
+    ending = {
+        "fail": "too low, beyond chance",
+        "inconclusive": "low, but that may yet be chance; the next rows decide",
+        "pass": "within",
+    }[outcome]
+    message = (
+        f"silhouette {scores.candidate:.3f}, stable {scores.stable:.3f} on the same {basis.rows} rows of "
+        f"{basis.requests} requests: {scores.difference.value:+.3f}, surely at most {surely:+.3f}, limit "
+        f"{limit:+.3f} (x{gate.min_ratio:g}): {ending}."
+    )
+    return Verdict.model_validate(
+        {
+            "gate": SILHOUETTE,
+            "verdict": outcome,
+            "message": message,
+            "stable": PoolFigures(calls=basis.requests, value=round(scores.stable, 6)),
+            "candidate": PoolFigures(calls=basis.requests, value=round(scores.candidate, 6)),
+        }
     )
 
 

@@ -1,13 +1,18 @@
 """Which calls are compared: those that both revisions served since the present step reached its weight.
 
-Asked by runtime.samples, which counts the calls. Invariant: a window belongs to one candidate and one step.
+Asked by runtime.samples, which counts the calls, and by runtime.comparison, which has rows labelled twice. Invariant: a
+window belongs to one candidate and one step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shoal_operator.core.facts import timestamp
+from pydantic import ValidationError
+
+from shoal_operator.api.analysis import Analysis
+from shoal_operator.api.deployment import Revision
+from shoal_operator.core.facts import at, timestamp
 from shoal_operator.core.progress import read_progress, read_status
 from shoal_operator.core.snapshot import RawObject
 
@@ -35,3 +40,31 @@ def analysis_window(deployment: RawObject) -> AnalysisWindow | None:
         stable=progress.stable.revision,
         candidate=progress.candidate.revision,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonWindow:
+    """Between whom, and how often, the same rows are to be labelled twice."""
+
+    identity: str
+    stable: Revision
+    candidate: Revision
+    interval_seconds: int
+    least_rows: int
+    """Rows that the gates need."""
+
+
+def comparison_window(deployment: RawObject) -> ComparisonWindow | None:
+    """Return the window in which labels are compared; None while none is open, and where no gate needs it."""
+    window = analysis_window(deployment)
+    status = read_status(deployment)
+    if window is None or status.stable is None or status.candidate is None:
+        return None
+    try:
+        analysis = Analysis.model_validate(at(deployment, "spec", "analysis") or {})
+    except ValidationError:
+        return None
+    rows = analysis.rows_to_compare
+    if not rows:
+        return None
+    return ComparisonWindow(window.identity, status.stable, status.candidate, analysis.interval_seconds, rows)

@@ -10,6 +10,7 @@ from shoal_operator.api.deployment import Revision
 from shoal_operator.core import names
 from shoal_operator.core.facts import name_of
 from shoal_operator.core.manifests import metadata
+from shoal_operator.core.manifests.preview import preview_url
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import Defaults, RawObject
 
@@ -67,6 +68,8 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
         "SHOAL_ARTIFACT_DIGEST": revision.digest,
         "SHOAL_GRPC_PORT": str(names.GRPC_PORT),
         "SHOAL_METRICS_PORT": str(names.METRICS_PORT),
+        "SHOAL_INTERNAL_PORT": str(names.INTERNAL_PORT),
+        "SHOAL_COMPARE_URL": preview_url(deployment),
         "SHOAL_CACHE_DIR": _CACHE,
         "SHOAL_MAX_IN_FLIGHT": str(settings.max_in_flight),
         "SHOAL_DRAIN_DELAY_SECONDS": str(settings.drain_delay_seconds),
@@ -102,6 +105,7 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
                 "ports": [
                     {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
                     {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
+                    {"name": "internal", "containerPort": names.INTERNAL_PORT, "protocol": "TCP"},
                 ],
                 "resources": settings.resources.to_wire(),
                 "securityContext": metadata.container_security(),

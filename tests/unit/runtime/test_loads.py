@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shoal_operator.api.meta import ObjectKey
+from shoal_operator.core import names
+from shoal_operator.core.snapshot import LoadSample
+from shoal_operator.errors import ApiError
+from shoal_operator.runtime.loads import Loads
+from shoal_operator.runtime.resources import BY_KIND
+from shoal_operator.runtime.store import Store
+from tests.unit.runtime.fakes import ManualClock, owned, raw
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+KEY = ObjectKey("ClusteringDeployment", "ns", "serve")
+ALL: dict[str, Any] = {name: {} for name in ("queue", "requestsPerSecond", "cpu", "memory")}
+
+
+class Bench:
+    """Loads over pods whose metrics a test sets, and an API server that answers as it says."""
+
+    def __init__(self, metrics: Mapping[str, Any] = ALL) -> None:
+        self.clock = ManualClock()
+        self.store = Store()
+        self.counters: dict[str, tuple[float, float] | Exception] = {}
+        self.answers: dict[str, dict[str, Any] | Exception] = {"pods": {"items": []}, "autoscalers": {"items": []}}
+        self.looked: list[ObjectKey] = []
+        self.loads = Loads(self.store, self.scrape, self, self.looked.append, lambda: NOW, self.clock)
+        spec = {"scaling": {"maxReplicas": 5, "metrics": metrics, "intervalSeconds": 10}}
+        self.deployment = raw("ClusteringDeployment", "serve", spec=spec)
+        self.put(self.deployment)
+
+    async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
+        answer = self.answers["pods" if "metrics.k8s.io" in path else "autoscalers"]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def scrape(self, ip: str) -> str:
+        value = self.counters[ip]
+        if isinstance(value, Exception):
+            raise value
+        calls, seconds = value
+        return (
+            f'# TYPE shoal_requests counter\nshoal_requests_total{{code="OK"}} {calls}\n'
+            "# TYPE shoal_request_duration_seconds histogram\n"
+            f'shoal_request_duration_seconds_bucket{{le="+Inf"}} {calls}\n'
+            f"shoal_request_duration_seconds_count {calls}\nshoal_request_duration_seconds_sum {seconds}\n"
+        )
+
+    def put(self, item: dict[str, Any]) -> None:
+        self.store.put(item, BY_KIND[item["kind"]])
+
+    def pod(self, name: str) -> None:
+        metadata = {"labels": {names.REVISION: "r"}, "creationTimestamp": "2026-02-01T00:00:00Z"}
+        self.put(owned("Pod", name, self.deployment, metadata=metadata, status={"podIP": name}))
+
+    async def look(self, **counters: tuple[float, float] | Exception) -> dict[str, dict[str, float]]:
+        """Look once, ten seconds after the look before; return metric -> pod -> figure."""
+        self.counters |= counters
+        self.loads.tick()
+        await self.loads.settle()
+        self.clock.seconds += 10
+        load = self.loads.of(self.deployment)
+        assert load is not None
+        return {
+            metric: {uid.removeprefix("uid-Pod-"): sample.value / 1000 for uid, sample in samples.items()}
+            for metric, samples in load.samples.items()
+        }
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.pod("one")
+    bench.pod("two")
+    return bench
+
+
+async def test_figures_are_differences_between_two_looks(bench: Bench) -> None:
+    first = await bench.look(one=(100, 10), two=(0, 0))
+    second = await bench.look(one=(300, 60), two=(10, 1))
+
+    assert (first["queue"], first["requestsPerSecond"]) == ({}, {})
+    assert second["requestsPerSecond"] == {"one": 20, "two": 1}
+    # 50 seconds of calls in 10 seconds: 5 at once on average.
+    assert second["queue"] == {"one": 5, "two": 0.1}
+    assert bench.looked == [KEY, KEY]
+
+
+async def test_a_pod_that_restarted_or_does_not_answer_has_no_figure(bench: Bench) -> None:
+    await bench.look(one=(100, 10), two=(100, 10))
+
+    found = await bench.look(one=(3, 1), two=OSError("no route"))
+    after = await bench.look(one=(13, 2), two=(200, 20))
+
+    assert found["queue"] == {}
+    assert after["requestsPerSecond"] == {"one": 1}
+
+
+async def test_cpu_and_memory_come_from_the_metrics_api(bench: Bench) -> None:
+    usage = [{"usage": {"cpu": "250000000n", "memory": "1Gi"}}, {"usage": {"cpu": "10m", "memory": "1Ki"}}]
+    item = {"timestamp": "2026-06-01T00:00:00Z", "window": "15.5s", "containers": usage}
+    strangers = [{**item, "metadata": {"name": "stranger"}}, {**item, "metadata": {"name": "two"}, "timestamp": "?"}]
+    bench.answers["pods"] = {"items": [{**item, "metadata": {"name": "one"}}, *strangers]}
+
+    found = await bench.look(one=(0, 0), two=(0, 0))
+
+    assert found["cpu"] == {"one": 0.26}
+    assert found["memory"] == {"one": (1 << 30) + 1024}
+    load = bench.loads.of(bench.deployment)
+    assert load is not None
+    assert load.samples["cpu"]["uid-Pod-one"] == LoadSample(260, NOW, timedelta(seconds=15.5))
+
+
+async def test_a_metrics_api_that_fails_is_a_problem_of_its_metrics_only(bench: Bench) -> None:
+    bench.answers["pods"] = ApiError(503, "ServiceUnavailable", "no endpoints")
+    await bench.look(one=(0, 0), two=(0, 0))
+
+    found = await bench.look(one=(10, 1), two=(10, 1))
+
+    load = bench.loads.of(bench.deployment)
+    assert load is not None
+    assert set(load.problems) == {"cpu", "memory"}
+    assert "no endpoints" in load.problems["cpu"]
+    assert found["requestsPerSecond"] == {"one": 1, "two": 1}
+
+
+async def test_another_autoscaler_of_the_deployment_is_seen(bench: Bench) -> None:
+    targets = [{"kind": "Deployment", "name": "serve"}, {"kind": "ClusteringDeployment", "name": "serve"}]
+    items = [
+        {"metadata": {"name": f"hpa-{number}"}, "spec": {"scaleTargetRef": target}}
+        for number, target in enumerate(targets)
+    ]
+    bench.answers["autoscalers"] = {"items": items}
+
+    await bench.look(one=(0, 0), two=(0, 0))
+
+    load = bench.loads.of(bench.deployment)
+    assert load is not None
+    assert load.rival == "HorizontalPodAutoscaler hpa-1"
+
+
+async def test_a_look_waits_for_its_interval_and_ends_with_the_spec(bench: Bench) -> None:
+    await bench.look(one=(0, 0), two=(0, 0))
+    bench.clock.seconds -= 1
+    bench.loads.tick()
+    await bench.loads.settle()
+    assert len(bench.looked) == 1
+
+    bench.put(raw("ClusteringDeployment", "serve", metadata={"resourceVersion": "2"}, spec={}))
+    bench.loads.tick()
+    await bench.loads.settle()
+    assert bench.loads.of(bench.deployment) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"items": [{"metadata": {"name": "one"}, "timestamp": "2026-06-01T00:00:00Z", "containers": "none"}]},
+        {"items": [{"metadata": {"name": "one"}, "timestamp": 7, "containers": [{"usage": {"cpu": "1"}}]}]},
+        {"items": [{"metadata": {"name": "one"}, "timestamp": "2026-06-01T00:00:00Z", "containers": [{"usage": {}}]}]},
+        {"items": "nothing"},
+        {},
+    ],
+)
+async def test_answers_of_another_shape_are_no_figures(bench: Bench, answer: dict[str, Any]) -> None:
+    bench.answers["pods"] = answer
+
+    found = await bench.look(one=(0, 0), two=(0, 0))
+
+    assert found["cpu"] == {}
