@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	controller "github.com/argoproj/argo-cd/v3/cmd/argocd-application-controller/commands"
@@ -28,11 +29,14 @@ var programs = map[string]func() *cobra.Command{
 func newRedis() *cobra.Command {
 	return &cobra.Command{
 		Args: cobra.ExactArgs(1),
-		RunE: func(command *cobra.Command, arguments []string) error {
-			if err := miniredis.NewMiniRedis().StartAddr(arguments[0]); err != nil {
+		RunE: func(_ *cobra.Command, arguments []string) error {
+			store := miniredis.NewMiniRedis()
+			if err := store.StartAddr(arguments[0]); err != nil {
 				return err
 			}
-			<-command.Context().Done()
+			for range time.Tick(time.Second) {
+				store.FastForward(time.Second) // its clock stands still otherwise, and nothing ever expires
+			}
 			return nil
 		},
 	}

@@ -25,6 +25,7 @@ ENVOY = "1.40.0"
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "node-binary"
 JUDGE_SOURCE = HERE.parent / "gitops-judge"
+ARGOCD_SOURCE = HERE.parent / "argocd-core"
 HASH_LENGTH = 12
 
 
@@ -111,18 +112,27 @@ def ensure_versitygw(layout: Layout, steps: Steps) -> Path:
     return cached(layout, steps, "versitygw", inputs, lambda target: build_versitygw(steps, target))
 
 
-def build_judge(steps: Steps, target: Path) -> None:
-    """Build the program that asks the interpreters of GitOps tools what they make of an object."""
-    with steps.step("building gitops-judge (about 1 minute the first time)"):
-        command = ["go", "build", "-trimpath", "-mod=readonly", "-ldflags", "-s -w", "-o", str(target), "."]
-        run(command, cwd=JUDGE_SOURCE, env={"CGO_ENABLED": "0", "GOFLAGS": ""})
+def ensure_module(layout: Layout, steps: Steps, source: Path, wait: str) -> Path:
+    """Return the program of a Go module of ours, named as its folder; `wait` tells how long a first build takes."""
+    files = sorted(path for path in source.iterdir() if path.name.startswith("go.") or path.suffix == ".go")
+    inputs = [*(path.read_bytes() for path in files), platform.machine().encode()]
+
+    def build(target: Path) -> None:
+        with steps.step(f"building {source.name} ({wait} the first time)"):
+            command = ["go", "build", "-trimpath", "-mod=readonly", "-ldflags", "-s -w", "-o", str(target), "."]
+            run(command, cwd=source, env={"CGO_ENABLED": "0", "GOFLAGS": ""})
+
+    return cached(layout, steps, source.name, inputs, build)
 
 
 def ensure_judge(layout: Layout, steps: Steps) -> Path:
-    """Return gitops-judge, building it if it is missing; only tests run it."""
-    sources = sorted(path for path in JUDGE_SOURCE.iterdir() if path.name.startswith("go.") or path.suffix == ".go")
-    inputs = [*(path.read_bytes() for path in sources), platform.machine().encode()]
-    return cached(layout, steps, "gitops-judge", inputs, lambda target: build_judge(steps, target))
+    """Return gitops-judge, which asks the interpreters of GitOps tools what they make of an object; for tests."""
+    return ensure_module(layout, steps, JUDGE_SOURCE, "about 1 minute")
+
+
+def ensure_argocd(layout: Layout, steps: Steps) -> Path:
+    """Return argocd-core, the part of Argo CD that syncs; for its opt-in test."""
+    return ensure_module(layout, steps, ARGOCD_SOURCE, "about 10 minutes")
 
 
 def build_envoy(layout: Layout, steps: Steps, target: Path) -> None:

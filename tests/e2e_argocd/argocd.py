@@ -1,7 +1,7 @@
 """A real Argo CD beside the cluster: its controller, repo server and API server as processes on loopback.
 
 Started by the opt-in test. It finds the cluster by the kubeconfig, keeps its own objects in the namespace argocd, and
-takes them away at the end. Everything listens on loopback only.
+takes them away at the end. All listen on loopback, but the controller's metrics: they know no address but any.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hack.cluster.binaries import ARGOCD_SOURCE, ensure_argocd, module_folder
 from hack.cluster.layout import default_layout
 from hack.cluster.progress import Steps
 from hack.lab.install import helm
-from hack.lab.kube import REPOSITORY, Kube, Object, wait_for
+from hack.lab.kube import REPOSITORY, DeadlineMissedError, Kube, Object, wait_for
 
 NAMESPACE = "argocd"
 MODULE = "github.com/argoproj/argo-cd/v3"
@@ -56,7 +56,11 @@ class Application:
             status = self.status()
             return status if holds(status) else None
 
-        return wait_for(f"Argo CD to say {what}", look, seconds)
+        try:
+            return wait_for(f"Argo CD to say {what}", look, seconds)
+        except DeadlineMissedError as missed:
+            missed.add_note(f"It says {json.dumps(self.status(), indent=2)}")
+            raise
 
     def await_health(self, health: str, revision: str, seconds: float = 120) -> Object:
         """Wait until a commit is synced and the application has a health."""
@@ -136,9 +140,11 @@ def run_argocd(kube: Kube, folder: Path) -> Iterator[ArgoCD]:
                    *metrics_port(metrics[2])),
     }  # fmt: skip
     with ExitStack() as stack:
-        install(kube)
+        # Fails where the namespace exists: an Argo CD of somebody else is neither changed nor removed.
+        kube.kubectl("create", "namespace", NAMESPACE)
         stack.callback(uninstall, kube)
-        environment = settings(folder)
+        install(kube)
+        environment = settings(folder, kube.kubeconfig)
         for name, arguments in programs.items():
             stack.enter_context(run(name, [str(program), name, *arguments], environment, folder / f"{name}.log"))
         await_answer(f"http://{api}/healthz")
@@ -166,7 +172,6 @@ def install(kube: Kube) -> None:
             "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
         },
     }
-    kube.kubectl("create", "namespace", NAMESPACE)
     kube.apply(NAMESPACE, *settings, {**secret, "stringData": {"server.secretkey": "only-for-a-test"}}, project)
     chart = str(REPOSITORY / "helm" / "shoal")
     show = ("--set", "argocd.enabled=true", "--show-only", "templates/argocd-cm.yaml")
@@ -179,7 +184,7 @@ def uninstall(kube: Kube) -> None:
     """Remove what was installed; applications have no finalizer, so what they synced stays."""
     kube.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=60s")
     names = ("applications", "appprojects", "applicationsets")
-    kube.kubectl("delete", "crd", *(f"{name}.argoproj.io" for name in names), "--timeout=60s")
+    kube.kubectl("delete", "crd", *(f"{name}.argoproj.io" for name in names), "--ignore-not-found", "--timeout=60s")
 
 
 def pinned_version() -> str:
@@ -188,14 +193,20 @@ def pinned_version() -> str:
     return next(line.split()[1] for line in lines if line.strip().startswith(f"{MODULE} "))
 
 
-def settings(folder: Path) -> dict[str, str]:
+def settings(folder: Path, kubeconfig: Path) -> dict[str, str]:
     """Return the variables with which Argo CD's own developers run it outside a cluster."""
-    names = {"TLS_DATA": "tls", "SSH_DATA": "ssh", "GPG_DATA": "gpg", "PLUGINSOCKFILE": "plugins"}
-    places = {f"ARGOCD_{name}_PATH".replace("FILE_PATH", "FILEPATH"): folder / place for name, place in names.items()}
+    names = {"TLS_DATA_": "tls", "SSH_DATA_": "ssh", "GPG_DATA_": "gpg", "PLUGINSOCKFILE": "plugins"}
+    places = {f"ARGOCD_{name}PATH": str(folder / place) for name, place in names.items()}
     for place in places.values():
-        place.mkdir()
-    own = {"ARGOCD_FAKE_IN_CLUSTER": "true", "ARGOCD_GPG_ENABLED": "false", "TMPDIR": str(folder)}
-    return {**os.environ, **{name: str(place) for name, place in places.items()}, **own}
+        Path(place).mkdir()
+    own = {
+        "ARGOCD_ASK_PASS_SOCK": str(folder / "ask-pass.sock"),
+        "ARGOCD_FAKE_IN_CLUSTER": "true",  # reach it by the kubeconfig
+        "ARGOCD_GPG_ENABLED": "false",
+        "KUBECONFIG": str(kubeconfig),
+        "TMPDIR": str(folder),
+    }
+    return {**os.environ, **places, **own}
 
 
 @contextmanager

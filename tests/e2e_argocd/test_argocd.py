@@ -45,11 +45,14 @@ class Repository:
         return done.stdout.strip()
 
 
-def assert_left_alone(application: Application, before: Object) -> None:
-    """See that Argo CD had nothing to sync since."""
-    now = application.status()
-    assert now["sync"]["status"] == "Synced"
-    assert now["operationState"]["startedAt"] == before["operationState"]["startedAt"]
+def assert_synced_once(application: Application, *commits: str) -> None:
+    """See that each commit was synced once, and that nothing had to be healed since: no moment differed from Git."""
+    status = application.status()
+    assert status["sync"]["status"] == "Synced"
+    assert [sync["revision"] for sync in status["history"]] == list(commits)
+    last = status["operationState"]
+    assert (last["phase"], last["syncResult"]["revision"]) == ("Succeeded", commits[-1])
+    assert "autoHealAttemptsCount" not in last["operation"]["sync"]
 
 
 def test_an_application_stays_synced_and_tells_the_truth(argocd: ArgoCD, scene: Scene, tmp_path: Path) -> None:
@@ -64,24 +67,24 @@ def test_an_application_stays_synced_and_tells_the_truth(argocd: ArgoCD, scene: 
 
     second = repository.commit("Widen eps", model=model(0.6))
     application.refresh()
-    synced = application.await_health("Suspended", second, seconds=180)
+    application.await_health("Suspended", second, seconds=180)
     assert scene.status()["candidate"]["version"] == 2
-    assert_left_alone(application, synced)
+    assert_synced_once(application, first, second)
     offered = application.actions(KIND, NAME, scene.namespace)
     assert (offered["promote"], offered["abort"], offered["retry"]) == (True, True, False)
     application.run_action("promote-full", KIND, NAME, scene.namespace)
     application.await_health("Healthy", second)
     scene.await_stable(2)
-    assert_left_alone(application, synced)
+    assert_synced_once(application, first, second)
 
     with scene.callers() as callers:
         await_calls(callers, 60)
         bad = repository.commit("Ask for three columns", model=model(0.6, ("x", "y", "z")))
         application.refresh()
-        degraded = application.await_health("Degraded", bad, seconds=240)
+        application.await_health("Degraded", bad, seconds=240)
     assert scene.status()["stable"]["version"] == 2
     assert scene.status()["blockedVersions"][0]["version"] == 3
-    assert_left_alone(application, degraded)
+    assert_synced_once(application, first, second, bad)
 
     good = repository.revert()
     application.refresh()
@@ -89,3 +92,4 @@ def test_an_application_stays_synced_and_tells_the_truth(argocd: ArgoCD, scene: 
     application.run_action("promote-full", KIND, NAME, scene.namespace)
     application.await_health("Healthy", good)
     scene.await_stable(4)
+    assert_synced_once(application, first, second, bad, good)
