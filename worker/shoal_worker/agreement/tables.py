@@ -1,6 +1,7 @@
 """How far two partitions agree, from their contingency table: adjusted Rand index and adjusted mutual information.
 
-Used by `figures`, for each resample. Invariant: names of labels do not matter, and equal partitions have the index 1.
+Used by `figures` and by `validation`, for each resample. Invariant: names of labels do not matter, and equal partitions
+have the index 1.
 Counts are whole numbers in floats. Pure.
 """
 
@@ -45,7 +46,12 @@ def find_cells(left: np.ndarray, right: np.ndarray) -> Cells:
 
 def count_table(cells: Cells, chosen: np.ndarray | slice) -> Table:
     """The table of the chosen rows of data."""
-    counts = np.bincount(cells.of_data[chosen], minlength=len(cells.rows)).astype(np.float64)
+    return build_table(cells, np.bincount(cells.of_data[chosen], minlength=len(cells.rows)))
+
+
+def build_table(cells: Cells, of_cells: np.ndarray) -> Table:
+    """The table of rows of data that are counted by cell already."""
+    counts = of_cells.astype(np.float64)
     rows, columns = (np.bincount(side, counts).astype(np.float64) for side in (cells.rows, cells.columns))
     there = counts > 0
     return Table(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shoal_worker.agreement.tables import adjusted_rand, build_table, find_cells
+
 _RESAMPLES = 200
 _INTERVAL = (0.025, 0.975)
 
@@ -25,28 +27,9 @@ def agreement_of(left: np.ndarray, right: np.ndarray, *, seed: int = 0) -> Agree
 
     The bootstrap draws rows with replacement, which is the same as drawing the counts of the contingency table's cells.
     """
-    pairs = np.stack([np.unique(labels, return_inverse=True)[1].ravel() for labels in (left, right)])
-    cells, counts = np.unique(pairs, axis=1, return_counts=True)
-    index = adjusted_rand(cells, counts)
+    cells = find_cells(left, right)
+    counts = np.bincount(cells.of_data)
+    index = adjusted_rand(build_table(cells, counts))
     draws = np.random.default_rng(seed).multinomial(len(left), counts / counts.sum(), size=_RESAMPLES)
-    low, high = np.quantile([adjusted_rand(cells, draw) for draw in draws], _INTERVAL)
+    low, high = np.quantile([adjusted_rand(build_table(cells, draw)) for draw in draws], _INTERVAL)
     return Agreement(index, min(float(low), index), max(float(high), index))
-
-
-def adjusted_rand(cells: np.ndarray, counts: np.ndarray) -> float:
-    """Index of a contingency table, given as its cells (row and column of each) and their counts.
-
-    L. Hubert and P. Arabie, "Comparing partitions", Journal of Classification 2, 1985.
-    """
-    together = _pairs(counts)
-    of_left, of_right = (_pairs(np.bincount(side, weights=counts)) for side in cells)
-    everything = _pairs(np.array([counts.sum()]))
-    expected = of_left * of_right / everything if everything else 0.0
-    largest = (of_left + of_right) / 2
-    # Both put each row alone, or all in one: they are equal.
-    return 1.0 if largest == expected else float((together - expected) / (largest - expected))
-
-
-def _pairs(counts: np.ndarray) -> float:
-    numbers = np.asarray(counts, dtype=np.float64)
-    return float((numbers * (numbers - 1) / 2).sum())
