@@ -23,13 +23,12 @@ from shoal_operator.core.facts import instant, items_at, text_at, timestamp
 from shoal_operator.core.snapshot import PodFacts, RawObject, WindowFigures
 from shoal_operator.runtime.figures import Counters, PodSeries, RevisionSeries, parse
 from shoal_operator.runtime.observer import serving_pods
-from shoal_operator.runtime.rounds import read_bounded
-from shoal_operator.runtime.store import Store, key_of
+from shoal_operator.runtime.rounds import Pace, Rounds, read_bounded
+from shoal_operator.runtime.store import Store
 
 SCRAPE_SECONDS = 2.0
 LARGEST_SCRAPE = 1024 * 1024
 _AT_ONCE = 16
-_TICK_SECONDS = 0.5
 _DEFAULT_INTERVAL = 5.0
 _DEFAULT_WARMUP = 5.0
 _log = structlog.get_logger(__name__)
@@ -55,13 +54,11 @@ Scrape = Callable[[str], Awaitable[str]]
 
 
 @dataclass(slots=True)
-class _State:
+class _Counted:
     """The figures of one deployment's running window."""
 
-    identity: str
     began: str
     """When the window began, RFC 3339, to tell pods born in it from older ones."""
-    due: float
     looked_at: str = ""
     """When the last look was, RFC 3339; empty before the first."""
     revisions: dict[str, RevisionSeries] = field(default_factory=dict)
@@ -69,7 +66,7 @@ class _State:
     """Uids of pods that were not ready, or not for long enough, at the last look."""
 
 
-class Sampler:
+class Sampler(Rounds[_Counted]):
     """Keeps the windows of all deployments."""
 
     def __init__(
@@ -82,82 +79,54 @@ class Sampler:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`looked` is told the key of a deployment that has new figures."""
-        self._store = store
+        super().__init__(store, clock)
         self._window_of = window_of
         self._scrape = scrape
         self._looked = looked
         self._now = now
-        self._clock = clock
-        self._states: dict[ObjectKey, _State] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def run(self) -> None:
-        """Look at every window in its interval until cancelled."""
-        while True:
-            await self.tick()
-            await asyncio.sleep(_TICK_SECONDS)
-
-    async def tick(self) -> None:
-        """Look at the windows that are due, and forget those that are over."""
-        running: dict[ObjectKey, _State] = {}
-        due: list[Awaitable[None]] = []
-        for raw in self._store.of_kind("ClusteringDeployment"):
-            window = self._window(raw)
-            if window is None:
-                continue
-            key = key_of(raw)
-            state = self._states.get(key)
-            if state is None or state.identity != window.identity:
-                state = _State(window.identity, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), self._clock())
-            running[key] = state
-            if self._clock() >= state.due:
-                state.due = self._clock() + _analysis(raw, "intervalSeconds", _DEFAULT_INTERVAL)
-                due.append(self._look(key, raw, window, state))
-        self._states = running
-        await asyncio.gather(*due)
 
     def windows(self, deployment: RawObject) -> Mapping[str, WindowFigures]:
         """Return revision -> figures of the deployment's running window; empty before the first look."""
-        window = self._window(deployment)
-        state = self._states.get(key_of(deployment))
-        if window is None or state is None or state.identity != window.identity or not state.looked_at:
+        kept = self._kept_of(deployment)
+        if kept is None or not kept.looked_at:
             return {}
-        return {
-            revision: series.figures(state.looked_at) for revision, series in state.revisions.items() if series.pods
-        }
+        return {revision: series.figures(kept.looked_at) for revision, series in kept.revisions.items() if series.pods}
 
-    def _window(self, raw: RawObject) -> Window | None:
-        try:
-            return self._window_of(raw)
-        except Exception:
-            # An object that the core cannot read is the controller's to report; it must not stop the other windows.
-            _log.debug("no analysis window could be read", object=str(key_of(raw)), exc_info=True)
-            return None
+    def _pace(self, raw: RawObject) -> Pace | None:
+        window = self._window_of(raw)
+        return None if window is None else Pace(window.identity, _analysis(raw, "intervalSeconds", _DEFAULT_INTERVAL))
 
-    async def _look(self, key: ObjectKey, raw: RawObject, window: Window, state: _State) -> None:
+    def _begin(self) -> _Counted:
+        return _Counted(self._now().strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    async def _look(self, key: ObjectKey, raw: RawObject, kept: _Counted) -> None:
+        window = self._window_of(raw)
+        if window is None:
+            return
         revisions = {window.stable, window.candidate}
         warmup = _analysis(raw, "warmupSeconds", _DEFAULT_WARMUP)
         found = [pod for pod in serving_pods(self._store, raw) if pod.revision in revisions]
         warm = [pod for pod in found if pod.ready and pod.ip and self._is_warm(pod, warmup)]
-        state.cold |= {pod.uid for pod in found} - {pod.uid for pod in warm}
+        kept.cold |= {pod.uid for pod in found} - {pod.uid for pod in warm}
         readings = await asyncio.gather(*(self._read(pod) for pod in warm))
         for pod, reading in zip(warm, readings, strict=True):
             if reading is None:
                 continue
-            pods = state.revisions.setdefault(str(pod.revision), RevisionSeries()).pods
+            pods = kept.revisions.setdefault(str(pod.revision), RevisionSeries()).pods
             if pod.uid not in pods:
                 # A pod born in the window has served nothing before it; an older one counts from its first reading, as
                 # does one whose first calls are not to count.
-                whole = pod.created >= state.began and not warmup
+                whole = pod.created >= kept.began and not warmup
                 pods[pod.uid] = PodSeries(Counters() if whole else reading)
-            elif pod.uid in state.cold:
+            elif pod.uid in kept.cold:
                 pods[pod.uid].pass_over(reading)
             pods[pod.uid].update(reading)
-            state.cold.discard(pod.uid)
+            kept.cold.discard(pod.uid)
         # Both in the same look, also a revision without a pod that could be read.
         for revision in revisions:
-            state.revisions.setdefault(revision, RevisionSeries()).end_look()
-        state.looked_at = timestamp(self._now())
+            kept.revisions.setdefault(revision, RevisionSeries()).end_look()
+        kept.looked_at = timestamp(self._now())
         self._looked(key)
 
     def _is_warm(self, pod: PodFacts, warmup: float) -> bool:

@@ -262,10 +262,12 @@ class TestWorkers:
         window = AnalysisWindow("first", "s", "c")
         sampler = Sampler(store, lambda _: window, read, lambda _: None, lambda: datetime.now(UTC), clock)
         try:
-            await sampler.tick()
+            sampler.tick()
+            await sampler.settle()
             calls.update(s1=100, c1=20)
             clock.seconds += 5
-            await sampler.tick()
+            sampler.tick()
+            await sampler.settle()
         finally:
             await scrape.close()
         found = sampler.windows(deployment)
