@@ -79,3 +79,8 @@ class Decision:
     """Whether the candidate is being judged in shadow."""
     recording: Revision | None = None
     """The durable record must say this before the rollout goes on."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether something holds the rollout, or has failed it, before it may go on."""
+        return self.pause is not None or self.failure is not None

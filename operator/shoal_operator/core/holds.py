@@ -41,7 +41,7 @@ def hold_rollout(facts: Facts, decision: Decision, candidate: Revision, stable: 
             )
             return _wait(decision, Problem(Reason.AWAITING_GROUP, message), now)
     decision = _await_hooks(facts, decision, "BeforeRollout", candidate, stable, now)
-    if decision.pause is not None or decision.failure is not None:
+    if decision.stopped:
         return decision
     return replace(decision, progress=replace(decision.progress, stage="Walking", progressed_at=now))
 
@@ -60,7 +60,7 @@ def hold_promotion(facts: Facts, decision: Decision, candidate: Revision, stable
     if decision.progress.stage in ("Decided", "Alone"):
         return decision
     decision = hold_full_weight(facts, decision, candidate, stable, now)
-    if decision.pause is not None or decision.failure is not None:
+    if decision.stopped:
         return decision
     union = find_union(facts.spec, facts.snapshot, stable, candidate)
     if union is None or not union.members:

@@ -25,7 +25,7 @@ from shoal_operator.core.steps import NOTHING, PROMOTION, Step, describe_share
 def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime) -> Decision:
     """Walk the steps until one is not complete."""
     decision = hold_rollout(facts, decision, candidate, stable, now)
-    if decision.pause is not None or decision.failure is not None:
+    if decision.stopped:
         return decision
     progress = decision.progress
     steps = facts.schedule.steps
@@ -33,7 +33,7 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
         step = steps[progress.step]
         if step.weight >= 100:
             decision = hold_full_weight(facts, replace(decision, progress=progress), candidate, stable, now)
-            if decision.pause is not None or decision.failure is not None:
+            if decision.stopped:
                 return decision
             progress = decision.progress
         waiting, progress = _reach(facts, progress, candidate, stable, step)
@@ -56,7 +56,7 @@ def advance(facts: Facts, decision: Decision, candidate: Revision, stable: Revis
             return pause
         progress = progress.enter((progress.step or 0) + 1, now)
     decision = hold_promotion(facts, replace(decision, progress=progress), candidate, stable, now)
-    if decision.pause is not None or decision.failure is not None or decision.waiting is not None:
+    if decision.stopped or decision.waiting is not None:
         return decision
     waiting, progress = _reach(facts, decision.progress, candidate, stable, PROMOTION)
     if waiting is not None:
