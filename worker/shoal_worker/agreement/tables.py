@@ -1,8 +1,7 @@
 """How far two partitions agree, from their contingency table: adjusted Rand index and adjusted mutual information.
 
 Used by `figures` and by `validation`, for each resample. Invariant: names of labels do not matter, and equal partitions
-have the index 1.
-Counts are whole numbers in floats. Pure.
+have the index 1. Counts are whole numbers in floats. Pure.
 """
 
 from typing import NamedTuple
