@@ -96,6 +96,11 @@ bench-decisions: setup ## the gates against others' rules on simulated rollouts 
 	$(PYTHON) -m tests.bench_decisions $(ARGS)
 	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_decisions.plots
 
+.PHONY: bench-scaler
+bench-scaler: setup ## the scaler against others' rules on simulated loads: cost, unserved calls, turns (ARGS=--help)
+	$(PYTHON) -m tests.bench_scaler $(ARGS)
+	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_scaler.plots
+
 .PHONY: wheel
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml

@@ -1,4 +1,4 @@
-"""The story: v1 is trained and served, v2 is canaried under load and promoted, v3 is stopped before anybody meets it.
+"""The story: v1 is trained and served, v2 is canaried and promoted, v3 is stopped, pods come and go with the load.
 
 Run by `make demo`, after the cluster is up and the images are built. Ends with an error when anything is not as told,
 above all when a call failed or v3 answered one. A second run starts from the beginning.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.live import Live
 
-from hack.demo.view import render
+from hack.demo.view import Size, read_size, render, render_scaling
 from hack.lab.callers import Callers
 from hack.lab.install import (
     DATA_BUCKET,
@@ -54,6 +54,15 @@ STEPS = [
 LEAST_AGREEMENT = 0.7
 """Of the clusters within 47 km and within 50 km 0.87 is expected; of those within 150 km and within 47 km 0.16."""
 CALLED_CITIES = 4000
+SCALING: Object = {
+    "minReplicas": 2,
+    "maxReplicas": 4,
+    "intervalSeconds": 2,
+    "metrics": {"requestsPerSecond": {"averageValue": 20}},
+    "behavior": {"scaleDown": {"stabilizationWindowSeconds": 4}},
+}
+"""For a demo: who scales in earnest looks every 15 s and keeps a pod for five minutes of lull."""
+PEAK_RATE = 80
 console = Console(highlight=False)
 
 
@@ -144,6 +153,32 @@ def watch(kube: Kube, load: Callers, seconds: float, done: Callable[[Object], bo
         return wait_for("the rollout's end", look, seconds)
 
 
+def await_pods(kube: Kube, count: int, sizes: list[Size], started: float) -> None:
+    """Draw the pool until so many pods are wanted and ready, and no others are there."""
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+        def look() -> bool:
+            status: Object = (kube.get("clusteringdeployments", NAMESPACE, NAME) or {}).get("status", {})
+            sizes.append(read_size(status))
+            live.update(render_scaling(status, sizes, time.monotonic() - started))
+            return (sizes[-1].wanted, sizes[-1].ready, status.get("replicas")) == (count, count, count)
+
+        wait_for(f"{count} pods", look, 60)
+    console.print(render_scaling({}, sizes, time.monotonic() - started))
+
+
+def scale(kube: Kube, target: str, points: NDArray[np.float64]) -> int:
+    """Let a peak of calls come and go; returns the calls that failed."""
+    sizes: list[Size] = []
+    started = time.monotonic()
+    with Callers(kube, NAMESPACE, target, NAME, rate=PEAK_RATE, seconds=60, points=points, name="peak") as peak:
+        await_pods(kube, 4, sizes, started)
+    await_pods(kube, 2, sizes, started)
+    tell(f"[green]2 pods, 4 under {PEAK_RATE} calls a second, 2 again; {peak.last['failed']} calls failed[/]")
+    failed: int = peak.last["failed"]
+    return failed
+
+
 def predict(kube: Kube) -> None:
     """Call the model once with an independent client, as an application would."""
     places = {"Shibuya": (35.66, 139.70), "Montmartre": (48.89, 2.34), "Point Nemo": (-48.88, -123.39)}
@@ -191,7 +226,8 @@ def main() -> int:
         "agreement": {"min": LEAST_AGREEMENT},
     }
     canary = {"steps": STEPS, "scaleDownDelaySeconds": 10}
-    kube.apply(NAMESPACE, build_deployment(NAME, NAME, strategy={"canary": canary}, traffic=traffic, analysis=analysis))
+    spec: Object = {"strategy": {"canary": canary}, "traffic": traffic, "analysis": analysis}
+    kube.apply(NAMESPACE, build_deployment(NAME, NAME, **spec))
     with console.status("waiting for the pods"):
         wait_for(
             "version 1 to serve",
@@ -229,6 +265,10 @@ def main() -> int:
         f"stable is v{status['stable']['version']}"
     )
 
+    say("Let the load choose the pods: 20 calls a second each, a peak comes and goes")
+    kube.apply(NAMESPACE, build_deployment(NAME, NAME, **spec, scaling=SCALING))
+    failed_peak = scale(kube, target, pick_cities(cities))
+
     say("What next")
     path = kube.kubeconfig
     for line in (
@@ -242,7 +282,7 @@ def main() -> int:
     ):
         console.print(f"  [bold]{line}[/]", soft_wrap=True)
     console.print(f"\n  the demo took {time.monotonic() - started:.0f} s")
-    if load.last["failed"] or met or status["stable"]["version"] != 2:
+    if load.last["failed"] or failed_peak or met or status["stable"]["version"] != 2:
         console.print("[bold red]The story did not go as it should.[/]")
         return 1
     return 0

@@ -1,15 +1,18 @@
-"""The demo's live view: what the rollout does and what the callers see, redrawn in place.
+"""The demo's live views: what the rollout does and what the callers see, how pods follow the load; redrawn in place.
 
 Pure rendering of the deployment's status and of the load's last line; reads nothing itself.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from shoal_cli.deployments.trends import sparkline
 
 Object = dict[str, Any]
 BAR = 40
@@ -79,3 +82,43 @@ def render(status: Object, load: Object, seconds: float) -> RenderableType:
         f"{failed} failed", style="red" if failed else "green"
     )
     return Group(facts, gates, calls)
+
+
+class Size(NamedTuple):
+    """A pool at one moment."""
+
+    load: float
+    """Calls a second, all pods together, as the scaler read them last."""
+    wanted: int
+    ready: int
+
+
+def read_size(status: Object) -> Size:
+    """Return what a status tells of the pool.
+
+    >>> reading = {"name": "requestsPerSecond", "value": 20.0, "target": 20}
+    >>> read_size({"scaling": {"replicas": 3, "metrics": [reading]}, "readyReplicas": 2})
+    Size(load=40.0, wanted=3, ready=2)
+    """
+    scaling = status.get("scaling") or {}
+    ready = status.get("readyReplicas", 0)
+    each = next((reading.get("value") or 0.0 for reading in scaling.get("metrics") or []), 0.0)
+    return Size(each * ready, scaling.get("replicas", 0), ready)
+
+
+def render_scaling(status: Object, sizes: Sequence[Size], seconds: float) -> RenderableType:
+    """Return the view of a pool that follows its load: the figures now, and each over the time since the beginning."""
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for heading, justify in (("", "left"), ("now", "right"), (f"the last {seconds:.0f} s", "left")):
+        table.add_column(heading, justify="right" if justify == "right" else "left")
+    now, shown = sizes[-1], sizes[-BAR:]
+    most = max(1, *(max(size.wanted, size.ready) for size in shown))
+    rows = (
+        ("calls a second", f"{now.load:.0f}", [size.load for size in shown], max(1.0, *(size.load for size in shown))),
+        ("pods wanted", str(now.wanted), [float(size.wanted) for size in shown], float(most)),
+        ("pods ready", str(now.ready), [float(size.ready) for size in shown], float(most)),
+    )
+    for (name, value, values, top), colour in zip(rows, ("yellow", "cyan", "green"), strict=True):
+        table.add_row(name, Text(value, style=colour), Text(sparkline(values, top), style=colour))
+    told = [each.get("message", "") for each in status.get("conditions") or [] if each["type"] == "ScalingActive"]
+    return Group(table, Text(" ".join(told), style="dim"))

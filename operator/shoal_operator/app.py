@@ -18,7 +18,7 @@ import structlog
 
 from shoal_operator import __version__
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core import batch, gates, hooks, rollout, training, versions
+from shoal_operator.core import batch, gates, hooks, rollout, scaling, training, versions
 from shoal_operator.errors import LeaseLost
 from shoal_operator.handlers import Informer, Sink
 from shoal_operator.runtime.answers import Answers, HttpSend
@@ -86,7 +86,15 @@ class Operator:
             self.queue.add,
             _now,
         )
-        self.loads = Loads(self.store, self._scrape, transport, self.queue.add, _now)
+        self.loads = Loads(
+            self.store,
+            self._scrape,
+            transport,
+            lambda raw: scaling.wanted_queries(raw, allowed),
+            self._send,
+            self.queue.add,
+            _now,
+        )
         gateway = AioGateway(transport, self.store, lease.fence)
         observer = Observer(
             self.store,

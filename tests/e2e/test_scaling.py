@@ -1,11 +1,15 @@
-"""The load chooses the number of pods: through both routers without a failed call, and never against another scaler."""
+"""The load chooses the number of pods: through both routers without a failed call, and never against other writers."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from hack.lab.install import install_chart
 from hack.lab.kube import Object
 from tests.e2e.scene import CANARY, NAME, Scene, await_calls
+from tests.e2e.test_hostile_metrics import run_liar
 
 SCALING: Object = {
     "minReplicas": 1,
@@ -60,3 +64,50 @@ def test_another_autoscaler_of_the_same_deployment_is_refused(scene: Scene) -> N
     scene.apply_deployment(CANARY, worker={"replicas": 1})
     scene.kube.kubectl("scale", "cdep", NAME, "--replicas=2", "--namespace", scene.namespace)
     scene.await_status("2 pods by /scale", lambda status: ready(status, 2))
+
+
+def pool_of(scene: Scene) -> Object:
+    """Return stable's Deployment."""
+    return scene.kube.get("deployments", scene.namespace, f"{NAME}-{scene.status()['stable']['revision']}") or {}
+
+
+def test_a_pool_that_somebody_else_scales_is_set_back_and_the_writer_is_named(scene: Scene) -> None:
+    """A person writes the pool's number again and again; each write costs one of ours an interval at most."""
+    scene.serve(CANARY, scaling={**SCALING, "intervalSeconds": 10}, worker={"replicas": 1})
+    began, written, generation = time.monotonic(), 0, pool_of(scene)["metadata"]["generation"]
+    while time.monotonic() - began < 30:
+        pool = pool_of(scene)
+        if pool["spec"]["replicas"] != 2:
+            name = pool["metadata"]["name"]
+            scene.kube.kubectl("scale", "deployment", name, "--replicas=2", "--namespace", scene.namespace)
+            written += 1
+        time.sleep(0.5)
+    told = scene.await_condition("clusteringdeployments", NAME, "AbleToScale", "ScaleConflict")
+    assert told["status"] == "False"
+    assert "kubectl set Deployment" in told["message"]
+    scene.await_status("the number of the scaler", lambda _: pool_of(scene)["spec"]["replicas"] == 1, seconds=30)
+    # Each write changes the generation once: theirs, and as many of ours as there were intervals.
+    ours = pool_of(scene)["metadata"]["generation"] - generation - written
+    assert 1 <= ours <= 30 / 10 + 2
+
+
+def test_a_number_set_by_scale_beside_the_scaler_has_no_effect_and_is_told(scene: Scene) -> None:
+    scene.serve(CANARY, scaling=SCALING, worker={"replicas": 1})
+    scene.kube.kubectl("scale", "cdep", NAME, "--replicas=3", "--namespace", scene.namespace)
+    told = scene.await_condition("clusteringdeployments", NAME, "AbleToScale", "ScaleConflict")
+    assert "worker.replicas to 3 by the scale subresource" in told["message"]
+    assert pool_of(scene)["spec"]["replicas"] == 1
+
+
+def test_a_server_that_lies_about_a_scaling_metric_removes_no_pod(scene: Scene) -> None:
+    host = run_liar(scene)
+    query = {"name": "jobs", "address": f"http://{host}", "query": "sum(jobs)", "averageValue": 10}
+    install_chart(scene.kube, f"analysis.allowedHosts={{{host}}}")
+    try:
+        scene.serve(CANARY, scaling={**SCALING, "metrics": {"prometheus": [query]}}, worker={"replicas": 2})
+        scene.await_condition("clusteringdeployments", NAME, "ScalingActive", "FailedGetExternalMetric")
+        status = scene.status()
+        assert status["scaling"]["replicas"] == 2
+        assert status["scaling"]["metrics"][0]["problem"]
+    finally:
+        install_chart(scene.kube)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from shoal_cli.deployments.figures import show_age, show_figure, show_seconds
 from shoal_cli.deployments.trends import LONGEST, Trend, Trends, sparkline, top_of
-from shoal_cli.deployments.view import Gate, Place, Pod, Pool, View
+from shoal_cli.deployments.view import Gate, Place, Pod, Pool, Scaling, View
 
 PHASES = {
     "Healthy": ("✔", "green"),
@@ -46,6 +46,8 @@ def draw(view: View, trends: Trends | None = None, notes: tuple[str, ...] = ()) 
         parts += [Text(), _steps(view)]
     if view.pools:
         parts += [Text(), _pools(view)]
+    if view.scaling is not None:
+        parts += [Text(), _scaling(view.scaling)]
     if view.gates and view.candidate_version is not None:
         parts += [Text(), _gates(view, trends or Trends())]
     if view.blocked:
@@ -186,6 +188,24 @@ def _pod(view: View, pod: Pod) -> tuple[Text, ...]:
         Text(f"{pod.restarts} restarts" if pod.restarts else "", style="yellow"),
         Text(pod.problem, style="red", overflow="ellipsis"),
     )
+
+
+def _scaling(scaling: Scaling) -> Table:
+    table = _section("Scaling")
+    table.add_row("", Text.assemble((f"{scaling.wanted} pods", "bold"), f" of {scaling.least} to {scaling.most}"))
+    grid = Table.grid(padding=(0, 2))
+    for each in scaling.readings:
+        wants = Text(
+            f"wants {each.wants}" if each.wants is not None else "no figure",
+            style="" if each.wants is not None else "dim",
+        )
+        figure = "–" if each.value is None else f"{each.value:.3g}"
+        grid.add_row(Text(each.name, style="bold"), figure, Text(f"target {each.target:g}", style="dim"), wants)
+    if scaling.readings:
+        table.add_row("", grid)
+    for note in scaling.notes:
+        table.add_row("", Text(note, style="yellow"))
+    return table
 
 
 def _gates(view: View, trends: Trends) -> Table:

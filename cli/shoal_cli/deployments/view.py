@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from shoal_cli.deployments import rules
 from shoal_cli.deployments.eta import Eta, estimate
 from shoal_cli.kube import Object
-from shoal_operator.api.deployment import ClusteringDeploymentStatus
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
 from shoal_operator.api.meta import Reason
 
 Role = Literal["stable", "candidate", "standing by", "going"]
@@ -81,6 +81,29 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a scaling metric says; the value is what its target is held to."""
+
+    name: str
+    value: float | None
+    target: float
+    wants: int | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What the scaler wants, and why."""
+
+    least: int
+    most: int
+    wanted: int
+    readings: tuple[Reading, ...]
+    notes: tuple[str, ...]
+    """What holds it back, or what it cannot read."""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """One deployment at one time."""
 
@@ -119,6 +142,7 @@ class View:
     gates: tuple[Gate, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     eta: Eta = field(default_factory=Eta)
+    scaling: Scaling | None = None
 
     def pool(self, role: Role) -> Pool | None:
         """Return the first pool in a role."""
@@ -164,7 +188,7 @@ def build_view(deployment: Object, pods: Sequence[Object], now: datetime) -> Vie
         actual_weight=status.actual_weight,
         step=step,
         step_count=status.step_count if trial else None,
-        replicas=spec.worker.replicas if spec else status.replicas,
+        replicas=_replicas(spec, status),
         paused=paused is not None,
         user_paused=status.user_paused,
         paused_by_spec=bool(raw.get("paused")),
@@ -178,7 +202,29 @@ def build_view(deployment: Object, pods: Sequence[Object], now: datetime) -> Vie
             for each in status.blocked_versions
         ),
         eta=estimate(schedule, step, began, now, held=paused is not None and paused.reason in _HELD),
+        scaling=_scaling(spec, status),
     )
+
+
+def _replicas(spec: ClusteringDeploymentSpec | None, status: ClusteringDeploymentStatus) -> int:
+    if spec is None:
+        return status.replicas
+    return status.scaling.replicas if spec.scaling is not None and status.scaling is not None else spec.worker.replicas
+
+
+def _scaling(spec: ClusteringDeploymentSpec | None, status: ClusteringDeploymentStatus) -> Scaling | None:
+    if spec is None or spec.scaling is None or status.scaling is None:
+        return None
+    readings = tuple(
+        Reading(each.name, each.value, each.target, each.wants, each.problem) for each in status.scaling.metrics
+    )
+    bad = {("AbleToScale", "False"), ("ScalingActive", "False"), ("ScalingLimited", "True")}
+    notes = tuple(
+        f"{each.reason}: {each.message}"
+        for each in status.conditions
+        if (each.type, each.status) in bad and each.message
+    )
+    return Scaling(spec.scaling.min_replicas, spec.scaling.max_replicas, status.scaling.replicas, readings, notes)
 
 
 def _behind(deployment: Object, status: ClusteringDeploymentStatus, waiting: Sequence[str]) -> str:

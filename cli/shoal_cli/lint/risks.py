@@ -13,6 +13,7 @@ from shoal_operator.api.meta import ResourceRequirements
 from shoal_operator.api.model import ClusteringModelSpec
 
 _FEW_CALLS = 20
+_SHORT_WINDOW_LOOKS = 3
 _LONGEST_SERVICE_NAME = 63
 _FAR_RADIANS = 0.5
 
@@ -24,7 +25,13 @@ def warn(document: Document, others: Sequence[Document]) -> list[Finding]:
     spec = read_spec(document)
     risks: list[_Risk] = []
     if isinstance(spec, ClusteringDeploymentSpec):
-        risks += [*_serving(document, spec), *_rollout(spec), *_gates(spec), *_reference(document, spec, others)]
+        risks += [
+            *_serving(document, spec),
+            *_rollout(spec),
+            *_gates(spec),
+            *_scaling(spec),
+            *_reference(document, spec, others),
+        ]
     elif isinstance(spec, ClusteringModelSpec):
         risks += _model(spec)
     return [finding("warning", document, ("spec", *path), message, rule) for rule, path, message in risks]
@@ -32,10 +39,11 @@ def warn(document: Document, others: Sequence[Document]) -> list[Finding]:
 
 def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
     worker = spec.worker
-    if worker.replicas == 1:
+    least = spec.scaling.min_replicas if spec.scaling else worker.replicas
+    if least == 1:
         yield (
             "one-pod",
-            ("worker", "replicas"),
+            ("scaling", "minReplicas") if spec.scaling else ("worker", "replicas"),
             "one pod serves: while its node is drained or it restarts, calls fail; use 2 or more",
         )
     yield from _resources(worker.resources, ("worker", "resources"))
@@ -128,6 +136,48 @@ def _coarse(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
                 f"with {spec.worker.replicas} pods behind a Service the candidate gets {real} %, not "
                 f"{step.set_weight} %; use more replicas, or traffic.router Gateway, whose weights are exact",
             )
+
+
+def _scaling(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+    scaling = spec.scaling
+    if scaling is None:
+        return
+    metrics, requests = scaling.metrics, spec.worker.resources.requests
+    for name, metric in (("cpu", metrics.cpu), ("memory", metrics.memory)):
+        if metric is not None and name not in requests:
+            yield (
+                "no-request-to-scale-by",
+                ("scaling", "metrics", name),
+                f"it is a percentage of worker.resources.requests.{name}, which is not set, so it never asks for a "
+                "pod; set it",
+            )
+    if metrics.memory and not any((metrics.queue, metrics.requests_per_second, metrics.cpu, metrics.prometheus)):
+        yield (
+            "memory-alone",
+            ("scaling", "metrics"),
+            "a model's memory hardly falls with its load, so pods that were added stay; add queue or cpu",
+        )
+    if scaling.min_replicas == scaling.max_replicas:
+        yield (
+            "nothing-to-scale",
+            ("scaling", "maxReplicas"),
+            "it is minReplicas, so the number never changes; raise it, or use worker.replicas without scaling",
+        )
+    if not scaling.min_replicas <= spec.worker.replicas <= scaling.max_replicas and spec.worker.replicas:
+        yield (
+            "begins-outside",
+            ("worker", "replicas"),
+            f"scaling begins with {spec.worker.replicas} pods, outside minReplicas to maxReplicas, which are kept at "
+            "once; choose a number between them",
+        )
+    window = scaling.behavior.scale_down.stabilization_window_seconds
+    if window < _SHORT_WINDOW_LOOKS * scaling.interval_seconds:
+        yield (
+            "restless",
+            ("scaling", "behavior", "scaleDown", "stabilizationWindowSeconds"),
+            f"{window} s are less than {_SHORT_WINDOW_LOOKS} looks: pods that start late or figures that come late can "
+            "make the number swing; leave the default of 300",
+        )
 
 
 def _gates(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:

@@ -19,7 +19,7 @@ from shoal_operator.api.group import Group
 from shoal_operator.api.hook import Hook, HookRecord
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 from shoal_operator.api.replacement import MOST_PREVIOUS
-from shoal_operator.api.scaling import Scaling, ScalingStatus
+from shoal_operator.api.scaling import Contest, Scaling, ScalingStatus
 from shoal_operator.api.traffic import Traffic
 
 RevisionHash = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
@@ -353,6 +353,9 @@ class ClusteringDeploymentStatus(StatusModel):
     candidate_replicas: int = Field(default=0, description="Pods of the candidate revision.")
     candidate_ready_replicas: int = Field(default=0, description="Ready pods of the candidate revision.")
     scaling: ScalingStatus | None = Field(default=None, description="Where the scaler stands (spec.scaling).")
+    contest: Contest | None = Field(
+        default=None, description="Who else set the number of pods in the last five minutes, in vain."
+    )
     selector: str = Field(default="", description="Label selector of the stable revision's pods, for scale clients.")
     conditions: list[Condition] = Field(
         default_factory=list,

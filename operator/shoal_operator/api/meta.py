@@ -145,7 +145,11 @@ class Reason(StrEnum):
     SCALE_CONFLICT = "ScaleConflict"
     VALID_METRIC_FOUND = "ValidMetricFound"
     FAILED_GET_METRICS = "FailedGetMetrics"
+    FAILED_GET_PODS_METRIC = "FailedGetPodsMetric"
+    FAILED_GET_RESOURCE_METRIC = "FailedGetResourceMetric"
+    FAILED_GET_EXTERNAL_METRIC = "FailedGetExternalMetric"
     DESIRED_WITHIN_RANGE = "DesiredWithinRange"
+    SUCCEEDED_RESCALE = "SucceededRescale"
     SUCCESSFUL_RESCALE = "SuccessfulRescale"
     # Batch
     PINNED = "Pinned"

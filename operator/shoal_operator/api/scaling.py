@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from shoal_operator.api.analysis import URL
 from shoal_operator.api.meta import ApiModel, CelRule, StatusModel
 
 
@@ -27,13 +28,63 @@ class UtilizationTarget(ApiModel):
     )
 
 
+class PrometheusMetric(ApiModel):
+    """A number that a Prometheus server gives for the deployment as a whole."""
+
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            rule="has(self.averageValue) != has(self.value)",
+            message="a prometheus metric needs one target: set averageValue (for each pod) or value, not both",
+        ),
+    )
+
+    name: str = Field(
+        pattern=r"^[a-z][a-zA-Z0-9]{0,31}$", max_length=32, description="Name of the metric, unique in its list."
+    )
+    address: str = Field(
+        pattern=URL,
+        max_length=512,
+        description="URL of the server; its host must be among the operator's allowed hosts (analysis.allowedHosts of "
+        "the chart).",
+    )
+    query: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="PromQL of one number; $(deployment) and $(namespace) are replaced. Samples that are older than "
+        "60 s are not looked at.",
+    )
+    average_value: float | None = Field(
+        default=None, gt=0, le=1_000_000_000_000, description="The part of the number that each pod should have."
+    )
+    value: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000_000_000,
+        description="What the number itself should be, such as a latency or a ratio; it must fall as pods are added.",
+    )
+    timeout_seconds: int = Field(
+        default=5, ge=1, le=30, description="Seconds after which there is no number at this look."
+    )
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        if (self.average_value is None) == (self.value is None):
+            raise ValueError(self.cel_rules[0].message)
+        return self
+
+
 class ScalingMetrics(ApiModel):
     """What asks for pods; the metric that asks for most decides."""
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
-            rule="has(self.queue) || has(self.requestsPerSecond) || has(self.cpu) || has(self.memory)",
-            message="scaling.metrics names no metric; set queue, requestsPerSecond, cpu or memory",
+            rule="has(self.queue) || has(self.requestsPerSecond) || has(self.cpu) || has(self.memory) || "
+            "(has(self.prometheus) && self.prometheus.size() > 0)",
+            message="scaling.metrics names no metric; set queue, requestsPerSecond, cpu, memory or prometheus",
+        ),
+        CelRule(
+            rule="!has(self.prometheus) || self.prometheus.all(a, self.prometheus.exists_one(b, b.name == a.name))",
+            message="two metrics of scaling.metrics.prometheus have the same name; give each its own",
         ),
     )
 
@@ -50,11 +101,16 @@ class ScalingMetrics(ApiModel):
         description="Memory by the metrics API; needs worker.resources.requests.memory and a metrics server. A "
         "model's memory hardly falls with its load: use it beside others.",
     )
+    prometheus: list[PrometheusMetric] = Field(
+        default_factory=list, max_length=8, description="Queries to a Prometheus server."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not any((self.queue, self.requests_per_second, self.cpu, self.memory)):
+        if not any((self.queue, self.requests_per_second, self.cpu, self.memory, self.prometheus)):
             raise ValueError(self.cel_rules[0].message)
+        if len({metric.name for metric in self.prometheus}) < len(self.prometheus):
+            raise ValueError(self.cel_rules[1].message)
         return self
 
 
@@ -150,9 +206,11 @@ class Scaling(ApiModel):
 class MetricReading(StatusModel):
     """What a metric said last."""
 
-    name: str = Field(description="queue, requestsPerSecond, cpu or memory.")
-    value: float | None = Field(default=None, description="The average of the pods that were read.")
-    target: float = Field(description="What it should be: a number a pod, or percent of the requests.")
+    name: str = Field(description="queue, requestsPerSecond, cpu, memory or prometheus/NAME.")
+    value: float | None = Field(
+        default=None, description="The average of the pods that were read; of prometheus what its target is held to."
+    )
+    target: float = Field(description="What it should be: a number a pod, percent of the requests, or the number.")
     wants: int | None = Field(default=None, description="Pods that this metric asks for.")
     problem: str = Field(default="", description="Why it asks for nothing.")
 
@@ -178,6 +236,15 @@ class ScalingStatus(StatusModel):
     candidate_replicas: int = Field(
         default=0, ge=0, description="Pods that the candidate's own calls ask for, where that is more than its share."
     )
+    candidate_for_all: float = Field(
+        default=0,
+        ge=0,
+        description="Pods that the candidate would need for all calls, by what those that it gets ask for; its pool is "
+        "sized by it before its weight rises. 0 where that is not known.",
+    )
+    candidate_weight: int = Field(
+        default=0, ge=0, le=100, description="Percent of the calls that the candidate got at the last look."
+    )
     looked_at: str = Field(default="", description="When the metrics that were last decided on were read, RFC 3339.")
     metrics: list[MetricReading] = Field(default_factory=list, description="What each metric said last.")
     recommendations: list[PastRecommendation] = Field(
@@ -186,3 +253,14 @@ class ScalingStatus(StatusModel):
     changes: list[PastChange] = Field(
         default_factory=list, description="Changes of the number of pods that a policy's period still needs."
     )
+
+
+class Contest(StatusModel):
+    """Somebody else sets the number of pods."""
+
+    by: str = Field(description="Field manager that did, such as kubectl or kube-controller-manager.")
+    pool: str = Field(
+        default="", description="Name of the Deployment that it set; empty: the deployment itself, by its scale."
+    )
+    replicas: int = Field(ge=0, description="The number that it set.")
+    at: str = Field(description="When that was last set back, or done, RFC 3339.")

@@ -34,6 +34,11 @@ class Problem:
     message: str
 
 
+def override(findings: Iterable[Finding], stronger: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings with others in place of those of the same type."""
+    return tuple({item.type: item for item in (*findings, *stronger)}.values())
+
+
 def build_conditions(
     findings: Iterable[Finding], previous: Iterable[Condition], generation: int, now: datetime
 ) -> list[Condition]:

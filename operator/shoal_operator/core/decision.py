@@ -5,7 +5,7 @@ Built by core.rollout, read and answered by core.transitions and core.stepping. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision, Verdict
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.plan import Emit
+from shoal_operator.core.pools import Foresight
 from shoal_operator.core.progress import Progress, revision_only
 from shoal_operator.core.routing import Arrangement
 from shoal_operator.core.snapshot import DeploymentSnapshot
@@ -47,10 +48,17 @@ class Facts:
     """Whether a person or a failure held the rollout when last looked at; that time is no lack of progress."""
     was_ready: bool
     """Whether the candidate's pods were ready when last looked at."""
+    foresight: Foresight = field(default_factory=Foresight)
+    """What the candidate's calls will need at another weight."""
 
     def needed(self, step: Step) -> int:
-        """Return how many of the candidate's pods must be ready for a step."""
-        return self.schedule.pods_for(step, self.spec.worker.replicas)
+        """Return how many of the candidate's pods must be ready for a step: what its share, and its load, ask for.
+
+        At a weight that it has already only the share holds the rollout; more pods come as the load asks for them.
+        """
+        replicas = self.spec.worker.replicas
+        foreseen = self.foresight.pods_at(step.weight, replicas) if step.weight > self.foresight.weight else 0
+        return max(self.schedule.pods_for(step, replicas), foreseen)
 
     def records(self, revision: Revision) -> bool:
         """Tell whether the durable record says that this revision is stable."""

@@ -6,7 +6,7 @@ nothing is deleted that the router may still send calls to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, Revision
 from shoal_operator.core import names
@@ -16,7 +16,7 @@ from shoal_operator.core.manifests.preview import build_preview
 from shoal_operator.core.manifests.route import redirect_route
 from shoal_operator.core.manifests.workload import build_workload, pool_selector
 from shoal_operator.core.plan import Action, Apply, Delete
-from shoal_operator.core.pools import pods_needed
+from shoal_operator.core.pools import Foresight, pods_needed
 from shoal_operator.core.progress import Progress
 from shoal_operator.core.retiring import retiring_pools
 from shoal_operator.core.routing import Arrangement
@@ -35,6 +35,15 @@ class Scene:
     arrangement: Arrangement | None
     candidate_pods: int = 0
     """Pods that the candidate's own calls ask for, where that is more than its share."""
+    foresight: Foresight = field(default_factory=Foresight)
+    """What its calls will need at another weight."""
+    held: frozenset[str] = frozenset()
+    """Revisions whose pools are left as they are in this pass."""
+
+
+def pool_sizes(scene: Scene) -> dict[str, int]:
+    """Return revision -> the pods that its pool should have."""
+    return {revision.revision: size for revision, size in _sizes(scene)}
 
 
 def build_objects(scene: Scene) -> tuple[Action, ...]:
@@ -50,7 +59,8 @@ def build_objects(scene: Scene) -> tuple[Action, ...]:
             scene.spec.progress_deadline_seconds,
             scene.snapshot.defaults,
         )
-        pools.append(Apply(workload))
+        if revision.revision not in scene.held:
+            pools.append(Apply(workload))
         if size > 1:
             pools.append(Apply(build_budget(deployment, revision.revision)))
     left = _left_routes(scene)
@@ -98,7 +108,7 @@ def find_removals(scene: Scene, due: frozenset[str]) -> tuple[Delete, ...]:
     keep = living | arrangement.routed
     # Without a stable revision, pools that status does not know may be what serves: they stay until one is found.
     forgotten = progress.stable is None
-    sizes = {revision.revision: size for revision, size in _sizes(scene)}
+    sizes = pool_sizes(scene)
     # A pool whose size is not ours to say keeps its budget until it goes.
     budgeted = {item.revision for item in progress.retiring if sizes.get(item.revision, 2) > 1}
     budgeted |= {revision for revision, size in sizes.items() if size > 1}
@@ -154,7 +164,8 @@ def _serving_sizes(scene: Scene) -> list[tuple[Revision, int]]:
     if not progress.begun:
         # What may wait for hours for others takes no room meanwhile.
         return [(progress.stable, replicas)]
-    asked = scene.schedule.pods_for(scene.schedule.step_at(progress.step), replicas)
+    step = scene.schedule.step_at(progress.step)
+    asked = max(scene.schedule.pods_for(step, replicas), scene.foresight.pods_at(step.weight, replicas))
     told = pods_needed(max(progress.weight, progress.mirror), replicas, full_pool=scene.schedule.full_pool)
     wanted = max(asked, told, _bearing(scene), scene.candidate_pods)
     return [(progress.stable, replicas), (progress.candidate, wanted)]

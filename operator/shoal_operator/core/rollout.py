@@ -20,10 +20,11 @@ from shoal_operator.core.approval import approve, describe_pending
 from shoal_operator.core.bluegreen import build_blue_green
 from shoal_operator.core.canary import build_canary
 from shoal_operator.core.commands import Commands, clear_commands, read_commands
-from shoal_operator.core.conditions import Problem, build_conditions
+from shoal_operator.core.conditions import Problem, build_conditions, override
+from shoal_operator.core.contest import Standoff, find_standoff
 from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
-from shoal_operator.core.desired import Scene, build_objects, find_removals
+from shoal_operator.core.desired import Scene, build_objects, find_removals, pool_sizes
 from shoal_operator.core.gates.job import build_gate_tasks
 from shoal_operator.core.group import find_problem
 from shoal_operator.core.hooks import begin_hooks, build_hook_tasks, follow_hooks
@@ -43,7 +44,7 @@ from shoal_operator.core.records import (
 from shoal_operator.core.retiring import keep_retiring
 from shoal_operator.core.revision import Selection, select_revision
 from shoal_operator.core.routing import Arrangement, Question, live_pods, ready_pods
-from shoal_operator.core.scaling import Recommendation, resize, scale
+from shoal_operator.core.scaling import Recommendation, foresee, resize, scale
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot, RawObject
 from shoal_operator.core.steps import Schedule
 from shoal_operator.core.summary import Standing, build_events, find, summarise, was_held, was_ready
@@ -116,6 +117,7 @@ class _Pass:
                 recorded=read_record(deployment),
                 was_held=was_held(self.status),
                 was_ready=was_ready(self.status),
+                foresight=foresee(self.spec, self.status, self.scaling),
             ),
             before,
             wanted,
@@ -124,12 +126,14 @@ class _Pass:
         )
         arrangement = self._share(decision.progress)
         decision, due = self._retire(before, decision, arrangement)
-        actions = self._build(decision.progress, arrangement, due)
+        scene = self._scene(decision.progress, arrangement)
+        standoff = find_standoff(self.snapshot, self.spec, self.status.contest, pool_sizes(scene), self.now)
+        actions = self._build(replace(scene, held=standoff.held), due)
         if decision.recording is not None:
             # The record changes the object, so this pass's view of it is spent: the next one goes on from there.
             return Plan((*actions, self._record(decision.recording)), requeue_after=_RECORDING_SECONDS)
         pending = selection.pending if decision.progress.stable is not None else None
-        return self._report(actions, decision, arrangement, wanted, commands, (*told, *hooked), pending)
+        return self._report(actions, decision, arrangement, wanted, commands, (*told, *hooked), pending, standoff)
 
     def _retire(
         self, before: Progress, decision: Decision, arrangement: Arrangement | None
@@ -141,11 +145,14 @@ class _Pass:
         due = frozenset(item.revision for item in decision.progress.retiring) - staying
         return replace(decision, progress=self._follow_up(before, progress)), due
 
-    def _build(self, progress: Progress, arrangement: Arrangement | None, due: frozenset[str]) -> tuple[Action, ...]:
-        """Return what makes the cluster be as decided, in its order."""
+    def _scene(self, progress: Progress, arrangement: Arrangement | None) -> Scene:
         own = self.scaling.status.candidate_replicas if self.scaling else 0
-        scene = Scene(self.snapshot, self.spec, self.schedule, progress, arrangement, own)
-        tasks = build_tasks(self.snapshot, self._tasks(progress))
+        foresight = foresee(self.spec, self.status, self.scaling)
+        return Scene(self.snapshot, self.spec, self.schedule, progress, arrangement, own, foresight)
+
+    def _build(self, scene: Scene, due: frozenset[str]) -> tuple[Action, ...]:
+        """Return what makes the cluster be as decided, in its order."""
+        tasks = build_tasks(self.snapshot, self._tasks(scene.progress))
         return (*build_objects(scene), *find_removals(scene, due), *tasks)
 
     def _report(
@@ -157,6 +164,7 @@ class _Pass:
         commands: Commands,
         told: tuple[Emit, ...],
         pending: int | None,
+        standoff: Standoff,
     ) -> Plan:
         """Return the plan with everything that people and tools are to know: status, records, events."""
         deployment, stable = self.snapshot.deployment, decision.progress.stable
@@ -168,11 +176,12 @@ class _Pass:
         records = build_records(moment, self.snapshot.decisions)
         unrecorded = keep_unrecorded(self.snapshot, self.status, records)
         told = (*told, *decision.events, *build_events(findings, self.status))
-        scaled = self.scaling.findings if self.scaling else ()
+        scaled = override(self.scaling.findings if self.scaling else (), standoff.findings)
         generation = facts.generation_of(deployment)
         status = self._status(decision, arrangement, *summarise(findings)).model_copy(
             update={
                 "pending_version": pending,
+                "contest": standoff.contest,
                 "unrecorded": list(unrecorded),
                 "last_decision": last_decision(deployment, self.status, records),
                 "conditions": build_conditions((*findings, *scaled), self.status.conditions, generation, self.now),
@@ -182,13 +191,14 @@ class _Pass:
         return Plan(
             actions=actions,
             status=StatusWrite(facts.key_of(deployment, _KIND), status.to_wire()),
-            requeue_after=self._requeue_after(decision, wanted, waits=bool(unrecorded)),
+            requeue_after=self._requeue_after(decision, wanted, standoff.due, waits=bool(unrecorded)),
             clean_up=(
                 *clear_commands(deployment, commands),
                 *((self._record(stable),) if stale_record and stable else ()),
                 *write_records(deployment, unrecorded),
                 *name_records(deployment, told, self.status.last_decision, records),
                 *(self.scaling.events if self.scaling else ()),
+                *standoff.events,
                 *remove_oldest(self.snapshot, self.spec),
             ),
         )
@@ -295,10 +305,13 @@ class _Pass:
             selector=",".join(f"{name}={value}" for name, value in selector.items()),
         )
 
-    def _requeue_after(self, decision: Decision, wanted: Revision | Problem, *, waits: bool) -> float | None:
+    def _requeue_after(
+        self, decision: Decision, wanted: Revision | Problem, due: datetime | None, *, waits: bool
+    ) -> float | None:
         """Return the seconds to the nearest moment at which this pass would decide otherwise by time alone."""
         progress = decision.progress
-        moments = [*decision.look_again, *filter(None, (facts.instant(item.until) for item in progress.retiring))]
+        times = (due, *(facts.instant(item.until) for item in progress.retiring))
+        moments = [*decision.look_again, *filter(None, times)]
         if progress.window_started_at is not None or any(item.state == "Running" for item in progress.hooks):
             moments.append(self.now + timedelta(seconds=self.spec.analysis.interval_seconds))
         if isinstance(wanted, Problem) or waits:

@@ -109,7 +109,9 @@ class Load:
     problems: Mapping[str, str] = field(default_factory=dict)
     """Metric -> why its source gave no figures at all."""
     rival: str = ""
-    """Another autoscaler of the same deployment, such as `HorizontalPodAutoscaler towns`."""
+    """Another autoscaler of the same deployment or of its pools, such as `HorizontalPodAutoscaler towns`."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Metric that a query is asked for -> what came of it at this look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,14 +85,19 @@ class Answers(Rounds[_Said]):
 
     async def _one(self, request: Request, at: str) -> Answer:
         async with self._limit:
-            try:
-                async with asyncio.timeout(request.seconds):
-                    status, body = await self._send(request)
-            except TimeoutError:
-                return Answer(at, error=f"none within {request.seconds:g} s")
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                return Answer(at, error=f"{type(error).__name__}: {error}")
-            return Answer(at, status, body)
+            return await ask(self._send, request, at)
+
+
+async def ask(send: Send, request: Request, at: str) -> Answer:
+    """Send a request that belongs to a moment; whatever befalls it is an answer too."""
+    try:
+        async with asyncio.timeout(request.seconds):
+            status, body = await send(request)
+    except TimeoutError:
+        return Answer(at, error=f"none within {request.seconds:g} s")
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return Answer(at, error=f"{type(error).__name__}: {error}")
+    return Answer(at, status, body)
 
 
 class HttpSend:

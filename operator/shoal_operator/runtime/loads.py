@@ -1,4 +1,4 @@
-"""Reads what the pods of scaled deployments do: their own counters, and CPU and memory by the metrics API.
+"""Reads what the pods of scaled deployments do: their counters, CPU and memory, and what Prometheus servers say.
 
 Started by app as one task. Invariant: a source that fails is no figure, never zero; figures between two readings are
 of one process, so a pod that restarted has none until the next look. Nothing is decided here.
@@ -20,12 +20,14 @@ from shoal_operator.api.meta import ObjectKey
 from shoal_operator.api.quantity import read_quantity
 from shoal_operator.core import names
 from shoal_operator.core.facts import instant, items_at, mapping_at, name_of, namespace_of, text_at, timestamp
-from shoal_operator.core.snapshot import Load, LoadSample, PodFacts, RawObject
+from shoal_operator.core.gates.outside import Request
+from shoal_operator.core.snapshot import Answer, Load, LoadSample, PodFacts, RawObject
 from shoal_operator.errors import ApiError
+from shoal_operator.runtime.answers import Send, ask
 from shoal_operator.runtime.figures import Counters, parse
 from shoal_operator.runtime.observer import serving_pods
 from shoal_operator.runtime.rounds import Pace, Rounds
-from shoal_operator.runtime.store import Store, key_of, uid_of
+from shoal_operator.runtime.store import Link, Store, key_of, uid_of
 from shoal_operator.runtime.transport import Transport
 
 METRICS_API = "/apis/metrics.k8s.io/v1beta1"
@@ -36,6 +38,8 @@ _MILLI = 1000
 _log = structlog.get_logger(__name__)
 
 Scrape = Callable[[str], Awaitable[str]]
+Queries = Callable[[RawObject], tuple[tuple[Request, ...], Mapping[str, str]]]
+"""Returns what servers outside are asked at a look, and metric -> why it must not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Loads(Rounds[_Seen]):
         store: Store,
         scrape: Scrape,
         transport: Transport,
+        queries: Queries,
+        send: Send,
         looked: Callable[[ObjectKey], None],
         now: Callable[[], datetime],
         clock: Callable[[], float] = time.monotonic,
@@ -70,9 +76,12 @@ class Loads(Rounds[_Seen]):
         super().__init__(store, clock)
         self._scrape = scrape
         self._transport = transport
+        self._queries = queries
+        self._send = send
         self._looked = looked
         self._now = now
         self._limit = asyncio.Semaphore(_AT_ONCE)
+        self._outside = asyncio.Semaphore(_AT_ONCE)
 
     def of(self, deployment: RawObject) -> Load | None:
         """Return the last look at a deployment; None before the first."""
@@ -89,6 +98,17 @@ class Loads(Rounds[_Seen]):
     async def _look(self, key: ObjectKey, raw: RawObject, kept: _Seen) -> None:
         wanted = mapping_at(raw, "spec", "scaling", "metrics")
         pods = [pod for pod in serving_pods(self._store, raw) if pod.ip and not pod.deleting]
+        requests, denials = self._queries(raw)
+        # Together, so that what is slow makes the figures of nobody else older than it must.
+        (samples, problems), answers, rival = await asyncio.gather(
+            self._read_pods(raw, pods, wanted, kept), self._ask(requests), self._find_rival(raw)
+        )
+        kept.load = Load(timestamp(self._now()), samples, {**problems, **denials}, rival, answers)
+        self._looked(key)
+
+    async def _read_pods(
+        self, raw: RawObject, pods: list[PodFacts], wanted: RawObject, kept: _Seen
+    ) -> tuple[dict[str, Mapping[str, LoadSample]], dict[str, str]]:
         samples: dict[str, Mapping[str, LoadSample]] = {}
         problems: dict[str, str] = {}
         if "queue" in wanted or "requestsPerSecond" in wanted:
@@ -99,8 +119,16 @@ class Loads(Rounds[_Seen]):
             except ApiError as error:
                 told = f"the metrics API gives no figures: {error}"
                 problems |= {"cpu": told, "memory": told}
-        kept.load = Load(timestamp(self._now()), samples, problems, await self._find_rival(raw))
-        self._looked(key)
+        return samples, problems
+
+    async def _ask(self, requests: tuple[Request, ...]) -> dict[str, Answer]:
+        at = timestamp(self._now())
+        answers = await asyncio.gather(*(self._ask_one(request, at) for request in requests))
+        return {request.key: answer for request, answer in zip(requests, answers, strict=True)}
+
+    async def _ask_one(self, request: Request, at: str) -> Answer:
+        async with self._outside:
+            return await ask(self._send, request, at)
 
     async def _count(self, pods: list[PodFacts], kept: _Seen) -> dict[str, Mapping[str, LoadSample]]:
         """Compare the pods' counters with those of the look before.
@@ -154,15 +182,24 @@ class Loads(Rounds[_Seen]):
         return dict(found)
 
     async def _find_rival(self, raw: RawObject) -> str:
-        """Return another autoscaler of the deployment; KEDA's shows as a HorizontalPodAutoscaler too."""
+        """Return another autoscaler of the deployment or of one of its pools; KEDA has one for each ScaledObject."""
         path = f"{_AUTOSCALERS}/namespaces/{namespace_of(raw)}/horizontalpodautoscalers"
         try:
             answer = await self._transport.request("GET", path)
         except ApiError as error:
             _log.info("the autoscalers cannot be listed", object=str(key_of(raw)), error=str(error))
             return ""
+        owned = Link("owned-by-deployment", namespace_of(raw), names.label_value(name_of(raw)))
+        pools = {("Deployment", name_of(pool)) for pool in self._store.linked("Deployment", owned)}
         for item in items_at(answer, "items"):
             target = mapping_at(item, "spec", "scaleTargetRef")
-            if (target.get("kind"), target.get("name")) == ("ClusteringDeployment", name_of(raw)):
-                return f"HorizontalPodAutoscaler {name_of(item)}"
+            if (target.get("kind"), target.get("name")) in {("ClusteringDeployment", name_of(raw)), *pools}:
+                return _describe_rival(item)
         return ""
+
+
+def _describe_rival(autoscaler: RawObject) -> str:
+    """Name what is to be deleted: an autoscaler that is owned would come back."""
+    told = f"HorizontalPodAutoscaler {name_of(autoscaler)}"
+    owners = items_at(autoscaler, "metadata", "ownerReferences")
+    return f"{text_at(owners[0], 'kind')} {text_at(owners[0], 'name')} (by {told})" if owners else told

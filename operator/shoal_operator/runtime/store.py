@@ -49,7 +49,8 @@ def version_of(raw: RawObject) -> int | None:
 def slim(raw: Mapping[str, Any], resource: resources.Resource) -> dict[str, Any]:
     """Return what decisions need of an object; copies of the manifest and specs that none reads are left out.
 
-    Of the managed fields, those of a deployment stay that others wrote: they tell who gave a command.
+    Of the managed fields, those of a deployment stay that others wrote: they tell who gave a command. Of those of a
+    pool, whoever else set its number of pods.
     """
     metadata = {name: value for name, value in raw.get("metadata", {}).items() if name != _MANAGED}
     if resource is resources.CLUSTERING_DEPLOYMENT:
@@ -57,6 +58,13 @@ def slim(raw: Mapping[str, Any], resource: resources.Resource) -> dict[str, Any]
             entry
             for entry in raw.get("metadata", {}).get(_MANAGED) or ()
             if entry.get("manager") != resources.FIELD_MANAGER
+        ]
+    if resource is resources.DEPLOYMENT:
+        metadata[_MANAGED] = [
+            entry
+            for entry in raw.get("metadata", {}).get(_MANAGED) or ()
+            if entry.get("manager") != resources.FIELD_MANAGER
+            and "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
         ]
     annotations = metadata.get("annotations")
     if annotations and _LAST_APPLIED in annotations:

@@ -137,6 +137,27 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     ("rule", "spec"),
     [
         ("one-pod", {"worker": {"replicas": 1}}),
+        ("one-pod", {"scaling": {"maxReplicas": 20, "metrics": {"queue": {"averageValue": 8}}}}),
+        ("no-request-to-scale-by", {"scaling": {"maxReplicas": 20, "metrics": {"memory": {"averageUtilization": 70}}}}),
+        ("memory-alone", {"scaling": {"maxReplicas": 20, "metrics": {"memory": {"averageUtilization": 70}}}}),
+        (
+            "nothing-to-scale",
+            {"scaling": {"minReplicas": 9, "maxReplicas": 9, "metrics": {"queue": {"averageValue": 8}}}},
+        ),
+        (
+            "begins-outside",
+            {"scaling": {"minReplicas": 2, "maxReplicas": 9, "metrics": {"queue": {"averageValue": 8}}}},
+        ),
+        (
+            "restless",
+            {
+                "scaling": {
+                    "maxReplicas": 20,
+                    "metrics": {"queue": {"averageValue": 8}},
+                    "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
+                }
+            },
+        ),
         ("no-resources", {"worker": {"replicas": 10, "resources": {}}}),
         ("moving-tag", {"worker": {"replicas": 10, "image": "registry:5000/worker"}}),
         ("moving-tag", {"worker": {"replicas": 10, "image": "worker:latest"}}),

@@ -52,6 +52,38 @@ def test_a_rollout_is_shown_with_its_pools_shares_and_steps() -> None:
     assert view.eta == Eta(NOW + timedelta(seconds=40), NOW + timedelta(seconds=70))
 
 
+def scaled() -> Raw:
+    """Return a deployment whose scaler wants 5 pods and cannot read one of its metrics."""
+    metrics = {"queue": {"averageValue": 8}, "cpu": {"averageUtilization": 70}}
+    readings = [
+        {"name": "queue", "value": 12.345, "target": 8, "wants": 5},
+        {"name": "cpu", "target": 70, "problem": "the metrics API gives no figures"},
+    ]
+    conditions = [
+        condition("AbleToScale", "SucceededRescale", "from 3 to 5 pods"),
+        condition("ScalingActive", "ValidMetricFound", "queue asks for 5 pods"),
+        condition("ScalingLimited", "TooManyReplicas", "more pods are wanted than maxReplicas"),
+    ]
+    raw = deployment(scaling={"replicas": 5, "metrics": readings}, conditions=conditions)
+    raw["spec"]["scaling"] = {"minReplicas": 2, "maxReplicas": 5, "metrics": metrics}
+    return raw
+
+
+def test_what_the_scaler_reads_and_wants_is_shown() -> None:
+    view = look(scaled())
+    text = drawn(view)
+
+    assert view.replicas == 5
+    assert "5 pods of 2 to 5" in text
+    assert [line.split() for line in text.splitlines() if "queue" in line or "cpu" in line] == [
+        ["│", "queue", "12.3", "target", "8", "wants", "5", "│"],
+        ["│", "cpu", "–", "target", "70", "no", "figure", "│"],
+    ]
+    assert "TooManyReplicas: more pods are wanted than maxReplicas" in text
+    assert "ValidMetricFound" not in text
+    assert view.to_json()["scaling"]["readings"][0]["wants"] == 5
+
+
 def test_the_picture_says_all_of_it_at_the_width_of_a_small_terminal() -> None:
     view = look(
         on_trial(blockedVersions=[{**revision(2), "reason": "GateFailed", "message": "bad", "since": ago(7200)}])

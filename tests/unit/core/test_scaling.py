@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,6 +69,7 @@ def test_a_look_above_the_target_adds_pods_and_says_why() -> None:
     assert found.status.replicas == 8
     assert told(found, "ScalingActive") == (True, "ValidMetricFound")
     assert told(found, "ScalingLimited") == (False, "DesiredWithinRange")
+    assert told(found, "AbleToScale") == (True, "SucceededRescale")
     assert [event.message for event in found.events] == ["New size: 8; reason: queue above target."]
 
 
@@ -123,7 +122,7 @@ def test_a_metric_that_is_missing_lets_others_add_pods_but_remove_none() -> None
     down = decide(ScalingStatus(replicas=8), load(1, 8, problems=broken), spec, count=8)
 
     assert (up.status.replicas, down.status.replicas) == (8, 8)
-    assert told(down, "ScalingActive") == (False, "FailedGetMetrics")
+    assert told(down, "ScalingActive") == (False, "FailedGetResourceMetric")
     assert "cpu: the metrics API gives no figures" in next(
         item.message for item in up.findings if item.type == "ScalingActive"
     )
@@ -148,45 +147,55 @@ def test_figures_that_stop_coming_are_told_after_a_minute() -> None:
     assert told(later, "ScalingActive") == (False, "FailedGetMetrics")
 
 
-def test_noise_of_nine_percent_changes_nothing_in_half_an_hour() -> None:
-    status: ScalingStatus | None = None
-    for number in range(120):
-        now = NOW + timedelta(seconds=15 * number)
-        value = 10 * (1 + 0.09 * math.sin(number * 2.4))
-        status = decide(status, load(value, 4, now), now=now).status
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("queue", "FailedGetPodsMetric"),
+        ("requestsPerSecond", "FailedGetPodsMetric"),
+        ("cpu", "FailedGetResourceMetric"),
+        ("memory", "FailedGetResourceMetric"),
+        ("prometheus/jobs", "FailedGetExternalMetric"),
+    ],
+)
+def test_a_metric_that_fails_is_told_with_the_horizontal_pod_autoscalers_reason(metric: str, reason: str) -> None:
+    query = {"name": "jobs", "address": "http://prometheus", "query": "jobs", "averageValue": 10}
+    target = (
+        [query] if "/" in metric else {"averageUtilization": 50} if metric in ("cpu", "memory") else {"averageValue": 1}
+    )
+    spec = scaling(metrics={metric.partition("/")[0]: target})
 
-    assert status is not None
-    assert (status.replicas, status.changes) == (4, [])
+    found = decide(ScalingStatus(replicas=4), load(None, 4), spec)
+
+    assert told(found, "ScalingActive") == (False, reason)
+    assert found.status.replicas == 4
 
 
-def test_a_load_ten_times_as_high_is_borne_within_two_looks() -> None:
-    status: ScalingStatus | None = ScalingStatus(replicas=2)
-    demand = 200.0
-    sizes = []
-    for number in range(4):
-        now = NOW + timedelta(seconds=15 * number)
-        running = status.replicas if status else 2
-        status = decide(status, load(demand / running, running, now), now=now, count=running).status
-        sizes.append(status.replicas)
-
-    assert sizes == [6, 12, 20, 20]
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(10, "ReadyForNewScale"), (10.9, "ReadyForNewScale"), (20, "SucceededRescale"), (2, "ScaleDownStabilized")],
+)
+def test_able_to_scale_says_what_became_of_the_look(value: float, reason: str) -> None:
+    assert told(decide(ScalingStatus(replicas=4), load(value, 4)), "AbleToScale") == (True, reason)
 
 
-@pytest.mark.parametrize(("metric_lag", "pod_lag", "begin"), list(itertools.product(range(4), range(4), range(2, 7))))
-def test_no_lag_of_metrics_or_pods_makes_it_swing_for_ever(metric_lag: int, pod_lag: int, begin: int) -> None:
-    """Under a constant demand it settles within its bounds, whatever lags behind."""
-    status = ScalingStatus(replicas=begin)
-    sizes, running = [begin] * 8, [begin] * 8
-    for number in range(80):
-        now = NOW + timedelta(seconds=15 * number)
-        running.append(sizes[-1 - pod_lag])
-        seen = running[-1 - metric_lag]
-        status = decide(status, load(43 / seen, running[-1], now), now=now, count=running[-1]).status
-        sizes.append(status.replicas)
-        assert 2 <= status.replicas <= 20
+@pytest.mark.parametrize(
+    ("value", "held", "reason"),
+    [(10, False, "DesiredWithinRange"), (60, True, "ScaleUpLimit"), (100, True, "TooManyReplicas")],
+)
+def test_scaling_limited_says_what_holds_it_back(value: float, held: bool, reason: str) -> None:
+    spec = scaling(maxReplicas=7 if value == 100 else 40)
 
-    assert len(set(sizes[-20:])) == 1
-    assert 43 / sizes[-1] <= 11
+    assert told(decide(ScalingStatus(replicas=4), load(value, 4), spec), "ScalingLimited") == (held, reason)
+
+
+def test_the_pods_of_the_beginning_count_as_wanted_for_a_window() -> None:
+    """As the HorizontalPodAutoscaler's initial recommendation: a new scaler must not remove pods at its first look."""
+    found = decide(None, load(1, 4))
+
+    assert found.status.replicas == 4
+    assert told(found, "AbleToScale") == (True, "ScaleDownStabilized")
+    late = NOW + timedelta(seconds=301)
+    assert decide(found.status, load(1, 4, late), now=late).status.replicas == 2
 
 
 def scaled_cluster() -> FakeCluster:
@@ -229,7 +238,68 @@ def test_a_candidate_that_needs_more_pods_than_its_share_gets_them() -> None:
     trial = replace(pods(1)[0], name="trial", uid="uid-trial", revision="00000002")
     samples = {pod.uid: LoadSample(9000, NOW) for pod in stable_pods} | {"uid-trial": LoadSample(40_000, NOW)}
     pools = (Pool(REVISION, stable_pods), Pool(candidate, (trial,)))
+    seen = Load(timestamp(NOW), {"queue": samples})
 
-    found = recommend(spec, ScalingStatus(replicas=10), (), pools, Load(timestamp(NOW), {"queue": samples}), 10, NOW)
+    found = recommend(spec, ScalingStatus(replicas=10, candidate_weight=10), (), pools, seen, 10, NOW, share=10)
 
     assert (found.status.replicas, found.status.candidate_replicas) == (13, 4)
+    # Four pods for a tenth of the calls.
+    assert found.status.candidate_for_all == 40
+
+
+def test_a_share_that_has_just_risen_does_not_make_the_candidate_look_cheaper() -> None:
+    """Half of the look was at a tenth of the calls, so its figures tell half of what the new share needs."""
+    before = ScalingStatus(replicas=10, candidate_for_all=40, candidate_weight=10)
+    trial = replace(pods(1)[0], uid="uid-trial", revision="00000002")
+    samples = {f"uid-{place}": LoadSample(9000, NOW) for place in range(10)} | {"uid-trial": LoadSample(40_000, NOW)}
+    candidate = REVISION.model_copy(update={"revision": "00000002"})
+    pools = (Pool(REVISION, pods(10)), Pool(candidate, (trial,)))
+    spec, later = scaling(maxReplicas=50), NOW + timedelta(seconds=15)
+
+    first = recommend(spec, before, (), pools, Load(timestamp(NOW), {"queue": samples}), 10, NOW, share=50)
+    second = recommend(spec, first.status, (), pools, Load(timestamp(later), {"queue": samples}), 10, later, share=50)
+
+    assert [found.status.candidate_for_all for found in (first, second)] == [40, 8]
+
+
+STEPS = {"canary": {"steps": [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]}}
+
+
+def slow_candidate() -> FakeCluster:
+    """Return a cluster with version 2 at 10 %, whose single pod has four times the calls that a pod should have."""
+    spec = {
+        "scaling": scaling(maxReplicas=40).to_wire(),
+        "worker": {"replicas": 10},
+        "strategy": STEPS,
+        "traffic": {"router": "Gateway", "gateway": {"name": "gateway"}},
+    }
+    cluster = FakeCluster(objects.deployment(spec), versions=[objects.version(1)])
+    cluster.settle()
+    cluster.versions.append(objects.version(2))
+    cluster.settle()
+    assert cluster.status["actualWeight"] == 10
+    busy = {cluster.revision("stable"): 9_000, cluster.revision("candidate"): 40_000}
+    samples = {pod.uid: LoadSample(busy[pod.revision], cluster.now) for pod in cluster.snapshot().pods}
+    cluster.pods = {name: replace(pod, status={"phase": "Running"}) for name, pod in cluster.pods.items()}
+    cluster.load = Load(timestamp(cluster.now), {"queue": samples})
+    cluster.settle()
+    return cluster
+
+
+def test_a_pool_is_sized_for_the_next_weight_before_the_weight_rises() -> None:
+    cluster = slow_candidate()
+    candidate = cluster.revision("candidate")
+    assert len(cluster.pool(candidate)) == 4
+
+    cluster.command("promote")
+    cluster.reconcile()
+    cluster.run_controllers()
+    cluster.reconcile()
+
+    assert cluster.status["actualWeight"] == 10
+    # At four pods for 10 % half of the calls need twenty, not the half of thirteen.
+    assert len(cluster.pool(candidate)) == 20
+    assert "of the 20 pods" in cluster.condition("Progressing")["message"]
+    cluster.settle()
+    assert cluster.status["actualWeight"] == 50
+    assert sum(pod.ready for pod in cluster.pool(candidate)) == 20

@@ -101,6 +101,61 @@ def test_the_pace_is_that_of_the_horizontal_pod_autoscaler(
     assert (paced.replicas, paced.limited.reason if paced.limited else None) == (expected, reason)
 
 
+def walk(spec: Scaling, current: int, wanted: int, period: int, steps: int) -> list[int]:
+    """Return the sizes when so many pods are wanted all the time, a period apart."""
+    history, now, sizes = History(), NOW, [current]
+    for _ in range(steps):
+        paced = pace(spec, wanted, sizes[-1], history, now)
+        history = history.change(paced.replicas - sizes[-1], spec.behavior, now)
+        sizes.append(paced.replicas)
+        now += timedelta(seconds=period)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("spec", "current", "wanted", "period", "expected"),
+    [
+        pytest.param(
+            # "8 pods, then 10 % of 72, rounded up"; below 40 pods it is 4 a minute.
+            scaling(1, 100, None, rules(4, 60, 10, 60)),
+            80,
+            10,
+            60,
+            [80, 72, 64, 57, 51, 45, 40, 36, 32, 28, 24, 20, 16, 12, 10, 10],
+            id="the documentation's default limit of 10 percent or 4 pods a minute",
+        ),
+        pytest.param(
+            scaling(1, 100, None, rules(5, 60, 10, 60, "Min")),
+            80,
+            10,
+            60,
+            [80, 75, 70, 65, 60, 55, 50, 45, 40, 36],
+            id="no more than 5 pods a minute",
+        ),
+        pytest.param(
+            scaling(1, 100, None, {"selectPolicy": "Disabled"}), 80, 10, 60, [80, 80, 80], id="scale down disabled"
+        ),
+        pytest.param(scaling(1, 100), 1, 100, 15, [1, 5, 10, 20, 40, 80, 100], id="the default of 100 percent or 4"),
+        pytest.param(
+            scaling(1, 1000, rules(percent=900, percent_period=60)),
+            1,
+            1000,
+            60,
+            [1, 10, 100, 1000],
+            id="as fast as can be",
+        ),
+        pytest.param(scaling(1, 100, rules(1, 60)), 1, 100, 60, [1, 2, 3, 4], id="one pod a minute"),
+        pytest.param(
+            scaling(1, 1000, None, rules(1, 600)), 10, 1, 300, [10, 9, 9, 8, 8, 7], id="one pod in ten minutes"
+        ),
+    ],
+)
+def test_the_documentations_examples_step_by_step(
+    spec: Scaling, current: int, wanted: int, period: int, expected: list[int]
+) -> None:
+    assert walk(spec, current, wanted, period, len(expected) - 1) == expected
+
+
 def looks(*items: tuple[int, int]) -> History:
     """Build a history of (seconds ago, replicas)."""
     return History(

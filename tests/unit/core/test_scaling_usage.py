@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -111,6 +112,92 @@ def test_average_value(
     pods: list[PodFacts], values: list[float | None], target: float, current: int, expected: int
 ) -> None:
     assert ask("queue", target, pods, values, current).replicas == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "values", "current", "expected"),
+    [
+        # The documentation: 200m where 100m should be doubles, 50m halves.
+        ("queue", 0.1, [0.2, 0.2], 2, 4),
+        ("queue", 0.1, [0.05] * 4, 4, 2),
+        ("queue", 0.1, [0.109] * 4, 4, 4),
+        ("cpu", 60, [0.9, 0.9], 2, 3),
+        ("cpu", 50, [0.55, 0.54], 2, 2),
+        # A whole percent is what counts, as in the HorizontalPodAutoscaler's int32.
+        ("cpu", 50, [0.559, 0.559], 2, 2),
+        ("cpu", 50, [0.56, 0.56], 2, 3),
+    ],
+)
+def test_the_documentations_ratios(
+    metric: str, target: float, values: list[float], current: int, expected: int
+) -> None:
+    found = ask(metric, target, ready(current), list(values), current)
+
+    assert found.replicas == expected
+
+
+def timed(started: int, turned: int, status: str, **more: Any) -> PodFacts:
+    """Build a pod that started and changed its readiness so many seconds ago."""
+    condition = {"type": "Ready", "status": status, "lastTransitionTime": timestamp(NOW - timedelta(seconds=turned))}
+    told = {"phase": "Running", "startTime": timestamp(NOW - timedelta(seconds=started)), "conditions": [condition]}
+    return PodFacts("pod-0", "uid-0", "00000001", status == "True", False, False, "10.0.0.1", "", {**told, **more})
+
+
+@pytest.mark.parametrize(
+    ("pod", "counts"),
+    [
+        # In the first five minutes a sample counts once it is of ready time alone: its window of 30 s.
+        (timed(200, 31, "True"), True),
+        (timed(200, 30, "True"), True),
+        (timed(200, 29, "True"), False),
+        (timed(200, 100, "False"), False),
+        (timed(200, 100, "Unknown"), True),
+        (timed(299, 29, "True"), False),
+        (timed(300, 29, "True"), True),
+        # After them an unready pod counts, unless it has never been ready: it turned within 30 s of its start.
+        (timed(301, 100, "False"), True),
+        (timed(301, 271, "False"), True),
+        (timed(301, 272, "False"), False),
+        (timed(301, 301, "False"), False),
+        (timed(301, 301, "Unknown"), True),
+        (timed(400, 100, "True", startTime=None), False),
+        (timed(400, 100, "True", conditions=[]), False),
+    ],
+)
+def test_cpu_of_a_pod_that_starts_does_not_count(pod: PodFacts, counts: bool) -> None:
+    """The CPU initialisation period (5 min) and the initial readiness delay (30 s) of the HorizontalPodAutoscaler."""
+    others = [replace(each, name=f"pod-{place}", uid=f"uid-{place}") for place, each in enumerate(ready(3))][1:]
+
+    found = ask("cpu", 50, [pod, *others], [3.0, 1.0, 1.0], 3)
+
+    # Three times 100 percent by the one that starts: 10 pods with it, 4 without.
+    assert found.replicas == (10 if counts else 4)
+
+
+def test_memory_of_a_pod_that_starts_counts() -> None:
+    bytes_used = [3.0 * (1 << 30), 1.0 * (1 << 30), 1.0 * (1 << 30)]
+    others = ready(3)[1:]
+
+    assert ask("memory", 50, [timed(10, 5, "True"), *others], list(bytes_used), 3).replicas == 10
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "value", "expected"),
+    [(0.1, 0.1, 10.9, 4), (0.05, 0.1, 10.9, 5), (0.1, 0.1, 7, 3), (0.1, 0.4, 7, 4), (0.0, 0.0, 10.1, 5)],
+)
+def test_each_direction_has_its_own_tolerance(up: float, down: float, value: float, expected: int) -> None:
+    behavior = {"scaleUp": {"tolerance": up}, "scaleDown": {"tolerance": down}}
+    metrics = {"queue": {"averageValue": 10}}
+    spec = Scaling.model_validate({"maxReplicas": 100, "metrics": metrics, "behavior": behavior})
+
+    found = propose(spec, (Pool(REVISION, tuple(ready(4))),), load("queue", [value] * 4), 4, NOW)[0]
+
+    assert found.replicas == expected
+
+
+def test_missing_figures_at_exactly_the_target_change_nothing() -> None:
+    """The HorizontalPodAutoscaler counts them as 0 here and removes a pod for them; missing data must not do that."""
+    assert ask("queue", 10, ready(4), [10, 10, 10, None], 4).replicas == 4
 
 
 def test_a_metric_without_any_figure_asks_for_nothing_and_says_why() -> None:

@@ -18,13 +18,15 @@ from aiohttp import web
 from shoal_operator.api.analysis import Analysis
 from shoal_operator.core.gates import describe_denial, judge_outside, wanted_requests
 from shoal_operator.core.gates.window import AnalysisWindow, analysis_window
+from shoal_operator.core.scaling import wanted_queries
 from shoal_operator.runtime.answers import Answers, HttpSend
 from shoal_operator.runtime.figures import parse
+from shoal_operator.runtime.loads import Loads
 from shoal_operator.runtime.resources import BY_KIND
 from shoal_operator.runtime.samples import HttpScrape, Sampler
 from shoal_operator.runtime.store import Store
 from tests.unit.core.fake_cluster import FakeCluster
-from tests.unit.core.trials import good_calls, trying
+from tests.unit.core.trials import good_calls, served, trying
 from tests.unit.runtime.fakes import ManualClock, owned, raw
 
 Handler = Callable[[web.Request], Any]
@@ -212,6 +214,98 @@ async def test_a_name_that_is_none_gets_into_no_query(server: Hostile, name: str
     host = server.url.removeprefix("http://")
     assert wanted_requests(cluster.deployment, (host,), cluster.now) == ()
     assert server.asked == []
+
+
+async def look(server: Hostile, metrics: dict[str, Any]) -> tuple[FakeCluster, dict[str, Any]]:
+    """Let the operator look at a deployment with four pods and decide; return it and the metric's reading."""
+    host = server.url.removeprefix("http://")
+    scaling = {"minReplicas": 1, "maxReplicas": 9, "metrics": metrics}
+    cluster = served(scaling=scaling)
+    cluster.now = datetime.now(UTC)
+    store = Store()
+    deployment = {"apiVersion": "shoal.dev/v1alpha1", **cluster.deployment}
+    store.put(deployment, BY_KIND["ClusteringDeployment"])
+    send = HttpSend(lambda url: describe_denial(url, (host,)))
+    loads = Loads(
+        store,
+        no_scrape,
+        NoApi(),
+        lambda item: wanted_queries(item, (host,)),
+        send,
+        lambda _: None,
+        lambda: datetime.now(UTC),
+    )
+    try:
+        loads.tick()
+        await loads.settle()
+    finally:
+        await send.close()
+    cluster.load = loads.of(deployment)
+    cluster.now = datetime.now(UTC)
+    cluster.reconcile()
+    return cluster, cluster.status["scaling"]["metrics"][0]
+
+
+class NoApi:
+    """An API server without any autoscaler."""
+
+    async def request(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"items": []}
+
+
+async def no_scrape(ip: str) -> str:
+    raise ConnectionRefusedError(ip)
+
+
+class TestScaling:
+    """What a server says of a scaling metric."""
+
+    @pytest.mark.parametrize(
+        "handler",
+        [
+            pytest.param(vector(), id="missing"),
+            pytest.param(vector(number("NaN")), id="NaN"),
+            pytest.param(vector(number("Inf")), id="infinite"),
+            pytest.param(vector(number(-1)), id="negative"),
+            pytest.param(vector(number("1e300")), id="1e300"),
+            pytest.param(vector(number(1), number(1)), id="duplicated"),
+            pytest.param(vector(number(1, time=1.0)), id="stale"),
+            pytest.param(text('{"status": "error", "error": "overloaded"}', 500), id="500"),
+            pytest.param(text("<html>login</html>"), id="garbage"),
+            pytest.param(slow, id="slow"),
+            pytest.param(hang_up, id="hangs up"),
+            pytest.param(endless, id="endless"),
+            pytest.param(away, id="leads elsewhere"),
+        ],
+    )
+    async def test_what_is_no_number_removes_no_pod_and_is_told(self, server: Hostile, handler: Handler) -> None:
+        server.handler = handler
+        query = {"name": "jobs", "address": server.url, "query": "jobs", "averageValue": 10, "timeoutSeconds": 1}
+
+        cluster, reading = await look(server, {"prometheus": [query]})
+
+        assert cluster.status["scaling"]["replicas"] == 4
+        assert reading["problem"]
+        active = cluster.condition("ScalingActive")
+        assert (active["status"], active["reason"]) == ("False", "FailedGetExternalMetric")
+        assert reading["problem"][:100] in active["message"]
+
+    async def test_a_number_adds_pods_and_the_question_names_the_deployment(self, server: Hostile) -> None:
+        server.handler = vector(number(75))
+        query = {"name": "jobs", "address": server.url, "query": 'jobs{of="$(deployment)"}', "averageValue": 10}
+
+        cluster, reading = await look(server, {"prometheus": [query]})
+
+        assert server.asked == ['jobs{of="cities"}']
+        assert (cluster.status["scaling"]["replicas"], reading["wants"]) == (8, 8)
+
+    async def test_a_host_that_is_not_allowed_is_not_asked(self, server: Hostile) -> None:
+        query = {"name": "jobs", "address": "http://169.254.169.254", "query": "jobs", "value": 1}
+
+        cluster, reading = await look(server, {"prometheus": [query]})
+
+        assert "analysis.allowedHosts" in reading["problem"]
+        assert cluster.status["scaling"]["replicas"] == 4
 
 
 class TestWorkers:

@@ -8,7 +8,9 @@ import pytest
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
-from shoal_operator.core.snapshot import LoadSample
+from shoal_operator.core.gates.outside import Request
+from shoal_operator.core.scaling import wanted_queries
+from shoal_operator.core.snapshot import Answer, LoadSample
 from shoal_operator.errors import ApiError
 from shoal_operator.runtime.loads import Loads
 from shoal_operator.runtime.resources import BY_KIND
@@ -29,7 +31,16 @@ class Bench:
         self.counters: dict[str, tuple[float, float] | Exception] = {}
         self.answers: dict[str, dict[str, Any] | Exception] = {"pods": {"items": []}, "autoscalers": {"items": []}}
         self.looked: list[ObjectKey] = []
-        self.loads = Loads(self.store, self.scrape, self, self.looked.append, lambda: NOW, self.clock)
+        self.loads = Loads(
+            self.store,
+            self.scrape,
+            self,
+            lambda raw: wanted_queries(raw, ("prometheus",)),
+            self.send,
+            self.looked.append,
+            lambda: NOW,
+            self.clock,
+        )
         spec = {"scaling": {"maxReplicas": 5, "metrics": metrics, "intervalSeconds": 10}}
         self.deployment = raw("ClusteringDeployment", "serve", spec=spec)
         self.put(self.deployment)
@@ -39,6 +50,9 @@ class Bench:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def send(self, request: Request) -> tuple[int, str]:
+        return 200, f"answer to {dict(request.form)['query']}"
 
     async def scrape(self, ip: str) -> str:
         value = self.counters[ip]
@@ -143,6 +157,41 @@ async def test_another_autoscaler_of_the_deployment_is_seen(bench: Bench) -> Non
     load = bench.loads.of(bench.deployment)
     assert load is not None
     assert load.rival == "HorizontalPodAutoscaler hpa-1"
+
+
+@pytest.mark.parametrize(
+    ("target", "owners", "told"),
+    [
+        ("serve", [{"kind": "ScaledObject", "name": "so"}], "ScaledObject so (by HorizontalPodAutoscaler hpa)"),
+        ("serve-00000001", [], "HorizontalPodAutoscaler hpa"),
+    ],
+    ids=["of KEDA", "of a pool"],
+)
+async def test_a_rival_is_named_by_what_is_to_be_deleted(
+    bench: Bench, target: str, owners: list[dict[str, str]], told: str
+) -> None:
+    bench.put(owned("Deployment", "serve-00000001", bench.deployment))
+    kind = "ClusteringDeployment" if target == "serve" else "Deployment"
+    item = {"metadata": {"name": "hpa", "ownerReferences": owners}}
+    bench.answers["autoscalers"] = {"items": [{**item, "spec": {"scaleTargetRef": {"kind": kind, "name": target}}}]}
+
+    await bench.look(one=(0, 0), two=(0, 0))
+
+    load = bench.loads.of(bench.deployment)
+    assert load is not None
+    assert load.rival == told
+
+
+async def test_servers_outside_are_asked_at_each_look_and_others_are_told_why_not() -> None:
+    query = {"address": "http://prometheus", "query": "jobs", "value": 1}
+    bench = Bench({"prometheus": [{"name": "jobs", **query}, {"name": "far", **query, "address": "http://far"}]})
+
+    await bench.look()
+
+    load = bench.loads.of(bench.deployment)
+    assert load is not None
+    assert load.answers == {"prometheus/jobs": Answer("2026-06-01T00:00:00.000Z", 200, "answer to jobs")}
+    assert list(load.problems) == ["prometheus/far"]
 
 
 async def test_a_look_waits_for_its_interval_and_ends_with_the_spec(bench: Bench) -> None:

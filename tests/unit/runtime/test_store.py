@@ -66,6 +66,14 @@ def test_of_a_deployment_it_is_known_which_other_programs_wrote_it() -> None:
     assert store.of_kind("ClusteringDeployment")[0]["metadata"]["managedFields"] == [theirs]
 
 
+def test_of_a_pools_managers_those_stay_that_set_its_number_of_pods() -> None:
+    scaler = {"manager": "kube-controller-manager", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    others = [{"manager": "shoal-operator", "fieldsV1": {"f:spec": {"f:replicas": {}}}}, {"manager": "kubectl"}]
+    store = fill(raw("Deployment", metadata={"managedFields": [scaler, *others]}))
+
+    assert store.of_kind("Deployment")[0]["metadata"]["managedFields"] == [scaler]
+
+
 def test_of_a_decision_only_that_it_is_there_is_known() -> None:
     store = fill(raw("ClusteringDecision", spec={"gates": [{}] * 64}))
     assert "spec" not in store.of_kind("ClusteringDecision")[0]

@@ -100,7 +100,7 @@ def describe_denial(url: str, allowed: tuple[str, ...]) -> str:
     if host and host in allowed:
         return ""
     return (
-        f"{host or url!r} is not among the hosts that gates may ask ({', '.join(allowed) or 'none'}). Ask the "
+        f"{host or url!r} is not among the hosts that may be asked ({', '.join(allowed) or 'none'}). Ask the "
         "operator's administrator to add it to analysis.allowedHosts of the chart."
     )
 

@@ -15,7 +15,9 @@ from datetime import datetime
 
 from shoal_operator.api.deployment import Revision
 from shoal_operator.api.quantity import read_quantity
-from shoal_operator.api.scaling import MetricReading, Scaling, ScalingMetrics
+from shoal_operator.api.scaling import MetricReading, PrometheusMetric, Scaling, ScalingMetrics
+from shoal_operator.core.facts import text_at
+from shoal_operator.core.scaling.outside import UnreadableError, metric_name, propose_number
 from shoal_operator.core.scaling.usage import Target, Usage, measure
 from shoal_operator.core.snapshot import Load, PodFacts
 
@@ -38,19 +40,20 @@ class Proposal:
     reading: MetricReading
     replicas: int | None
     """None where the metric cannot be read."""
-    candidate: int = 0
+    candidate: float = 0.0
     """Pods that the candidate's own calls ask for."""
 
 
 def propose(scaling: Scaling, pools: Sequence[Pool], load: Load, current: int, now: datetime) -> tuple[Proposal, ...]:
     """Ask every metric of the spec; the first pool is stable's, the second, if any, the candidate's."""
-    return tuple(
-        _propose(name, wanted, scaling, pools, load, current, now) for name, wanted in targets(scaling.metrics)
+    return (
+        *(_propose(name, wanted, scaling, pools, load, current, now) for name, wanted in targets(scaling.metrics)),
+        *(_propose_outside(metric, scaling, pools, load, current) for metric in scaling.metrics.prometheus),
     )
 
 
 def targets(metrics: ScalingMetrics) -> tuple[tuple[str, float], ...]:
-    """Return the metrics that the spec names, each with its target."""
+    """Return the metrics of the pods that the spec names, each with its target."""
     found = (
         (QUEUE, metrics.queue.average_value if metrics.queue else None),
         (RATE, metrics.requests_per_second.average_value if metrics.requests_per_second else None),
@@ -81,8 +84,30 @@ def _propose(
     pods = sum(usage.pods for usage in usages)
     average = sum(usage.average * usage.pods for usage in usages) / pods
     reading = MetricReading(name=name, target=wanted, value=round(average, 3), wants=min(replicas, _MOST))
-    own = math.ceil(usages[1].demand) if len(usages) > 1 else 0
-    return Proposal(reading, min(replicas, _MOST), min(own, _MOST))
+    own = _demand(usages[1]) if len(usages) > 1 else 0.0
+    return Proposal(reading, min(replicas, _MOST), min(own, float(_MOST)))
+
+
+def _propose_outside(
+    metric: PrometheusMetric, scaling: Scaling, pools: Sequence[Pool], load: Load, current: int
+) -> Proposal:
+    name = metric_name(metric)
+    try:
+        if name in load.problems:
+            raise UnreadableError(load.problems[name])
+        ready = sum(_is_ready(pod) for pool in pools for pod in pool.pods)
+        reading, replicas = propose_number(
+            metric, load.answers.get(name), ready, current, lambda ratio: _within(scaling, ratio)
+        )
+    except UnreadableError as reason:
+        target = metric.average_value or metric.value or 0.0
+        return Proposal(MetricReading(name=name, target=target, problem=str(reason)), None)
+    wants = min(replicas, _MOST)
+    return Proposal(reading.model_copy(update={"wants": wants}), wants)
+
+
+def _is_ready(pod: PodFacts) -> bool:
+    return pod.ready and not pod.deleting and text_at(pod.status, "phase") != "Failed"
 
 
 def _target(name: str, wanted: float, revision: Revision) -> Target | None:
@@ -106,5 +131,9 @@ def _one(scaling: Scaling, usage: Usage, current: int) -> int:
 
 
 def _sum(scaling: Scaling, usages: Sequence[Usage], current: int) -> int:
-    demand = sum(float(usage.pods) if usage.turned else usage.demand for usage in usages)
+    demand = sum(_demand(usage) for usage in usages)
     return current if _within(scaling, demand / max(1, current)) else math.ceil(demand)
+
+
+def _demand(usage: Usage) -> float:
+    return float(usage.pods) if usage.turned else usage.demand

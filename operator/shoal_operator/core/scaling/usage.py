@@ -105,7 +105,8 @@ def _is_starting(pod: PodFacts, sample: LoadSample, now: datetime) -> bool:
     since = instant(text_at(ready, "lastTransitionTime"))
     if started is None or ready is None or since is None:
         return True
-    is_ready = ready.get("status") == "True"
+    # Unknown, as of a node that is silent, is not unready.
+    unready = ready.get("status") == "False"
     if started + CPU_INITIALISATION > now:
-        return not is_ready or sample.at < since + sample.window
-    return not is_ready and started + INITIAL_READINESS > since
+        return unready or sample.at < since + sample.window
+    return unready and started + INITIAL_READINESS > since
