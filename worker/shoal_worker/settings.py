@@ -42,8 +42,8 @@ class _Settings(BaseSettings):
     """Largest size of all local copies together; the longest unused go first."""
 
 
-class ServeSettings(_Settings):
-    """Environment of `shoal-worker serve`."""
+class ModelSettings(_Settings):
+    """What the verbs that answer with one model until SIGTERM have in common."""
 
     model_name: str = Field(min_length=1, max_length=253)
     """Name that requests must carry: the ClusteringDeployment's."""
@@ -56,9 +56,6 @@ class ServeSettings(_Settings):
 
     artifact_digest: str = Field(pattern="^sha256:[0-9a-f]{64}$")
     """sha256 of the artifact's manifest."""
-
-    grpc_port: Port = 8001
-    """Port of the inference, health and reflection services; 0 picks a free one."""
 
     metrics_port: Port = 8002
     """Port of /metrics, /livez and /readyz; 0 picks a free one."""
@@ -81,6 +78,19 @@ class ServeSettings(_Settings):
     bind_address: str = "0.0.0.0"  # noqa: S104 - a pod is reached from other pods
     """Address that all ports listen on."""
 
+    drain_grace_seconds: Seconds = 20
+    """After SIGTERM and the drain delay, if any, time for what is in flight to end."""
+
+    load_retry_seconds: float = Field(default=10, gt=0, le=600)
+    """Longest pause between attempts to load the artifact while the store is unavailable."""
+
+
+class ServeSettings(ModelSettings):
+    """Environment of `shoal-worker serve`."""
+
+    grpc_port: Port = 8001
+    """Port of the inference, health and reflection services; 0 picks a free one."""
+
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     """ModelInfer calls admitted at once; more are refused with RESOURCE_EXHAUSTED."""
 
@@ -96,17 +106,11 @@ class ServeSettings(_Settings):
     drain_delay_seconds: Seconds = 8
     """After SIGTERM, time to keep serving while NOT_SERVING spreads through endpoints and proxies."""
 
-    drain_grace_seconds: Seconds = 20
-    """After the drain delay, time for calls in flight to end."""
-
     max_connection_age_seconds: float = Field(default=60, gt=0, le=86_400)
     """Age at which a connection is told to go away, so that long-lived clients follow the routing."""
 
     max_concurrent_streams: int = Field(default=256, ge=1, le=100_000)
     """Calls at once on one connection."""
-
-    load_retry_seconds: float = Field(default=10, gt=0, le=600)
-    """Longest pause between attempts to load the artifact while the store is unavailable."""
 
 
 class JobSettings(_Settings):
