@@ -113,6 +113,53 @@ class ServeSettings(ModelSettings):
     """Calls at once on one connection."""
 
 
+class ConsumeSettings(ModelSettings):
+    """Environment of `shoal-worker consume`."""
+
+    nats_url: str = Field(min_length=1, max_length=2048, pattern=r"^(nats|tls)://[^\s,@]+(,(nats|tls)://[^\s,@]+)*$")
+    """Servers of NATS: nats://host:port or tls://host:port, several with commas between."""
+
+    nats_secret_dir: Path = Path("/var/run/shoal/nats")
+    """Directory with one file per credential: user and password, token, user.creds, nkey.seed; ca.crt, tls.crt and
+    tls.key for TLS. It may be absent."""
+
+    input_stream: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
+    """Stream that messages are taken from."""
+
+    input_subject: str = Field(default="", max_length=1024, pattern=r"^\S*$")
+    """Subject in that stream, wildcards allowed; empty: all of them."""
+
+    consumer: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
+    """Durable consumer that the workers of all versions share; it is created where there is none."""
+
+    deliver: str = Field(default="All", pattern="^(All|New)$")
+    """What a consumer that is created begins with: All messages that the stream holds, or New ones only."""
+
+    output_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
+    """Subject that the labels are published to; a stream must take it."""
+
+    dead_letter_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
+    """Subject for messages that nobody can answer; a stream must take it."""
+
+    max_in_flight: int = Field(default=2048, ge=1, le=100_000)
+    """Messages that are leased at once."""
+
+    batch_rows: int = Field(default=4096, ge=1, le=1_000_000)
+    """Rows of several messages that are labelled at once; a message is never cut."""
+
+    ack_wait_seconds: float = Field(default=30, ge=1, le=3600)
+    """Time after which the messages of a worker that vanished are given to another."""
+
+    max_deliveries: int = Field(default=5, ge=1, le=1000)
+    """Deliveries of a message that the worker fails at, before it is a dead letter."""
+
+    connect_seconds: float = Field(default=20, gt=0, le=600)
+    """Time in which NATS must be reached at the start; later it is waited for."""
+
+    share_file: Path | None = None
+    """File with the percentage of all leases that this worker may take; absent: all that it can."""
+
+
 class JobSettings(_Settings):
     """What the verbs that end have in common."""
 
@@ -176,6 +223,14 @@ def load_batch_settings() -> BatchSettings:
     """Read the environment of `batch`, or raise SettingsInvalid naming the wrong variables."""
     try:
         return BatchSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_consume_settings() -> ConsumeSettings:
+    """Read the environment of `consume`, or raise SettingsInvalid naming the wrong variables."""
+    try:
+        return ConsumeSettings()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
         raise _explained(error) from None
 
