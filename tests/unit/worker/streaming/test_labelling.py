@@ -200,7 +200,7 @@ class TestTheMessageThatKills:
 class TestRowsOfTexts:
     """A model with preprocessing takes texts, and what is missing where its steps can fill it in."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def mixed(self) -> Model:
         return build_model(verify_artifact(FILES, FILES.digest), name="m", version="1", machine=MACHINE)
 
