@@ -54,6 +54,7 @@ class Leases:
         self._arrived = asyncio.Event()
         self._stopping = False
         self._looked_at = 0.0
+        self._looked = False
         self.standing = Standing(0, 0, 0)
         self.leased = 0
         self.redelivered = 0
@@ -62,6 +63,12 @@ class Leases:
     def held(self) -> int:
         """Messages that are leased and not settled."""
         return len(self._begun) + len(self._waiting)
+
+    @property
+    def backlog(self) -> int | None:
+        """Messages that nobody has answered; None where that is not known now."""
+        known = self._connection.is_up and self._looked
+        return self.standing.pending + self.standing.held if known else None
 
     @property
     def share(self) -> float | None:
@@ -142,10 +149,12 @@ class Leases:
         try:
             found = await self._connection.standing()
         except StreamError as error:
+            self._looked = False
             if error.reason == "ConsumerMissing":
                 raise
             return
         self.standing = found
+        self._looked = True
 
     async def _ask(self, now: float) -> None:
         room = self._settings.max_in_flight - self.held - self._asked

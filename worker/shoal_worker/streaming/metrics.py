@@ -4,6 +4,7 @@ Written by `consumer`, read by the HTTP port. Invariant: the number of time seri
 """
 
 from collections.abc import Callable
+from math import nan
 
 from prometheus_client import Counter, Gauge
 
@@ -33,6 +34,8 @@ class StreamMetrics(Metrics):
         self._backlog = self._gauge(
             "shoal_stream_backlog", "Messages that nobody has answered, those that any worker holds included."
         )
+        # Not known is not the same as none.
+        self._backlog.set(nan)
         self._share = self._gauge(
             "shoal_stream_share_percent", "Most of all leases that this worker takes; -1: not told."
         )

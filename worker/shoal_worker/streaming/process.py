@@ -7,6 +7,7 @@ not been begun, finish what has within the grace, exit.
 import asyncio
 import signal
 from contextlib import suppress
+from math import nan
 from pathlib import Path
 
 import structlog
@@ -81,7 +82,7 @@ class StreamWorker:
             leased=lambda: leases.leased,
             redelivered=lambda: leases.redelivered,
             held=lambda: leases.held,
-            backlog=lambda: leases.standing.pending + leases.standing.held,
+            backlog=lambda: nan if leases.backlog is None else leases.backlog,
             share=lambda: -1 if leases.share is None else leases.share,
         )
         self._connection.on_disconnect = self._on_disconnect
