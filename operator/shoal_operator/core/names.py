@@ -120,7 +120,7 @@ def decision(deployment: str, uid: str, number: int) -> str:
 
 def consumer(namespace: str, deployment: str) -> str:
     """Name of the durable consumer that the pods of a deployment lease from; dots have a meaning in NATS."""
-    return bounded(f"shoal-{namespace}", deployment.replace(".", "_"), 255)
+    return bounded(f"shoal-{namespace}", label_value(deployment).replace(".", "_"), 255)
 
 
 def router(deployment: str) -> str:
