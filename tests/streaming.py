@@ -1,4 +1,4 @@
-"""What tests and benchmarks of streams share: a stored model, real workers that consume, messages in and out."""
+"""What tests and benchmarks of streams share: a stored model, and real workers that consume."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nats
 import numpy as np
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.js.api import ConsumerConfig, DeliverPolicy, RetentionPolicy
 
 from shoal_worker.artifact.files import ArtifactFiles, directory_name
 from tests.nats_server import NatsServer
+from tests.streams import CONSUMER
 from tests.unit.worker.harness import make_spec, make_table, train_table
 
-CONSUMER = "labels"
 READY_SECONDS = 30.0
 
 
@@ -47,73 +43,6 @@ def store_model(root: Path) -> Stored:
     (directory / "manifest.json").write_bytes(files.manifest)
     (directory / "model.safetensors").write_bytes(files.model)
     return Stored(root, files, table.numbers)
-
-
-@dataclass(slots=True)
-class Streams:
-    """One set of streams on a server: in, out and dead letters."""
-
-    client: Client
-    name: str
-
-    @property
-    def subjects(self) -> tuple[str, str, str]:
-        """In, out and dead letters."""
-        return f"{self.name}.in", f"{self.name}.out", f"{self.name}.dead"
-
-    async def create(self) -> None:
-        """Create the streams, in with the retention of a work queue."""
-        jetstream = self.client.jetstream()
-        for subject in self.subjects:
-            kind = subject.rpartition(".")[2]
-            await jetstream.add_stream(
-                name=f"{self.name}-{kind}",
-                subjects=[subject],
-                retention=RetentionPolicy.WORK_QUEUE if kind == "in" else RetentionPolicy.LIMITS,
-                duplicate_window=120,
-            )
-
-    async def publish(self, payloads: Sequence[bytes], headers: Mapping[str, str] | None = None) -> None:
-        """Publish to the stream in, and wait until all are stored."""
-        jetstream = self.client.jetstream(publish_async_max_pending=1000)
-        told = [
-            await jetstream.publish_async(self.subjects[0], payload, headers=dict(headers) if headers else None)
-            for payload in payloads
-        ]
-        for ack in told:
-            await ack
-
-    async def count(self, kind: str) -> int:
-        """Messages in a stream."""
-        info = await self.client.jetstream().stream_info(f"{self.name}-{kind}")
-        return int(info.state.messages)
-
-    async def read(self, kind: str, count: int, seconds: float = 20) -> list[Msg]:
-        """Read so many messages of a stream from its beginning."""
-        subject = self.subjects[("in", "out", "dead").index(kind)]
-        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
-        subscription = await self.client.jetstream().subscribe(subject, ordered_consumer=True, config=config)
-        found = [await subscription.next_msg(timeout=seconds) for _ in range(count)]
-        await subscription.unsubscribe()
-        return found
-
-    async def await_count(self, kind: str, count: int, seconds: float = 30) -> None:
-        """Wait until a stream holds so many messages."""
-        deadline = time.monotonic() + seconds
-        while (found := await self.count(kind)) < count:
-            assert time.monotonic() < deadline, f"{found} of {count} messages in {kind} after {seconds:g} s"
-            await _pause()
-
-    async def await_settled(self, seconds: float = 30) -> None:
-        """Wait until no message waits and none is leased."""
-        jetstream = self.client.jetstream()
-        deadline = time.monotonic() + seconds
-        while True:
-            info = await jetstream.consumer_info(f"{self.name}-in", CONSUMER)
-            if not info.num_pending and not info.num_ack_pending:
-                return
-            assert time.monotonic() < deadline, f"{info.num_pending} wait, {info.num_ack_pending} are leased"
-            await _pause()
 
 
 @dataclass(slots=True)
@@ -202,26 +131,6 @@ def run_worker(variables: Mapping[str, str], work: Path, *, ready: bool = True) 
         process.wait()
 
 
-@asynccontextmanager
-async def open_streams(server: NatsServer, name: str) -> AsyncIterator[Streams]:
-    """Connect, create the streams, and disconnect at the end."""
-    client = await nats.connect(server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)  # type: ignore[arg-type]
-    try:
-        streams = Streams(client, name)
-        await streams.create()
-        yield streams
-    finally:
-        await client.close()
-
-
-def rows_of(points: np.ndarray, count: int) -> list[bytes]:
-    """So many messages of one row each, which are all different."""
-    return [
-        json.dumps({"x": float(x), "y": float(y), "number": number}).encode()
-        for number, (x, y) in zip(range(count), np.resize(points, (count, points.shape[1])), strict=True)
-    ]
-
-
 def _find_port(process: subprocess.Popen[str], path: Path, begin: int) -> int:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -234,9 +143,3 @@ def _find_port(process: subprocess.Popen[str], path: Path, begin: int) -> int:
         assert process.poll() is None, path.read_text()
         time.sleep(0.02)
     raise AssertionError(path.read_text())
-
-
-async def _pause() -> None:
-    import asyncio
-
-    await asyncio.sleep(0.02)

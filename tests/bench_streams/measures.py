@@ -17,7 +17,8 @@ from nats.aio.msg import Msg
 
 from shoal_proto import inference_pb2 as pb
 from tests.nats_server import NatsServer
-from tests.streaming import Stored, Streams, environment, open_streams, rows_of, run_worker
+from tests.streaming import Stored, environment, run_worker
+from tests.streams import Streams, open_streams, rows_of
 
 SMALL = 50_000
 LARGE = 500
@@ -28,14 +29,14 @@ _SECONDS = 6
 
 async def measure_rate(server: NatsServer, stored: Stored, work: Path) -> dict[str, float]:
     """Messages a second out of a backlog: of one row as JSON, and of 1,000 rows as protobuf."""
-    async with open_streams(server, "small") as streams:
+    async with open_streams(server.url, "small") as streams:
         small = await _drain(streams, server, stored, work / "small", rows_of(stored.points, SMALL), {})
     request = pb.ModelInferRequest(model_name="blobs")
     points = np.resize(stored.points, (ROWS, 2)).astype("<f8")
     request.inputs.add(name="points", datatype="FP64", shape=points.shape)
     request.raw_input_contents.append(points.tobytes())
     kind = {"Content-Type": "application/x-protobuf"}
-    async with open_streams(server, "large") as streams:
+    async with open_streams(server.url, "large") as streams:
         payloads = [request.SerializeToString()] * LARGE
         large = await _drain(streams, server, stored, work / "large", payloads, kind)
     return {"smallMessagesPerSecond": round(small), "rowsPerSecondInMessagesOf1000": round(large * ROWS)}
@@ -49,7 +50,7 @@ async def measure_latency(server: NatsServer, stored: Stored, work: Path) -> dic
     async def arrive(message: Msg) -> None:
         taken.append(time.perf_counter() - sent[int((message.headers or {})["Shoal-Sequence"])])
 
-    async with open_streams(server, "latency") as streams:
+    async with open_streams(server.url, "latency") as streams:
         with run_worker(environment(stored, server, "latency", work), work):
             await streams.client.subscribe(streams.subjects[1], cb=arrive)
             begin = time.perf_counter()
@@ -65,7 +66,7 @@ async def measure_latency(server: NatsServer, stored: Stored, work: Path) -> dic
 async def measure_kill(server: NatsServer, stored: Stored, work: Path) -> dict[str, float]:
     """Lost and doubled answers when the worker is killed (SIGKILL) in the middle and started again."""
     count = SMALL // 2
-    async with open_streams(server, "kill") as streams:
+    async with open_streams(server.url, "kill") as streams:
         await streams.publish(rows_of(stored.points, count))
         variables = environment(stored, server, "kill", work)
         with run_worker(variables, work) as worker:
@@ -87,12 +88,8 @@ async def measure_kill(server: NatsServer, stored: Stored, work: Path) -> dict[s
 
 async def measure_share(server: NatsServer, stored: Stored, work: Path) -> dict[str, float]:
     """The share of the leases that a candidate takes that was told 10 %, out of a backlog."""
-    work.mkdir(parents=True)
-    files = {}
-    for version, share in (("3", "100"), ("4", "10")):
-        files[version] = work / f"share-{version}"
-        files[version].write_text(share)
-    async with open_streams(server, "share") as streams:
+    files = {version: _write_share(work, version, share) for version, share in (("3", "100"), ("4", "10"))}
+    async with open_streams(server.url, "share") as streams:
 
         def variables(version: str) -> dict[str, str]:
             changes = {"MODEL_VERSION": version, "SHARE_FILE": str(files[version]), "MAX_IN_FLIGHT": "500"}
@@ -103,6 +100,13 @@ async def measure_share(server: NatsServer, stored: Stored, work: Path) -> dict[
             await streams.await_count("out", SMALL // 2, 120)
             leased = candidate.metrics()["shoal_stream_leased"]
     return {"toldPercent": 10, "takenPercent": round(100 * leased / (SMALL // 2), 2)}
+
+
+def _write_share(work: Path, version: str, share: str) -> Path:
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / f"share-{version}"
+    path.write_text(share)
+    return path
 
 
 async def _drain(

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from nats.aio.msg import Msg
 
+from shoal_operator.runtime.monitoring import NatsMonitor
 from shoal_proto import inference_pb2 as pb
 from shoal_worker.settings import ServeSettings
 from tests.nats_server import NatsServer, run_nats
-from tests.streaming import Stored, Streams, Worker, environment, open_streams, rows_of, run_worker, store_model
+from tests.streaming import Stored, Worker, environment, run_worker, store_model
+from tests.streams import CONSUMER, Streams, open_streams, rows_of
 from tests.unit.worker.harness import run_server
 
 Environment = Callable[..., dict[str, str]]
@@ -36,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 @pytest.fixture
 async def streams(server: NatsServer, request: pytest.FixtureRequest) -> AsyncIterator[Streams]:
     name = request.node.name.replace("_", "-")[:60]
-    async with open_streams(server, name) as opened:
+    async with open_streams(server.url, name) as opened:
         yield opened
 
 
@@ -105,7 +107,7 @@ async def test_a_server_that_restarts_loses_nothing_and_nothing_is_answered_twic
 ) -> None:
     count = 8000
     with run_nats(tmp_path / "nats") as server:
-        async with open_streams(server, "restart") as streams:
+        async with open_streams(server.url, "restart") as streams:
             await streams.publish(rows_of(stored.points, count))
             with run_worker(environment(stored, server, "restart", tmp_path), tmp_path) as worker:
                 await streams.await_count("out", count // 4)
@@ -161,6 +163,31 @@ async def test_a_worker_that_is_told_to_end_gives_its_leases_back_at_once(
     assert await streams.count("out") < count
     with run_worker(patient, tmp_path):
         await assert_each_once(streams, count)
+
+
+async def test_the_operator_reads_the_backlog_where_no_pod_tells_it(
+    streams: Streams, variables: Environment, stored: Stored, server: NatsServer, tmp_path: Path
+) -> None:
+    await streams.publish(rows_of(stored.points, 30))
+    ask = NatsMonitor(lambda _: "")
+    refuse = NatsMonitor(lambda url: f"{url} is not allowed")
+    try:
+        # Without the consumer it is what the stream holds.
+        assert await ask(server.monitoring_url, f"{streams.name}-in", CONSUMER) == 30
+        with run_worker(variables(SHARE_FILE=str(tmp_path / "none")), tmp_path) as worker:
+            # Not told a share, it leases nothing; what it tells is what the server tells.
+            await streams.publish(rows_of(stored.points, 12))
+            assert await ask(server.monitoring_url, f"{streams.name}-in", CONSUMER) == 42
+            async with asyncio.timeout(5):
+                while worker.metrics()["shoal_stream_backlog"] != 42:  # noqa: ASYNC110 - of another process
+                    await asyncio.sleep(0.02)
+        with pytest.raises(ValueError, match="knows no stream 'other'"):
+            await ask(server.monitoring_url, "other", CONSUMER)
+        with pytest.raises(ValueError, match="is not allowed"):
+            await refuse(server.monitoring_url, f"{streams.name}-in", CONSUMER)
+    finally:
+        await ask.close()
+        await refuse.close()
 
 
 class TestShares:
