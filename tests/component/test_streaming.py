@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import DiscardPolicy
 
 from shoal_operator.runtime.monitoring import NatsMonitor
 from shoal_proto import inference_pb2 as pb
@@ -165,6 +166,28 @@ async def test_a_worker_that_is_told_to_end_gives_its_leases_back_at_once(
         await assert_each_once(streams, count)
 
 
+async def test_an_output_that_is_full_is_waited_for_and_told(
+    streams: Streams, variables: Environment, stored: Stored, tmp_path: Path
+) -> None:
+    jetstream = streams.client.jetstream()
+    name = f"{streams.name}-out"
+    config = (await jetstream.stream_info(name)).config
+    await jetstream.update_stream(config.evolve(max_msgs=10, discard=DiscardPolicy.NEW))
+    await streams.publish(rows_of(stored.points, 25))
+    with run_worker(variables(), tmp_path, ready=False) as worker:
+        await streams.await_count("out", 10)
+        async with asyncio.timeout(10):
+            while worker.explanation() != (503, "answers are not stored: maximum messages exceeded"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        first = numbers(await streams.read("out", 10))
+        await jetstream.purge_stream(name)
+        await jetstream.update_stream(config)
+        await streams.await_count("out", 15)
+        await streams.await_settled()
+        worker.await_ready()
+    assert sorted(first + numbers(await streams.read("out", 15))) == list(range(1, 26))
+
+
 async def test_the_operator_reads_the_backlog_where_no_pod_tells_it(
     streams: Streams, variables: Environment, stored: Stored, server: NatsServer, tmp_path: Path
 ) -> None:
@@ -274,6 +297,15 @@ class TestWhatIsWrongAtTheStart:
     ) -> None:
         reason, message = self.report(variables(OUTPUT_SUBJECT="nowhere"), tmp_path)
         assert (reason, message[:30]) == ("StreamMissing", "no stream takes this subject, ")
+
+    async def test_a_consumer_of_another_subject(
+        self, streams: Streams, variables: Environment, tmp_path: Path
+    ) -> None:
+        with run_worker(variables(), tmp_path):
+            pass
+        reason, message = self.report(variables(INPUT_SUBJECT=streams.subjects[0]), tmp_path)
+        assert reason == "ConsumerUnfit"
+        assert "not of" in message
 
     async def test_an_output_that_forgets_too_soon(
         self, streams: Streams, variables: Environment, tmp_path: Path

@@ -46,6 +46,8 @@ class Connection:
         self._jetstream: JetStreamContext = self._client.jetstream(timeout=_REQUEST_SECONDS)
         self._last_error: Exception | None = None
         self._refused = asyncio.Event()
+        self.ack_wait = settings.ack_wait_seconds
+        """Seconds for which a lease lasts; the consumer's own, once it is known."""
         self.closed = asyncio.Event()
         """Set when the connection is over for good."""
         self.on_reconnect: Callable[[], None] = lambda: None
@@ -195,6 +197,16 @@ class Connection:
                 value=settings.consumer,
                 remedy="Delete it, and it is created as it must be, or name another",
             )
+        if (found.filter_subject or "") != settings.input_subject:
+            raise StreamMissing(
+                f"the consumer is of the subject {found.filter_subject or 'any'!r}, not of "
+                f"{settings.input_subject or 'any'!r}",
+                reason="ConsumerUnfit",
+                field="SHOAL_INPUT_SUBJECT",
+                value=settings.input_subject,
+                remedy="Name another consumer in ingestion.consumer, or the subject that this one is of",
+            )
+        self.ack_wait = float(found.ack_wait or self.ack_wait)
 
     async def _create_consumer(self) -> ConsumerInfo:
         settings = self._settings

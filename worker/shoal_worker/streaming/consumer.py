@@ -55,6 +55,8 @@ class Consumer:
         self._abandoned = Event()
         self._room = asyncio.Semaphore(_AHEAD)
         self._settling: set[asyncio.Task[None]] = set()
+        self.problem = ""
+        """Why the last answers were not stored; empty where they were."""
 
     async def run(self) -> None:
         """Take, label and settle batch after batch, until cancelled; a batch that has begun is finished by `finish`."""
@@ -96,6 +98,8 @@ class Consumer:
         await self._refuse(refused)
 
     async def _answer(self, answered: Sequence[Answered]) -> None:
+        if not answered:
+            return
         subject = self._settings.output_subject
         sent = await self._confirmer.send_all(
             [Request(subject, item.answer.payload, dict(item.answer.headers)) for item in answered]
@@ -109,6 +113,8 @@ class Consumer:
         await self._unconfirmed([item.message for item, told in zip(answered, sent, strict=True) if not told.done])
 
     async def _refuse(self, refused: Sequence[Refused]) -> None:
+        if not refused:
+            return
         subject = self._settings.dead_letter_subject
         sent = await self._confirmer.send_all(
             [Request(subject, item.letter.payload, dict(item.letter.headers)) for item in refused]
@@ -133,6 +139,7 @@ class Consumer:
                 await self._leases.give_back(message)
 
     async def _unconfirmed(self, messages: Sequence[Message]) -> None:
+        self.problem = f"answers are not stored: {self._confirmer.problem}" if messages else ""
         if messages:
             _log.warning("answers were not stored", messages=len(messages), problem=self._confirmer.problem)
             await self._give_back(messages, _UNCONFIRMED_DELAY)

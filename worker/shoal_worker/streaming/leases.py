@@ -94,7 +94,7 @@ class Leases:
     async def keep_leased(self) -> None:
         """Tell the server again and again that what is held is worked on, until cancelled."""
         while True:
-            await asyncio.sleep(self._settings.ack_wait_seconds / 3)
+            await asyncio.sleep(self._connection.ack_wait / 3)
             now = time.monotonic()
             for message in (*self._begun.values(), *self._waiting):
                 if now - message.received < _LONGEST_HOLD_SECONDS:

@@ -96,7 +96,7 @@ class StreamWorker:
             raise AssertionError("connect comes first")
         # What is held is kept leased until the drain has ended: this goes on until `close`.
         self._keeping = asyncio.create_task(leases.keep_leased())
-        work = (leases.run(), consumer.run(), self._follow(leases), self._watch())
+        work = (leases.run(), consumer.run(), self._follow(leases, consumer), self._watch())
         tasks = [asyncio.create_task(part) for part in work]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -127,12 +127,12 @@ class StreamWorker:
         await self._connection.close()
         await self._http.close()
 
-    async def _follow(self, leases: Leases) -> None:
-        """Keep to the share that the operator says, and to whether the servers are reached."""
+    async def _follow(self, leases: Leases, consumer: Consumer) -> None:
+        """Keep to the share that the operator says, and tell whether the stream is of use now."""
         while True:
             await leases.change_share(read_share(self._settings.share_file))
             if self._connection.is_up:
-                self._state.record_stream("")
+                self._state.record_stream(consumer.problem)
             await asyncio.sleep(_SHARE_SECONDS)
 
     async def _watch(self) -> None:
