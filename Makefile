@@ -74,6 +74,10 @@ bench-engine-exactness: setup ## fits of many random hard cases against brute fo
 bench-lifecycle: cluster-up images ## what trainings, the model store and batches cost (ARGS="--suite store"; ARGS=--help)
 	@$(PYTHON) -m tests.bench_lifecycle $(ARGS)
 
+.PHONY: bench-streams
+bench-streams: setup ## how fast one worker consumes a stream, and what a kill and a share do
+	@$(PYTHON) -m tests.bench_streams
+
 .PHONY: bench-rollouts
 bench-rollouts: cluster-up images ## rollouts under load on the cluster: failed calls, delays, shares (ARGS=--quick; ARGS=--help)
 	@$(PYTHON) -m tests.bench_rollouts $(ARGS)

@@ -27,6 +27,10 @@ if [ ! -e /usr/lib/postgresql ] && ! has postgres; then
   packages+=(postgresql)
   own_postgres=1
 fi
+if ! has nats-server; then
+  packages+=(nats-server)
+  own_nats=1
+fi
 python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 # The local node and its images; where kind is there and Docker answers, these two do it instead.
 case ${CLUSTER:-auto} in
@@ -63,11 +67,16 @@ if [ ${#packages[@]} -gt 0 ]; then
     mkdir -p /etc/postgresql-common
     echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
   fi
+  if [ "${own_nats:-0}" = 1 ] && [ -d /run/systemd/system ] && [ ! -e /etc/systemd/system/nats-server.service ]; then
+    systemctl mask --quiet nats-server
+    unmask=1
+  fi
   # Old lists may be absent or stale; they are fetched only when the first try fails.
   install() { apt-get install --yes --no-install-recommends "${packages[@]}" >"$cache/apt.log" 2>&1; }
   mkdir -p "$cache"
   install || { apt-get update >>"$cache/apt.log" 2>&1 && install; } ||
     { tail -n 20 "$cache/apt.log" >&2; missing "apt-get could not install ${packages[*]} (log: $cache/apt.log)"; }
+  [ "${unmask:-0}" = 0 ] || systemctl unmask --quiet nats-server
 fi
 
 if [ "$node" = 1 ]; then

@@ -30,6 +30,7 @@ from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.lease import Lease
 from shoal_operator.runtime.loads import Loads
 from shoal_operator.runtime.metrics import Metrics
+from shoal_operator.runtime.monitoring import NatsMonitor
 from shoal_operator.runtime.observer import Decisions, Observer
 from shoal_operator.runtime.queue import WorkQueue
 from shoal_operator.runtime.resync import Resync
@@ -86,6 +87,7 @@ class Operator:
             self.queue.add,
             _now,
         )
+        self._monitor = NatsMonitor(lambda url: gates.describe_denial(url, allowed))
         self.loads = Loads(
             self.store,
             self._scrape,
@@ -94,6 +96,7 @@ class Operator:
             self._send,
             self.queue.add,
             _now,
+            self._monitor,
         )
         gateway = AioGateway(transport, self.store, lease.fence)
         observer = Observer(
@@ -158,6 +161,7 @@ class Operator:
         """Stop the watches and the servers."""
         self.informer.stop()
         await self._scrape.close()
+        await self._monitor.close()
         await self._send.close()
         await self._ask.close()
         await self.endpoints.stop()

@@ -1,4 +1,4 @@
-"""Command line of the worker image: `shoal-worker serve`, `train`, `import`, `maintain` and `batch`.
+"""Command line of the worker image: `shoal-worker serve`, `consume`, `train`, `import`, `maintain` and `batch`.
 
 Configured by the environment only; the verbs take no options. Nothing is decided here.
 """
@@ -14,11 +14,13 @@ from shoal_worker.log import configure_logging
 from shoal_worker.report import failure_report, write_report
 from shoal_worker.settings import (
     BatchSettings,
+    ConsumeSettings,
     ImportSettings,
     MaintainSettings,
     ServeSettings,
     TrainSettings,
     load_batch_settings,
+    load_consume_settings,
     load_import_settings,
     load_maintain_settings,
     load_serve_settings,
@@ -37,6 +39,10 @@ examples:
     SHOAL_FILE_ROOT=/tmp/shoal SHOAL_CACHE_DIR=/tmp/shoal/cache SHOAL_MODEL_NAME=blobs SHOAL_MODEL_VERSION=1 \\
     SHOAL_ARTIFACT_URI=file:///tmp/shoal/artifacts/sha256-... SHOAL_ARTIFACT_DIGEST=sha256:... shoal-worker serve
 
+  label a stream of NATS JetStream with it:
+    (as for serve, and) SHOAL_NATS_URL=nats://127.0.0.1:4222 SHOAL_INPUT_STREAM=readings SHOAL_CONSUMER=labels \\
+    SHOAL_OUTPUT_SUBJECT=labels.out SHOAL_DEAD_LETTER_SUBJECT=labels.dead shoal-worker consume
+
   retire its first version:
     SHOAL_FILE_ROOT=/tmp/shoal SHOAL_REPORT_PATH=/tmp/shoal/report.json \\
     SHOAL_MAINTENANCE_SPEC='{"name":"blobs","storeUri":"file:///tmp/shoal",
@@ -44,6 +50,9 @@ examples:
 
 environment of serve:
 {serve}
+
+environment of consume:
+{consume}
 
 environment of train:
 {train}
@@ -118,19 +127,35 @@ def _serve() -> int:
     return asyncio.run(serve(settings))
 
 
-_VERBS = {"serve": _serve, "train": _train, "import": _import, "maintain": _maintain, "batch": _batch}
+def _consume() -> int:
+    from shoal_worker.streaming.process import consume
+
+    settings = load_consume_settings()
+    configure_logging(settings.log_level, verb="consume", model=settings.model_name, version=settings.model_version)
+    return asyncio.run(consume(settings))
+
+
+_VERBS = {
+    "serve": _serve,
+    "consume": _consume,
+    "train": _train,
+    "import": _import,
+    "maintain": _maintain,
+    "batch": _batch,
+}
 
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="shoal-worker",
-        description="Train, import or serve (Open Inference Protocol v2) a clustering model, label batches with "
-        "one, or keep their store.",
+        description="Train, import or serve (Open Inference Protocol v2) a clustering model, label batches or streams "
+        "with one, or keep their store.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_epilog(),
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(_VERBS))
     verbs.add_parser("serve", help="serve one artifact until SIGTERM")
+    verbs.add_parser("consume", help="label the messages of a stream of NATS JetStream until SIGTERM")
     verbs.add_parser("train", help="fit a model, write its artifact and a report, exit 0, 1 (permanent) or 2 (retry)")
     verbs.add_parser("import", help="fetch an artifact, test it and store it as a version, exit as train")
     verbs.add_parser("maintain", help="retire, archive, bring back or delete versions in the store, exit as train")
@@ -147,6 +172,7 @@ def _epilog() -> str:
 
 _ENVIRONMENTS: dict[str, type[BaseSettings]] = {
     "serve": ServeSettings,
+    "consume": ConsumeSettings,
     "train": TrainSettings,
     "import": ImportSettings,
     "maintain": MaintainSettings,

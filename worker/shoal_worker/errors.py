@@ -7,6 +7,10 @@
     │   │   └── ObjectChanged   it was written anew while it was read
     │   ├── CredentialsRejected 401 or 403, or a signature refused
     │   └── ObjectMissing       no such object
+    ├── StreamError             the messaging system did not do what was asked
+    │   ├── StreamUnavailable   unreachable or failing
+    │   ├── StreamRefused       it refused who asked
+    │   └── StreamMissing       no such stream, or none that takes a subject
     ├── SourceInvalid           the training data cannot be clustered as asked
     ├── RowsRefused             rows that a model's preprocessing cannot take
     ├── TrainingFailed          the fit or its self-check failed
@@ -15,6 +19,7 @@
     ├── ArtifactInvalid         a model artifact is corrupt, hostile, or of another format
     ├── ComparisonFailed        stable and candidate could not be compared
     ├── ResultInvalid           a run's results are damaged, hostile, incomplete or not there
+    ├── MessageRefused          a message of a stream that no worker can answer, whatever its rows
     └── RequestRefused          one gRPC request cannot be answered
         ├── RequestInvalid      the request is wrong
         ├── ModelUnknown        not the model or version that this worker serves
@@ -110,6 +115,29 @@ class ObjectMissing(StoreError):
     """There is no such object in the store."""
 
 
+class StreamError(WorkerError):
+    """The messaging system did not do what was asked."""
+
+    reason = "StreamUnavailable"
+    transient = True
+
+
+class StreamUnavailable(StreamError):
+    """The servers are unreachable or failing."""
+
+
+class StreamRefused(StreamError):
+    """The servers refused who asked. Transient: a corrected Secret heals it without a change of the spec."""
+
+    reason = "StreamRefused"
+
+
+class StreamMissing(StreamError):
+    """There is no such stream, or none that takes a subject. Transient: it may be created."""
+
+    reason = "StreamMissing"
+
+
 class SourceInvalid(WorkerError):
     """The training data cannot be clustered as asked; the reason says which way."""
 
@@ -164,6 +192,12 @@ class VersionRefused(WorkerError):
     """A version of the model store is not there, in use, or cannot be brought to the state that was asked for."""
 
     reason = "VersionRefused"
+
+
+class MessageRefused(WorkerError):
+    """A message of a stream that no worker can answer, for a reason that is not in its rows."""
+
+    reason = "MessageRefused"
 
 
 class RequestRefused(WorkerError):

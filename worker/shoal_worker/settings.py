@@ -42,8 +42,8 @@ class _Settings(BaseSettings):
     """Largest size of all local copies together; the longest unused go first."""
 
 
-class ServeSettings(_Settings):
-    """Environment of `shoal-worker serve`."""
+class ModelSettings(_Settings):
+    """What the verbs that answer with one model until SIGTERM have in common."""
 
     model_name: str = Field(min_length=1, max_length=253)
     """Name that requests must carry: the ClusteringDeployment's."""
@@ -56,9 +56,6 @@ class ServeSettings(_Settings):
 
     artifact_digest: str = Field(pattern="^sha256:[0-9a-f]{64}$")
     """sha256 of the artifact's manifest."""
-
-    grpc_port: Port = 8001
-    """Port of the inference, health and reflection services; 0 picks a free one."""
 
     metrics_port: Port = 8002
     """Port of /metrics, /livez and /readyz; 0 picks a free one."""
@@ -81,6 +78,19 @@ class ServeSettings(_Settings):
     bind_address: str = "0.0.0.0"  # noqa: S104 - a pod is reached from other pods
     """Address that all ports listen on."""
 
+    drain_grace_seconds: Seconds = 20
+    """After SIGTERM and what delays the drain, time for what is in flight to end."""
+
+    load_retry_seconds: float = Field(default=10, gt=0, le=600)
+    """Longest pause between attempts to load the artifact while the store is unavailable."""
+
+
+class ServeSettings(ModelSettings):
+    """Environment of `shoal-worker serve`."""
+
+    grpc_port: Port = 8001
+    """Port of the inference, health and reflection services; 0 picks a free one."""
+
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     """ModelInfer calls admitted at once; more are refused with RESOURCE_EXHAUSTED."""
 
@@ -99,17 +109,58 @@ class ServeSettings(_Settings):
     drain_connections_seconds: Seconds = 67
     """After the drain delay, longest time to wait until the clients have left, as they do when connections age."""
 
-    drain_grace_seconds: Seconds = 20
-    """After that, time for calls in flight to end."""
-
     max_connection_age_seconds: float = Field(default=60, gt=0, le=86_400)
     """Age at which a connection is told to go away, so that long-lived clients follow the routing."""
 
     max_concurrent_streams: int = Field(default=256, ge=1, le=100_000)
     """Calls at once on one connection."""
 
-    load_retry_seconds: float = Field(default=10, gt=0, le=600)
-    """Longest pause between attempts to load the artifact while the store is unavailable."""
+
+class ConsumeSettings(ModelSettings):
+    """Environment of `shoal-worker consume`."""
+
+    nats_url: str = Field(min_length=1, max_length=2048, pattern=r"^(nats|tls)://[^\s,@]+(,(nats|tls)://[^\s,@]+)*$")
+    """Servers of NATS: nats://host:port or tls://host:port, several with commas between."""
+
+    nats_secret_dir: Path = Path("/var/run/shoal/nats")
+    """Directory with one file per credential: user and password, token, user.creds, nkey.seed; ca.crt, tls.crt and
+    tls.key for TLS. It may be absent."""
+
+    input_stream: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
+    """Stream that messages are taken from."""
+
+    input_subject: str = Field(default="", max_length=1024, pattern=r"^\S*$")
+    """Subject in that stream, wildcards allowed; empty: all of them."""
+
+    consumer: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
+    """Durable consumer that the workers of all versions share; it is created where there is none."""
+
+    deliver: str = Field(default="All", pattern="^(All|New)$")
+    """What a consumer that is created begins with: All messages that the stream holds, or New ones only."""
+
+    output_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
+    """Subject that the labels are published to; a stream must take it."""
+
+    dead_letter_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
+    """Subject for messages that nobody can answer; a stream must take it."""
+
+    max_in_flight: int = Field(default=2048, ge=1, le=100_000)
+    """Messages that are leased at once."""
+
+    batch_rows: int = Field(default=4096, ge=1, le=1_000_000)
+    """Rows of several messages that are labelled at once; a message is never cut."""
+
+    ack_wait_seconds: float = Field(default=30, ge=1, le=3600)
+    """Time after which the messages of a worker that vanished are given to another."""
+
+    max_deliveries: int = Field(default=5, ge=1, le=1000)
+    """Deliveries of a message that the worker fails at, before it is a dead letter."""
+
+    connect_seconds: float = Field(default=20, gt=0, le=600)
+    """Time in which NATS must be reached at the start; later it is waited for."""
+
+    share_file: Path | None = None
+    """File with the percentage of all leases that this worker may take; absent: all that it can."""
 
 
 class JobSettings(_Settings):
@@ -175,6 +226,14 @@ def load_batch_settings() -> BatchSettings:
     """Read the environment of `batch`, or raise SettingsInvalid naming the wrong variables."""
     try:
         return BatchSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_consume_settings() -> ConsumeSettings:
+    """Read the environment of `consume`, or raise SettingsInvalid naming the wrong variables."""
+    try:
+        return ConsumeSettings()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
         raise _explained(error) from None
 

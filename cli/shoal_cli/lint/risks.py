@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from shoal_cli.deployments.rules import build_schedule, schedule_problem, share_by_pods
 from shoal_cli.lint.check import Finding, finding, read_spec
 from shoal_cli.lint.documents import Document, Path_
-from shoal_operator.api.deployment import ClusteringDeploymentSpec
+from shoal_operator.api.deployment import ClusteringDeploymentSpec, Worker
+from shoal_operator.api.ingestion import Ingestion
 from shoal_operator.api.meta import ResourceRequirements
 from shoal_operator.api.model import ClusteringModelSpec
 
@@ -25,13 +26,8 @@ def warn(document: Document, others: Sequence[Document]) -> list[Finding]:
     spec = read_spec(document)
     risks: list[_Risk] = []
     if isinstance(spec, ClusteringDeploymentSpec):
-        risks += [
-            *_serving(document, spec),
-            *_rollout(spec),
-            *_gates(spec),
-            *_scaling(spec),
-            *_reference(document, spec, others),
-        ]
+        risks += _serving(document, spec) if spec.ingestion is None else _consuming(spec, spec.ingestion)
+        risks += [*_rollout(spec), *_gates(spec), *_scaling(spec), *_reference(document, spec, others)]
     elif isinstance(spec, ClusteringModelSpec):
         risks += _model(spec)
     return [finding("warning", document, ("spec", *path), message, rule) for rule, path, message in risks]
@@ -46,14 +42,7 @@ def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Ri
             ("scaling", "minReplicas") if spec.scaling else ("worker", "replicas"),
             "one pod serves: while its node is drained or it restarts, calls fail; use 2 or more",
         )
-    yield from _resources(worker.resources, ("worker", "resources"))
-    image = (worker.image or "").rpartition("/")[2]
-    if image and "@sha256:" not in image and (":" not in image or image.endswith(":latest")):
-        yield (
-            "moving-tag",
-            ("worker", "image"),
-            f"{worker.image} may be another image tomorrow, without a rollout; name a version or a digest",
-        )
+    yield from _pods(worker)
     if worker.drain_delay_seconds == 0:
         yield (
             "no-drain-delay",
@@ -67,8 +56,41 @@ def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Ri
             f"the Service takes the name {document.name}, and a Service's has at most 63 characters and no dots; "
             "choose a shorter name",
         )
-    if spec.paused:
-        yield "paused", ("paused",), "no version rolls out until it is false"
+
+
+def _consuming(spec: ClusteringDeploymentSpec, ingestion: Ingestion) -> Iterator[_Risk]:
+    yield from _pods(spec.worker)
+    if ingestion.dead_letter_subject == ingestion.output.subject:
+        yield (
+            "mixed-letters",
+            ("ingestion", "deadLetterSubject"),
+            "dead letters come among the labels, where readers expect answers; name another subject",
+        )
+    if ingestion.subject in (ingestion.output.subject, ingestion.dead_letter_subject):
+        yield (
+            "stream-loop",
+            ("ingestion", "subject"),
+            "what goes out comes in again, without end; give the output and the dead letters subjects of their own",
+        )
+    queue = spec.scaling.metrics.queue if spec.scaling else None
+    if queue is not None and queue.average_value < 1:
+        yield (
+            "pod-per-message",
+            ("scaling", "metrics", "queue", "averageValue"),
+            "fewer than one message for a pod asks for a pod for each message that waits; a pod labels thousands a "
+            "second, so name what it may have waiting",
+        )
+
+
+def _pods(worker: Worker) -> Iterator[_Risk]:
+    yield from _resources(worker.resources, ("worker", "resources"))
+    image = (worker.image or "").rpartition("/")[2]
+    if image and "@sha256:" not in image and (":" not in image or image.endswith(":latest")):
+        yield (
+            "moving-tag",
+            ("worker", "image"),
+            f"{worker.image} may be another image tomorrow, without a rollout; name a version or a digest",
+        )
 
 
 def _asks_others(spec: ClusteringDeploymentSpec) -> bool:
@@ -78,6 +100,9 @@ def _asks_others(spec: ClusteringDeploymentSpec) -> bool:
 
 
 def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+    if spec.paused:
+        yield "paused", ("paused",), "no version rolls out until it is false"
+    by_pods = spec.traffic.router == "Service" and spec.ingestion is None
     schedule = build_schedule(spec)
     blue_green = spec.strategy.blue_green is not None
     place: Path_ = ("strategy", "blueGreen" if blue_green else "canary")
@@ -105,14 +130,14 @@ def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
     judged = [step for step in schedule.steps if step.judged]
     longest = max((max(step.hold_seconds or 0, step.patience_seconds or 0) for step in judged), default=None)
     age = spec.worker.max_connection_age_seconds
-    if longest is not None and spec.traffic.router == "Service" and age > longest:
+    if longest is not None and by_pods and age > longest:
         yield (
             "sticky-connections",
             ("worker", "maxConnectionAgeSeconds"),
             f"connections live {age} s, longer than any step holds ({longest:g} s), so long-lived clients stay where "
             "they are and the candidate is judged by few; lower it",
         )
-    if spec.traffic.router == "Service" and not blue_green:
+    if by_pods and not blue_green:
         yield from _coarse(spec)
     if spec.on_failure == "Pause":
         yield (

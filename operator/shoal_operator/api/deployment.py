@@ -17,6 +17,7 @@ from shoal_operator.api.canary import Canary, HeaderMatch
 from shoal_operator.api.decision import DecisionRecord, LastDecision
 from shoal_operator.api.group import Group
 from shoal_operator.api.hook import Hook, HookRecord
+from shoal_operator.api.ingestion import Ingestion
 from shoal_operator.api.meta import ApiModel, CelRule, Condition, ResourceRequirements, StatusModel
 from shoal_operator.api.replacement import MOST_PREVIOUS
 from shoal_operator.api.scaling import Contest, Scaling, ScalingStatus
@@ -140,6 +141,28 @@ class ClusteringDeploymentSpec(ApiModel):
             message="strategy.canary.steps has a mirror or a setHeader, which traffic.router Service cannot do; remove "
             "them, or use router Gateway",
         ),
+        CelRule(
+            rule="!has(self.ingestion) || !has(self.traffic) || !has(self.traffic.router) || "
+            "self.traffic.router == 'Service'",
+            message="traffic.router Gateway has no effect with ingestion, where the weights share leases; remove it",
+        ),
+        CelRule(
+            rule="!has(self.ingestion) || !has(self.worker) || !(has(self.worker.maxInFlight) && "
+            "self.worker.maxInFlight != 64 || has(self.worker.drainDelaySeconds) && self.worker.drainDelaySeconds != 8 "
+            "|| has(self.worker.maxConnectionAgeSeconds) && self.worker.maxConnectionAgeSeconds != 60)",
+            message="worker.maxInFlight, drainDelaySeconds and maxConnectionAgeSeconds have no effect with ingestion; "
+            "remove them, and see ingestion.maxInFlight",
+        ),
+        CelRule(
+            rule="!has(self.scaling) || !has(self.scaling.minReplicas) || self.scaling.minReplicas > 0 || "
+            "(has(self.ingestion) && has(self.ingestion.nats.monitoringUrl) && has(self.scaling.metrics.queue))",
+            message="scaling.minReplicas 0 needs ingestion, with ingestion.nats.monitoringUrl and "
+            "scaling.metrics.queue, for something must tell when a pod is wanted again; set them, or minReplicas 1",
+        ),
+        CelRule(
+            rule="has(self.ingestion) == has(oldSelf.ingestion)",
+            message="ingestion can be neither added nor removed; create another ClusteringDeployment",
+        ),
     )
 
     model_ref: ModelVersionReference = Field(description="The model and its version.")
@@ -149,6 +172,9 @@ class ClusteringDeploymentSpec(ApiModel):
     )
     analysis: Analysis = Field(default_factory=Analysis, description="The gates between the steps.")
     traffic: Traffic = Field(default_factory=Traffic, description="How calls reach the pods.")
+    ingestion: Ingestion | None = Field(
+        default=None, description="Label the messages of a stream instead of serving calls; there is no Service then."
+    )
     scaling: Scaling | None = Field(
         default=None, description="Let the load choose the number of pods; worker.replicas pods when absent."
     )
@@ -181,7 +207,23 @@ class ClusteringDeploymentSpec(ApiModel):
         steps = self.strategy.canary.steps if self.strategy.canary else []
         if self.traffic.router == "Service" and any(step.mirror or step.set_header for step in steps):
             raise ValueError(self.cel_rules[2].message)
+        self._check_ingestion()
         return self
+
+    def _check_ingestion(self) -> None:
+        worker, defaults = self.worker, WorkerSettings()
+        of_calls = ("max_in_flight", "drain_delay_seconds", "max_connection_age_seconds")
+        monitored = self.ingestion is not None and self.ingestion.nats.monitoring_url is not None
+        broken = (
+            self.ingestion is not None and self.traffic.router != "Service",
+            self.ingestion is not None and any(getattr(worker, name) != getattr(defaults, name) for name in of_calls),
+            self.scaling is not None
+            and self.scaling.min_replicas == 0
+            and not (monitored and self.scaling.metrics.queue is not None),
+        )
+        for rule, fails in zip(self.cel_rules[3:6], broken, strict=True):
+            if fails:
+                raise ValueError(rule.message)
 
 
 class Revision(StatusModel):
@@ -195,6 +237,7 @@ class Revision(StatusModel):
     settings: WorkerSettings = Field(
         default_factory=WorkerSettings, description="Resources and limits of the pods, replicas excluded."
     )
+    ingestion: Ingestion | None = Field(default=None, description="The stream that its pods consume.")
 
 
 class RetiringRevision(Revision):

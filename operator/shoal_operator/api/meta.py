@@ -168,6 +168,13 @@ class Reason(StrEnum):
     CRASH_LOOP = "CrashLoop"
     UNSCHEDULABLE = "Unschedulable"
     ARTIFACT_REFUSED = "ArtifactRefused"
+    # Streams
+    STREAM_UNAVAILABLE = "StreamUnavailable"
+    STREAM_REFUSED = "StreamRefused"
+    STREAM_MISSING = "StreamMissing"
+    CONSUMER_MISSING = "ConsumerMissing"
+    CONSUMER_UNFIT = "ConsumerUnfit"
+    DUPLICATE_WINDOW_TOO_SHORT = "DuplicateWindowTooShort"
     # Any kind
     AVAILABLE = "Available"
     NOT_AVAILABLE = "NotAvailable"

@@ -90,7 +90,8 @@ class ScalingMetrics(ApiModel):
 
     queue: AverageTarget | None = Field(
         default=None,
-        description="Calls in a pod at once, the waiting ones included, averaged over the time between two looks.",
+        description="Calls in a pod at once, the waiting ones included, averaged over the time between two looks. With "
+        "ingestion: messages of the stream that nobody has answered, those in flight included, for each pod.",
     )
     requests_per_second: AverageTarget | None = Field(default=None, description="Calls a pod answers in a second.")
     cpu: UtilizationTarget | None = Field(
@@ -190,7 +191,13 @@ class Scaling(ApiModel):
         ),
     )
 
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest pods.")
+    min_replicas: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Fewest pods. 0, with ingestion: none while no message waits and none is leased, after the window "
+        "of behavior.scaleDown; never while a version is on trial.",
+    )
     max_replicas: int = Field(ge=1, le=1000, description="Most pods.")
     metrics: ScalingMetrics = Field(description="What asks for pods.")
     interval_seconds: int = Field(default=15, ge=1, le=300, description="Seconds between two looks at the metrics.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shoal_operator.api.meta import Reason
 from shoal_operator.core.facts import items_at, mapping_at, number_at, printable, text_at
-from shoal_operator.core.report import read_failure
+from shoal_operator.core.report import STREAM_REASONS, read_failure
 from shoal_operator.core.snapshot import RawObject
 
 _PULL_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
@@ -84,7 +84,7 @@ def _diagnose_container(container: RawObject) -> Diagnosis | None:
         )
     failure = read_failure(text_at(ended, "message"))
     if failure is not None:
-        artifact = failure.reason not in (Reason.STORE_UNAVAILABLE, Reason.CREDENTIALS_REJECTED)
+        artifact = failure.reason not in (Reason.STORE_UNAVAILABLE, Reason.CREDENTIALS_REJECTED, *STREAM_REASONS)
         return Diagnosis(Reason.ARTIFACT_REFUSED if artifact else failure.reason, failure.sentence, restarts)
     code = number_at(ended, "exitCode")
     if mapping_at(container, "state", "terminated") and restarts == 0:

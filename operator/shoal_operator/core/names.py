@@ -17,6 +17,8 @@ DEPLOYMENT = f"{GROUP}/deployment"
 REVISION = f"{GROUP}/revision"
 VERSION = f"{GROUP}/version"
 ROUTED = f"{GROUP}/routed"
+SHARE = f"{GROUP}/share"
+"""On a pod that consumes a stream: the most of all leases that it takes, in percent."""
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 TRAINING_HASH = f"{GROUP}/training-hash"
 MAINTENANCE = f"{GROUP}/maintenance"
@@ -114,6 +116,11 @@ def decision(deployment: str, uid: str, number: int) -> str:
     """
     tag = hashlib.sha256(uid.encode()).hexdigest()[:4]
     return bounded(deployment, f"{tag}-{number:05d}")
+
+
+def consumer(namespace: str, deployment: str) -> str:
+    """Name of the durable consumer that the pods of a deployment lease from; dots have a meaning in NATS."""
+    return bounded(f"shoal-{namespace}", label_value(deployment).replace(".", "_"), 255)
 
 
 def router(deployment: str) -> str:

@@ -29,6 +29,18 @@ from shoal_operator.core.lifecycle import LifeState
 _LIMIT_BYTES = 4096
 """What the kubelet keeps of a termination message."""
 
+STREAM_REASONS = frozenset(
+    {
+        Reason.STREAM_UNAVAILABLE,
+        Reason.STREAM_REFUSED,
+        Reason.STREAM_MISSING,
+        Reason.CONSUMER_MISSING,
+        Reason.CONSUMER_UNFIT,
+        Reason.DUPLICATE_WINDOW_TOO_SHORT,
+    }
+)
+"""Why a pod that is to consume a stream does not: each may heal without a change of the spec."""
+
 _FAILURES = frozenset(
     {
         Reason.SOURCE_UNREADABLE,
@@ -46,6 +58,7 @@ _FAILURES = frozenset(
         Reason.SOURCE_CHANGED,
         Reason.RESULT_INVALID,
         Reason.BATCH_FAILED,
+        *STREAM_REASONS,
     }
 )
 

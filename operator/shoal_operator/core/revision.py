@@ -78,6 +78,8 @@ def build_revision(spec: ClusteringDeploymentSpec, version: KnownVersion, defaul
         # Without defaults, so that a release that adds a setting does not roll every deployment out anew.
         "settings": settings.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     }
+    if spec.ingestion is not None:
+        bundle["ingestion"] = spec.ingestion.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     canonical = json.dumps(bundle, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return Revision(
         revision=hashlib.sha256(canonical.encode()).hexdigest()[:8],
@@ -86,4 +88,5 @@ def build_revision(spec: ClusteringDeploymentSpec, version: KnownVersion, defaul
         uri=version.uri,
         image=image,
         settings=settings,
+        ingestion=spec.ingestion,
     )

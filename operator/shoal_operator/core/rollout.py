@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from shoal_operator.api.canary import HeaderMatch
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus, Revision
 from shoal_operator.api.meta import Reason
-from shoal_operator.core import facts, gateway_router, names, service_router
+from shoal_operator.core import facts, gateway_router, names, service_router, stream_router
 from shoal_operator.core.approval import approve, describe_pending
 from shoal_operator.core.bluegreen import build_blue_green
 from shoal_operator.core.canary import build_canary
@@ -74,9 +74,10 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
     return _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
 
 
-def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:  # noqa: ARG001, as for models
+def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:
     """Return the names of the Secrets that serving this deployment needs."""
-    return frozenset({defaults.store_secret_name} if defaults.store_secret_name else ())
+    named = (defaults.store_secret_name, facts.text_at(deployment, "spec", "ingestion", "nats", "secretRef", "name"))
+    return frozenset(filter(None, named))
 
 
 def build_schedule(spec: ClusteringDeploymentSpec) -> Schedule:
@@ -259,6 +260,8 @@ class _Pass:
         header: HeaderMatch | None = None,
     ) -> Arrangement:
         question = Question(self.snapshot, self.spec, stable, candidate, weight, mirror, header)
+        if self.spec.ingestion is not None:
+            return stream_router.arrange(question)
         if self.spec.traffic.router == "Gateway":
             return gateway_router.arrange(question)
         return service_router.arrange(question)

@@ -45,6 +45,8 @@ class PodFacts:
     created: str
     status: RawObject
     """The pod's raw status, for core.diagnosis."""
+    share: str = ""
+    """Percent of a stream's leases that it was told to take; empty before it was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Load:
     """Metric -> pod's uid -> figure."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """Metric -> why its source gave no figures at all."""
+    backlog: int | None = None
+    """Messages of the stream that nobody has answered; None where it is not known, or no stream is consumed."""
     rival: str = ""
     """Another autoscaler of the same deployment or of its pools, such as `HorizontalPodAutoscaler towns`."""
     answers: Mapping[str, Answer] = field(default_factory=dict)

@@ -9,22 +9,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import aiohttp
 import structlog
 
+from shoal_operator.api.ingestion import Ingestion
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.api.quantity import read_quantity
 from shoal_operator.core import names
+from shoal_operator.core.backlog import read_gauge
 from shoal_operator.core.facts import instant, items_at, mapping_at, name_of, namespace_of, text_at, timestamp
 from shoal_operator.core.gates.outside import Request
+from shoal_operator.core.manifests.consumer import consumer_of
 from shoal_operator.core.snapshot import Answer, Load, LoadSample, PodFacts, RawObject
 from shoal_operator.errors import ApiError
 from shoal_operator.runtime.answers import Send, ask
 from shoal_operator.runtime.figures import Counters, parse
+from shoal_operator.runtime.monitoring import AskBacklog
 from shoal_operator.runtime.observer import serving_pods
 from shoal_operator.runtime.rounds import Pace, Rounds
 from shoal_operator.runtime.store import Link, Store, key_of, uid_of
@@ -48,6 +52,8 @@ class _Reading:
 
     moment: float
     counters: Counters
+    backlog: int | None
+    """What a pod that consumes a stream tells of it."""
 
 
 @dataclass(slots=True)
@@ -70,6 +76,7 @@ class Loads(Rounds[_Seen]):
         send: Send,
         looked: Callable[[ObjectKey], None],
         now: Callable[[], datetime],
+        ask_backlog: AskBacklog,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`looked` is told the key of a deployment that has new figures."""
@@ -80,6 +87,7 @@ class Loads(Rounds[_Seen]):
         self._send = send
         self._looked = looked
         self._now = now
+        self._ask_backlog = ask_backlog
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self._outside = asyncio.Semaphore(_AT_ONCE)
 
@@ -100,26 +108,30 @@ class Loads(Rounds[_Seen]):
         pods = [pod for pod in serving_pods(self._store, raw) if pod.ip and not pod.deleting]
         requests, denials = self._queries(raw)
         # Together, so that what is slow makes the figures of nobody else older than it must.
-        (samples, problems), answers, rival = await asyncio.gather(
+        load, answers, rival = await asyncio.gather(
             self._read_pods(raw, pods, wanted, kept), self._ask(requests), self._find_rival(raw)
         )
-        kept.load = Load(timestamp(self._now()), samples, {**problems, **denials}, rival, answers)
+        kept.load = replace(load, problems={**load.problems, **denials}, rival=rival, answers=answers)
         self._looked(key)
 
-    async def _read_pods(
-        self, raw: RawObject, pods: list[PodFacts], wanted: RawObject, kept: _Seen
-    ) -> tuple[dict[str, Mapping[str, LoadSample]], dict[str, str]]:
+    async def _read_pods(self, raw: RawObject, pods: list[PodFacts], wanted: RawObject, kept: _Seen) -> Load:
         samples: dict[str, Mapping[str, LoadSample]] = {}
         problems: dict[str, str] = {}
+        backlog: int | None = None
         if "queue" in wanted or "requestsPerSecond" in wanted:
             samples |= await self._count(pods, kept)
+        if "queue" in wanted and mapping_at(raw, "spec", "ingestion"):
+            try:
+                backlog, samples["queue"] = await self._weigh(raw, kept)
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                problems["queue"] = f"the backlog is not known: {error or type(error).__name__}"
         if "cpu" in wanted or "memory" in wanted:
             try:
                 samples |= await self._measure(raw, pods)
             except ApiError as error:
                 told = f"the metrics API gives no figures: {error}"
                 problems |= {"cpu": told, "memory": told}
-        return samples, problems
+        return Load(timestamp(self._now()), samples, problems, backlog)
 
     async def _ask(self, requests: tuple[Request, ...]) -> dict[str, Answer]:
         at = timestamp(self._now())
@@ -151,11 +163,27 @@ class Loads(Rounds[_Seen]):
         kept.readings = found
         return {"queue": queue, "requestsPerSecond": rate}
 
+    async def _weigh(self, raw: RawObject, kept: _Seen) -> tuple[int, Mapping[str, LoadSample]]:
+        """Return the stream's backlog, and each pod's part of it: all lease from one consumer, so an equal one.
+
+        The pods tell it; a server is asked where there is none. Raises where nobody tells it.
+        """
+        told = {uid: reading.backlog for uid, reading in kept.readings.items() if reading.backlog is not None}
+        if told:
+            backlog = max(told.values())
+            part = round(_MILLI * backlog / len(told))
+            return backlog, {uid: LoadSample(part, self._now()) for uid in told}
+        url = text_at(raw, "spec", "ingestion", "nats", "monitoringUrl")
+        if not url:
+            raise ValueError("no pod tells it, and ingestion.nats.monitoringUrl is not set")
+        ingestion = Ingestion.model_validate(mapping_at(raw, "spec", "ingestion"))
+        return await self._ask_backlog(url, ingestion.stream, consumer_of(raw, ingestion)), {}
+
     async def _read(self, pod: PodFacts) -> _Reading | None:
         async with self._limit:
             try:
                 text = await self._scrape(str(pod.ip))
-                return _Reading(self._clock(), parse(text))
+                return _Reading(self._clock(), parse(text), read_gauge(text))
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 _log.info("no metrics from a worker", pod=pod.name, error=str(error) or type(error).__name__)
                 return None

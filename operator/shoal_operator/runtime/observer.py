@@ -265,6 +265,7 @@ def _pod_facts(pod: RawObject) -> PodFacts:
         ip=status.get("podIP") or None,
         created=str(metadata.get("creationTimestamp", "")),
         status=status,
+        share=str((metadata.get("annotations") or {}).get(names.SHARE) or ""),
     )
 
 

@@ -187,6 +187,33 @@ def test_a_careful_deployment_has_no_warning(lint: Any) -> None:
     assert lint(manifest(**GOOD), "--strict") == (0, [])
 
 
+INGESTION: Raw = {
+    "nats": {"url": "nats://nats:4222", "monitoringUrl": "http://nats:8222"},
+    "stream": "readings",
+    "subject": "readings.>",
+    "output": {"subject": "labels"},
+    "deadLetterSubject": "dead",
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "ingestion", "scaling"),
+    [
+        (None, {}, None),
+        ("mixed-letters", {"deadLetterSubject": "labels"}, None),
+        ("stream-loop", {"subject": "labels"}, None),
+        ("pod-per-message", {}, {"maxReplicas": 5, "metrics": {"queue": {"averageValue": 0.5}}}),
+    ],
+)
+def test_what_is_risky_with_a_stream_is_warned_of_and_nothing_that_is_only_so_with_calls(
+    lint: Any, rule: str | None, ingestion: Raw, scaling: Raw | None
+) -> None:
+    worker = {**GOOD["worker"], "replicas": 1}
+    spec = {**GOOD, "worker": worker, "ingestion": {**INGESTION, **ingestion}}
+    _, found = lint(manifest(name="a.b", **(spec if scaling is None else {**spec, "scaling": scaling})))
+    assert [each["rule"] for each in found] == ([rule] if rule else [])
+
+
 def test_names_are_held_against_their_uses(lint: Any) -> None:
     model = manifest("ClusteringModel", "towns", source={"uri": "s3://b/x.csv"}, algorithm={"adaptiveDbscan": {}})
     _, found = lint(f"{model}---\n{manifest(name='a.b', **GOOD)}")

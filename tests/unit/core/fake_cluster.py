@@ -279,6 +279,10 @@ class FakeCluster:
     def _label(self, kind: str, name: str, uid: str, labels: Raw, annotations: Raw) -> None:
         if kind == "Pod":
             pod = self.pods.get(name)
+            if pod is not None and pod.uid == uid and names.SHARE in annotations:
+                self.pods[name] = replace(pod, share=annotations[names.SHARE])
+                self.writes += pod.share != annotations[names.SHARE]
+                return
             if pod is not None and pod.uid == uid:
                 (self.costly.add if annotations.get(names.DELETION_COST) else self.costly.discard)(name)
             if pod is not None and pod.uid == uid and pod.routed != (labels[names.ROUTED] == "true"):

@@ -29,7 +29,8 @@ def scaling(**more: Any) -> Scaling:
 
 
 def pods(count: int) -> tuple[PodFacts, ...]:
-    status = {"phase": "Running", "startTime": "2025-12-31T00:00:00Z", "conditions": [{"type": "Ready"}]}
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2025-12-31T00:01:00Z"}
+    status = {"phase": "Running", "startTime": "2025-12-31T00:00:00Z", "conditions": [ready]}
     return tuple(
         PodFacts(f"pod-{place}", f"uid-{place}", "00000001", True, False, False, "10.0.0.1", "", status)
         for place in range(count)
@@ -303,3 +304,51 @@ def test_a_pool_is_sized_for_the_next_weight_before_the_weight_rises() -> None:
     cluster.settle()
     assert cluster.status["actualWeight"] == 50
     assert sum(pod.ready for pod in cluster.pool(candidate)) == 20
+
+
+class TestZero:
+    """With minReplicas 0: no pods without messages, the first ones as soon as some wait, never on missing figures."""
+
+    ZERO = scaling(minReplicas=0)
+    WITH_CPU = scaling(minReplicas=0, metrics={"queue": {"averageValue": 10}, "cpu": {"averageUtilization": 50}})
+
+    def seen(self, value: float | None, count: int, at: datetime = NOW, backlog: int | None = None) -> Load:
+        return replace(load(value, count, at), backlog=backlog)
+
+    def test_pods_go_after_the_window_without_messages(self) -> None:
+        begun = ScalingStatus(
+            replicas=2, recommendations=[PastRecommendation(at=timestamp(NOW - timedelta(seconds=290)), replicas=1)]
+        )
+        early = decide(begun, self.seen(0, 2, backlog=0), self.ZERO, count=2)
+        assert early.status.replicas == 1
+        at = NOW + timedelta(seconds=20)
+        late = decide(early.status, self.seen(0, 1, at, backlog=0), self.ZERO, now=at, count=1)
+        assert late.status.replicas == 0
+        assert told(late, "ScalingActive") == (True, "ValidMetricFound")
+
+    def test_one_message_that_waits_or_is_leased_keeps_a_pod(self) -> None:
+        found = decide(ScalingStatus(replicas=1), self.seen(1, 1, backlog=1), self.ZERO, count=1)
+        assert found.status.replicas == 1
+
+    @pytest.mark.parametrize(("backlog", "replicas"), [(0, 0), (1, 1), (11, 2), (10_000, 4)])
+    def test_the_first_pods_come_with_messages_at_the_pace_of_scaling_up(self, backlog: int, replicas: int) -> None:
+        found = decide(ScalingStatus(replicas=0), self.seen(None, 0, backlog=backlog), self.ZERO, count=0)
+        assert found.status.replicas == replicas
+
+    def test_an_unknown_backlog_changes_nothing(self) -> None:
+        unknown = replace(self.seen(None, 0), problems={"queue": "the server does not answer"})
+        for replicas in (0, 2):
+            found = decide(ScalingStatus(replicas=replicas), unknown, self.ZERO, count=replicas)
+            assert found.status.replicas == replicas
+            assert told(found, "ScalingActive") == (False, "FailedGetMetrics")
+
+    def test_the_cpu_of_an_idle_pod_is_no_reason_for_one(self) -> None:
+        idle = self.seen(0, 1, backlog=0)
+        idle = replace(idle, samples={**idle.samples, "cpu": {"uid-0": LoadSample(20, NOW, timedelta(seconds=15))}})
+        assert decide(ScalingStatus(replicas=1), idle, self.WITH_CPU, count=1).status.replicas == 0
+        busy = replace(idle, backlog=3)
+        assert decide(ScalingStatus(replicas=1), busy, self.WITH_CPU, count=1).status.replicas == 1
+
+    def test_cpu_that_nobody_can_tell_at_zero_does_not_keep_pods_away(self) -> None:
+        found = decide(ScalingStatus(replicas=0), self.seen(None, 0, backlog=5), self.WITH_CPU, count=0)
+        assert found.status.replicas == 1

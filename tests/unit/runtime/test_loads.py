@@ -21,11 +21,18 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 KEY = ObjectKey("ClusteringDeployment", "ns", "serve")
 ALL: dict[str, Any] = {name: {} for name in ("queue", "requestsPerSecond", "cpu", "memory")}
 
+INGESTION: dict[str, Any] = {
+    "nats": {"url": "nats://nats:4222", "monitoringUrl": "http://nats:8222"},
+    "stream": "readings",
+    "output": {"subject": "labels"},
+    "deadLetterSubject": "dead",
+}
+
 
 class Bench:
     """Loads over pods whose metrics a test sets, and an API server that answers as it says."""
 
-    def __init__(self, metrics: Mapping[str, Any] = ALL) -> None:
+    def __init__(self, metrics: Mapping[str, Any] = ALL, **more: Any) -> None:
         self.clock = ManualClock()
         self.store = Store()
         self.counters: dict[str, tuple[float, float] | Exception] = {}
@@ -39,9 +46,13 @@ class Bench:
             self.send,
             self.looked.append,
             lambda: NOW,
+            self.ask,
             self.clock,
         )
-        spec = {"scaling": {"maxReplicas": 5, "metrics": metrics, "intervalSeconds": 10}}
+        self.backlogs: dict[str, str] = {}
+        self.monitored: int | Exception = 0
+        self.asked: list[tuple[str, str, str]] = []
+        spec = {"scaling": {"maxReplicas": 5, "metrics": metrics, "intervalSeconds": 10}, **more}
         self.deployment = raw("ClusteringDeployment", "serve", spec=spec)
         self.put(self.deployment)
 
@@ -64,7 +75,14 @@ class Bench:
             "# TYPE shoal_request_duration_seconds histogram\n"
             f'shoal_request_duration_seconds_bucket{{le="+Inf"}} {calls}\n'
             f"shoal_request_duration_seconds_count {calls}\nshoal_request_duration_seconds_sum {seconds}\n"
+            + (f"shoal_stream_backlog {self.backlogs[ip]}\n" if ip in self.backlogs else "")
         )
+
+    async def ask(self, url: str, stream: str, consumer: str) -> int:
+        self.asked.append((url, stream, consumer))
+        if isinstance(self.monitored, Exception):
+            raise self.monitored
+        return self.monitored
 
     def put(self, item: dict[str, Any]) -> None:
         self.store.put(item, BY_KIND[item["kind"]])
@@ -223,3 +241,53 @@ async def test_answers_of_another_shape_are_no_figures(bench: Bench, answer: dic
     found = await bench.look(one=(0, 0), two=(0, 0))
 
     assert found["cpu"] == {}
+
+
+class TestStreams:
+    """With spec.ingestion the queue is what nobody has answered of the stream."""
+
+    def backlog(self, bench: Bench) -> int | None:
+        load = bench.loads.of(bench.deployment)
+        assert load is not None
+        return load.backlog
+
+    async def test_each_pod_counts_for_an_equal_part_of_what_all_tell(self) -> None:
+        bench = Bench(ingestion=INGESTION)
+        bench.pod("one")
+        bench.pod("two")
+        bench.backlogs = {"one": "90.0", "two": "100.0"}
+        found = await bench.look(one=(0, 0), two=(0, 0))
+        assert found["queue"] == {"one": 50, "two": 50}
+        assert (self.backlog(bench), bench.asked) == (100, [])
+
+    async def test_a_pod_that_does_not_know_tells_nothing(self) -> None:
+        bench = Bench(ingestion=INGESTION)
+        bench.pod("one")
+        bench.pod("two")
+        bench.backlogs = {"one": "NaN", "two": "30.0"}
+        found = await bench.look(one=(0, 0), two=(0, 0))
+        assert found["queue"] == {"two": 30}
+
+    async def test_without_a_pod_the_server_is_asked(self) -> None:
+        bench = Bench(ingestion=INGESTION)
+        bench.monitored = 7
+        assert (await bench.look())["queue"] == {}
+        assert self.backlog(bench) == 7
+        assert bench.asked == [("http://nats:8222", "readings", "shoal-ns-serve")]
+
+    @pytest.mark.parametrize("error", [ValueError("no stream 'readings'"), TimeoutError(), OSError("refused")])
+    async def test_a_server_that_does_not_tell_is_a_problem_and_no_zero(self, error: Exception) -> None:
+        bench = Bench(ingestion=INGESTION)
+        bench.monitored = error
+        await bench.look()
+        load = bench.loads.of(bench.deployment)
+        assert load is not None
+        assert load.backlog is None
+        assert load.problems["queue"].startswith("the backlog is not known: ")
+
+    async def test_without_a_server_to_ask_it_is_said(self) -> None:
+        bench = Bench(ingestion={**INGESTION, "nats": {"url": "nats://nats:4222"}})
+        await bench.look()
+        load = bench.loads.of(bench.deployment)
+        assert load is not None
+        assert "ingestion.nats.monitoringUrl is not set" in load.problems["queue"]

@@ -39,10 +39,10 @@ class Metrics:
     def __init__(self) -> None:
         # One more series per counter would only tell when this process started.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._requests = Counter(
-            "shoal_requests_total", "ModelInfer calls by gRPC status.", ["code"], registry=self._registry
+            "shoal_requests_total", "ModelInfer calls by gRPC status.", ["code"], registry=self.registry
         )
         # Series that exist from the start make a rate() over the first error correct.
         self._by_code = {code: self._requests.labels(code) for code in _CODES}
@@ -50,27 +50,27 @@ class Metrics:
             "shoal_request_duration_seconds",
             "Time from a ModelInfer call's arrival to its answer, on the server.",
             buckets=DURATION_BUCKETS,
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._rows = Counter("shoal_rows_total", "Rows labelled.", registry=self._registry)
-        self._noise_rows = Counter("shoal_noise_rows_total", "Rows labelled as noise.", registry=self._registry)
+        self._rows = Counter("shoal_rows_total", "Rows labelled.", registry=self.registry)
+        self._noise_rows = Counter("shoal_noise_rows_total", "Rows labelled as noise.", registry=self.registry)
         self._out_of_reach: Counter | None = None
         self._compared = Counter(
-            "shoal_compared_rows_total", "Rows compared with a candidate's answers.", registry=self._registry
+            "shoal_compared_rows_total", "Rows compared with a candidate's answers.", registry=self.registry
         )
         self._reservoir_rows = Gauge(
-            "shoal_reservoir_rows", "Rows of recent requests kept for comparisons.", registry=self._registry
+            "shoal_reservoir_rows", "Rows of recent requests kept for comparisons.", registry=self.registry
         )
         self._reservoir_bytes = Gauge(
-            "shoal_reservoir_bytes", "Bytes of recent requests kept for comparisons.", registry=self._registry
+            "shoal_reservoir_bytes", "Bytes of recent requests kept for comparisons.", registry=self.registry
         )
         self._in_flight = Gauge(
-            "shoal_in_flight", "ModelInfer calls admitted, not yet answered.", registry=self._registry
+            "shoal_in_flight", "ModelInfer calls admitted, not yet answered.", registry=self.registry
         )
-        self._queue = Gauge("shoal_queue_length", "Admitted calls that wait for a thread.", registry=self._registry)
-        self._clusters = Gauge("shoal_model_clusters", "Clusters of the loaded model.", registry=self._registry)
+        self._queue = Gauge("shoal_queue_length", "Admitted calls that wait for a thread.", registry=self.registry)
+        self._clusters = Gauge("shoal_model_clusters", "Clusters of the loaded model.", registry=self.registry)
         self._info = Gauge(
-            "shoal_model_info", "Always 1: the loaded model.", ["model", "version", "digest"], registry=self._registry
+            "shoal_model_info", "Always 1: the loaded model.", ["model", "version", "digest"], registry=self.registry
         )
 
     def watch_load(self, in_flight: Callable[[], float], queue_length: Callable[[], float]) -> None:
@@ -95,7 +95,7 @@ class Metrics:
             self._out_of_reach = Counter(
                 "shoal_out_of_reach_rows_total",
                 "Rows with a feature outside the range of the training data.",
-                registry=self._registry,
+                registry=self.registry,
             )
 
     def record_call(self, code: str, seconds: float) -> None:
@@ -112,4 +112,4 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

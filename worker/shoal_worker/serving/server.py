@@ -11,34 +11,22 @@ from contextlib import suppress
 
 import grpc
 import structlog
-from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from shoal_worker.agreement.asking import CandidateClient
-from shoal_worker.agreement.background import Background
-from shoal_worker.agreement.comparing import Comparer
-from shoal_worker.agreement.internal import build_internal_app
-from shoal_worker.agreement.keeping import Keeper
-from shoal_worker.agreement.reservoir import Bounds
-from shoal_worker.errors import SettingsInvalid, StoreUnavailable, WorkerError
-from shoal_worker.model import Model, build_model
-from shoal_worker.report import clear_report, failure_report, write_report
-from shoal_worker.resources import available_cpus, this_machine
+from shoal_worker.errors import WorkerError
+from shoal_worker.resources import available_cpus
 from shoal_worker.serving.departure import await_departure
 from shoal_worker.serving.dispatch import Dispatcher
+from shoal_worker.serving.loading import load_model
 from shoal_worker.serving.metrics import Metrics
-from shoal_worker.serving.probes import Heartbeat, build_probe_app
+from shoal_worker.serving.ports import HttpPorts, port_taken
 from shoal_worker.serving.servicer import INFERENCE_SERVICE, InferenceServicer, build_handler
 from shoal_worker.serving.state import ServingState
 from shoal_worker.settings import ServeSettings
-from shoal_worker.store.cache import load_artifact
-from shoal_worker.store.objects import open_store
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-_FIRST_RETRY_SECONDS = 0.5
-_INTERNAL_GRACE_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -53,37 +41,32 @@ class WorkerServer:
         threads = settings.threads or available_cpus()
         self._dispatcher = Dispatcher(threads=threads, max_in_flight=settings.max_in_flight)
         self._metrics.watch_load(lambda: self._dispatcher.in_flight, lambda: self._dispatcher.queue_length)
-        self._background = Background()
-        self._keeper = _build_keeper(settings)
-        self._client: CandidateClient | None = None
-        self._internal: web.AppRunner | None = None
+        self._http = HttpPorts(settings, self._state, self._metrics)
         self._health = health.HealthServicer()
-        self._heartbeat = Heartbeat()
-        self._http = web.AppRunner(build_probe_app(self._state, self._metrics, self._heartbeat), access_log=None)
         self._grpc = grpc.aio.server(
             options=_channel_options(settings), maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight)
         )
-        self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = 0
-        self.metrics_port = 0
-        self.internal_port = 0
+
+    @property
+    def metrics_port(self) -> int:
+        """Where /metrics is."""
+        return self._http.metrics_port
+
+    @property
+    def internal_port(self) -> int:
+        """Where /compare is."""
+        return self._http.internal_port
 
     async def start(self) -> None:
         """Open all ports, not ready yet."""
         await self._set_health(serving=False)
-        self._tasks.append(asyncio.create_task(self._heartbeat.beat()))
-        await self._http.setup()
-        try:
-            await web.TCPSite(self._http, self._settings.bind_address, self._settings.metrics_port).start()
-        except OSError as error:
-            raise _port_taken("SHOAL_METRICS_PORT", self._settings.metrics_port) from error
-        self.metrics_port = self._http.addresses[0][1]
-        await self._start_internal()
+        await self._http.start()
         servicer = InferenceServicer(
             self._state,
             self._dispatcher,
             self._metrics,
-            self._keeper,
+            self._http.keeper,
             max_request_seconds=self._settings.max_request_seconds,
         )
         self._grpc.add_generic_rpc_handlers((build_handler(servicer),))
@@ -94,28 +77,14 @@ class WorkerServer:
         try:
             self.grpc_port = self._grpc.add_insecure_port(f"{self._settings.bind_address}:{self._settings.grpc_port}")
         except RuntimeError as error:
-            raise _port_taken("SHOAL_GRPC_PORT", self._settings.grpc_port) from error
+            raise port_taken("SHOAL_GRPC_PORT", self._settings.grpc_port) from error
         await self._grpc.start()
         ports = {"grpc": self.grpc_port, "metrics": self.metrics_port, "internal": self.internal_port}
         _log.info("listening", **{f"{name}_port": port for name, port in ports.items()})
 
     async def load(self) -> None:
         """Load and verify the model, then turn ready. An outage of the store is waited for as long as it takes."""
-        pause = _FIRST_RETRY_SECONDS
-        while True:
-            try:
-                model = await asyncio.to_thread(_load_model, self._settings)
-                break
-            except WorkerError as error:
-                self._state.record_failure(f"{error.reason}: {error}")
-                write_report(self._settings.report_path, failure_report(error))
-                _log.error("artifact not loaded", reason=error.reason, message=str(error), transient=error.transient)
-                # Only an outage is worth waiting for in place; the rest ends, for the pod's status to tell.
-                if not (error.transient and isinstance(error, StoreUnavailable)):
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, self._settings.load_retry_seconds)
-        clear_report(self._settings.report_path)
+        model = await load_model(self._settings, self._state)
         self._metrics.record_model(model)
         self._state.record_model(model)
         if self._state.ready:
@@ -145,35 +114,8 @@ class WorkerServer:
     async def close(self) -> None:
         """Give everything back; calls still in flight are cut."""
         await self._grpc.stop(0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._http.cleanup()
-        if self._internal is not None:
-            await self._internal.cleanup()
-        if self._client is not None:
-            await self._client.close()
-        self._background.close()
+        await self._http.close()
         self._dispatcher.close()
-
-    async def _start_internal(self) -> None:
-        """Open the port for comparisons, and begin to keep requests for them."""
-        comparer = None
-        if self._keeper is not None:
-            keeper = self._keeper
-            self._metrics.watch_reservoir(lambda: keeper.rows, lambda: keeper.size)
-            self._client = CandidateClient(self._settings.compare_url)
-            comparer = Comparer(keeper, self._client, self._background, self._metrics.record_compared)
-            self._tasks.append(asyncio.create_task(keeper.tend()))
-        app = build_internal_app(self._state, self._background, comparer)
-        # Who waits for a comparison when the worker ends is not worth waiting for.
-        self._internal = web.AppRunner(app, access_log=None, shutdown_timeout=_INTERNAL_GRACE_SECONDS)
-        await self._internal.setup()
-        try:
-            await web.TCPSite(self._internal, self._settings.bind_address, self._settings.internal_port).start()
-        except OSError as error:
-            raise _port_taken("SHOAL_INTERNAL_PORT", self._settings.internal_port) from error
-        self.internal_port = self._internal.addresses[0][1]
 
     async def _set_health(self, *, serving: bool) -> None:
         answers = health_pb2.HealthCheckResponse
@@ -211,36 +153,6 @@ async def serve(settings: ServeSettings) -> int:
             if task:
                 task.cancel()
         await server.close()
-
-
-def _build_keeper(settings: ServeSettings) -> Keeper | None:
-    if not settings.compare_url or not settings.reservoir_rows:
-        return None
-    return Keeper(Bounds(settings.reservoir_rows, settings.reservoir_bytes, settings.reservoir_age_seconds))
-
-
-def _port_taken(field: str, port: int) -> SettingsInvalid:
-    return SettingsInvalid("the port cannot be opened", field=field, value=port, remedy="Choose a free port above 1023")
-
-
-def _load_model(settings: ServeSettings) -> Model:
-    store, location = open_store(
-        settings.artifact_uri,
-        field="artifact.uri",
-        secret_dir=settings.store_secret_dir,
-        file_root=settings.file_root,
-    )
-    machine = this_machine()
-    artifact = load_artifact(
-        store,
-        location,
-        settings.artifact_digest,
-        cache_dir=settings.cache_dir,
-        cache_limit=settings.cache_bytes,
-        limit=settings.max_artifact_bytes,
-        machine=machine,
-    )
-    return build_model(artifact, name=settings.model_name, version=settings.model_version, machine=machine)
 
 
 def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from shoal_operator.api.deployment import Revision, WorkerSettings
 from shoal_operator.core import names
 from shoal_operator.core.facts import name_of
 from shoal_operator.core.manifests import metadata
+from shoal_operator.core.manifests.consumer import build_mounts, build_probes, build_variables
 from shoal_operator.core.manifests.preview import preview_url
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import Defaults, RawObject
@@ -69,10 +70,6 @@ def _departure_seconds(settings: WorkerSettings) -> int:
     return min(ceil(settings.max_connection_age_seconds * _AGE_JITTER) + 1, _LONGEST_DEPARTURE_SECONDS)
 
 
-def _drain_seconds(settings: WorkerSettings) -> int:
-    return settings.drain_delay_seconds + _departure_seconds(settings) + settings.drain_grace_seconds
-
-
 def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], defaults: Defaults) -> Manifest:
     settings = revision.settings
     mounted = [metadata.scratch("tmp", "/tmp"), metadata.scratch("cache", _CACHE)]  # noqa: S108
@@ -81,17 +78,17 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
         "SHOAL_MODEL_VERSION": str(revision.version),
         "SHOAL_ARTIFACT_URI": revision.uri,
         "SHOAL_ARTIFACT_DIGEST": revision.digest,
-        "SHOAL_GRPC_PORT": str(names.GRPC_PORT),
         "SHOAL_METRICS_PORT": str(names.METRICS_PORT),
         "SHOAL_INTERNAL_PORT": str(names.INTERNAL_PORT),
         "SHOAL_COMPARE_URL": preview_url(deployment),
         "SHOAL_CACHE_DIR": _CACHE,
-        "SHOAL_MAX_IN_FLIGHT": str(settings.max_in_flight),
-        "SHOAL_DRAIN_DELAY_SECONDS": str(settings.drain_delay_seconds),
-        "SHOAL_DRAIN_CONNECTIONS_SECONDS": str(_departure_seconds(settings)),
         "SHOAL_DRAIN_GRACE_SECONDS": str(settings.drain_grace_seconds),
-        "SHOAL_MAX_CONNECTION_AGE_SECONDS": str(settings.max_connection_age_seconds),
     }
+    if revision.ingestion is None:
+        variables |= _calls_variables(settings)
+    else:
+        variables |= build_variables(deployment, revision.ingestion)
+        mounted += build_mounts(revision.ingestion)
     if defaults.store_secret_name:
         mounted.append(metadata.secret("store-secret", metadata.STORE_SECRET_MOUNT, defaults.store_secret_name))
         variables["SHOAL_STORE_SECRET_DIR"] = metadata.STORE_SECRET_MOUNT
@@ -100,7 +97,7 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": _drain_seconds(settings) + _SPARE_SECONDS,
+        "terminationGracePeriodSeconds": _drain_seconds(revision) + _SPARE_SECONDS,
         "securityContext": metadata.pod_security(),
         "topologySpreadConstraints": [
             {
@@ -116,23 +113,12 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
                 "name": CONTAINER,
                 "image": revision.image,
                 "imagePullPolicy": "IfNotPresent",
-                "args": ["serve"],
+                "args": ["serve" if revision.ingestion is None else "consume"],
                 "env": metadata.environment(variables),
-                "ports": [
-                    {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
-                    {"name": "metrics", "containerPort": names.METRICS_PORT, "protocol": "TCP"},
-                    {"name": "internal", "containerPort": names.INTERNAL_PORT, "protocol": "TCP"},
-                ],
+                "ports": _ports(revision),
                 "resources": settings.resources.to_wire(),
                 "securityContext": metadata.container_security(),
-                # Ten minutes to fetch and check a large artifact before the kubelet gives up on the start.
-                "startupProbe": {"grpc": {"port": names.GRPC_PORT}, "periodSeconds": 1, "failureThreshold": 600},
-                "readinessProbe": {
-                    "grpc": {"port": names.GRPC_PORT},
-                    "periodSeconds": 3,
-                    "timeoutSeconds": 2,
-                    "failureThreshold": 2,
-                },
+                **(_calls_probes() if revision.ingestion is None else build_probes()),
                 "livenessProbe": {
                     "httpGet": {"path": "/livez", "port": names.METRICS_PORT},
                     "periodSeconds": 10,
@@ -146,3 +132,38 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
         ],
         "volumes": [volume for volume, _ in mounted],
     }
+
+
+def _calls_variables(settings: WorkerSettings) -> dict[str, str]:
+    """Return what only a pod that serves calls is configured by."""
+    return {
+        "SHOAL_GRPC_PORT": str(names.GRPC_PORT),
+        "SHOAL_MAX_IN_FLIGHT": str(settings.max_in_flight),
+        "SHOAL_DRAIN_DELAY_SECONDS": str(settings.drain_delay_seconds),
+        "SHOAL_DRAIN_CONNECTIONS_SECONDS": str(_departure_seconds(settings)),
+        "SHOAL_MAX_CONNECTION_AGE_SECONDS": str(settings.max_connection_age_seconds),
+    }
+
+
+def _calls_probes() -> Manifest:
+    probe = {"grpc": {"port": names.GRPC_PORT}}
+    return {
+        # Ten minutes to fetch and check a large artifact before the kubelet gives up on the start.
+        "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 600},
+        "readinessProbe": {**probe, "periodSeconds": 3, "timeoutSeconds": 2, "failureThreshold": 2},
+    }
+
+
+def _ports(revision: Revision) -> list[Manifest]:
+    ports = {"grpc": names.GRPC_PORT, "metrics": names.METRICS_PORT, "internal": names.INTERNAL_PORT}
+    if revision.ingestion is not None:
+        del ports["grpc"]
+    return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
+
+
+def _drain_seconds(revision: Revision) -> int:
+    """Return how long a pod drains: one that consumes has no routes that must forget it, and no clients."""
+    settings = revision.settings
+    if revision.ingestion is not None:
+        return settings.drain_grace_seconds
+    return settings.drain_delay_seconds + _departure_seconds(settings) + settings.drain_grace_seconds

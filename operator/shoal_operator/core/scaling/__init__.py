@@ -35,8 +35,12 @@ def scale(
         return disabled(status.scaling)
     revisions = (progress.stable, progress.candidate if status.actual_weight else None)
     pools = tuple(_pool(snapshot, revision) for revision in revisions if revision is not None)
+    scaling = spec.scaling
+    if progress.candidate is not None and scaling.min_replicas == 0:
+        # A trial without pods would judge nothing and never end.
+        scaling = scaling.model_copy(update={"min_replicas": 1})
     return recommend(
-        spec.scaling,
+        scaling,
         status.scaling,
         status.conditions,
         pools,

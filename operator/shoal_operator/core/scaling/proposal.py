@@ -71,6 +71,10 @@ def _propose(
 
     if name in load.problems:
         return fail(load.problems[name])
+    if name == QUEUE and load.backlog is not None and current == 0:
+        # No pod can tell: what waits is what the first pods will have.
+        replicas = min(math.ceil(load.backlog / wanted), _MOST)
+        return Proposal(MetricReading(name=name, target=wanted, value=float(load.backlog), wants=replicas), replicas)
     usages: list[Usage] = []
     for pool in pools:
         target = _target(name, wanted, pool.revision)

@@ -85,6 +85,9 @@ def _decide(
     status = status.model_copy(update={"looked_at": load.at, "metrics": [item.reading for item in proposals]})
     readable = [item for item in proposals if item.replicas is not None]
     wanted = max((item.replicas or 0 for item in readable), default=0)
+    if load.backlog == 0 and scaling.min_replicas == 0 and wanted <= 1:
+        # An idle pod uses some CPU and memory; without a message that is no reason for one.
+        wanted = 0
     failed = [item.reading for item in proposals if item.replicas is None]
     told = "; ".join(f"{item.name}: {item.problem}" for item in failed)
     if not readable or (failed and wanted < current):

@@ -1,0 +1,65 @@
+"""What a pod that consumes a stream has in place of the ports and settings of one that serves calls.
+
+Called by core.manifests.workload. Invariant: the share of the leases reaches the pod as a file that follows its
+annotation, so that it changes without a restart.
+"""
+
+from __future__ import annotations
+
+from shoal_operator.api.ingestion import Ingestion
+from shoal_operator.core import names
+from shoal_operator.core.facts import name_of, namespace_of
+from shoal_operator.core.manifests import metadata
+from shoal_operator.core.plan import Manifest
+from shoal_operator.core.snapshot import RawObject
+
+_NATS_SECRET_MOUNT = "/var/run/shoal/nats"  # noqa: S105, a path
+_POD_MOUNT = "/var/run/shoal/pod"
+_SHARE_FILE = "share"
+
+
+def consumer_of(deployment: RawObject, ingestion: Ingestion) -> str:
+    """Return the durable consumer that a deployment's pods lease from."""
+    return ingestion.consumer or names.consumer(namespace_of(deployment), name_of(deployment))
+
+
+def build_variables(deployment: RawObject, ingestion: Ingestion) -> dict[str, str]:
+    """Build what only a consuming pod is configured by."""
+    return {
+        "SHOAL_NATS_URL": ingestion.nats.url,
+        "SHOAL_NATS_SECRET_DIR": _NATS_SECRET_MOUNT,
+        "SHOAL_INPUT_STREAM": ingestion.stream,
+        "SHOAL_INPUT_SUBJECT": ingestion.subject,
+        "SHOAL_CONSUMER": consumer_of(deployment, ingestion),
+        "SHOAL_DELIVER": ingestion.deliver,
+        "SHOAL_OUTPUT_SUBJECT": ingestion.output.subject,
+        "SHOAL_DEAD_LETTER_SUBJECT": ingestion.dead_letter_subject,
+        "SHOAL_MAX_IN_FLIGHT": str(ingestion.max_in_flight),
+        "SHOAL_BATCH_ROWS": str(ingestion.batch_rows),
+        "SHOAL_ACK_WAIT_SECONDS": str(ingestion.ack_wait_seconds),
+        "SHOAL_MAX_DELIVERIES": str(ingestion.max_deliveries),
+        "SHOAL_SHARE_FILE": f"{_POD_MOUNT}/{_SHARE_FILE}",
+    }
+
+
+def build_mounts(ingestion: Ingestion) -> list[tuple[Manifest, Manifest]]:
+    """Build the volumes that only a consuming pod has, each with its mount."""
+    field = {"fieldPath": f"metadata.annotations['{names.SHARE}']"}
+    share = {"name": "pod", "downwardAPI": {"items": [{"path": _SHARE_FILE, "fieldRef": field}]}}
+    mounts = [(share, {"name": "pod", "mountPath": _POD_MOUNT, "readOnly": True})]
+    if ingestion.nats.secret_ref is not None:
+        mounts.append(metadata.secret("nats-secret", _NATS_SECRET_MOUNT, ingestion.nats.secret_ref.name))
+    return mounts
+
+
+def build_probes() -> Manifest:
+    """Build the probes: without its stream a pod is not ready, and is not restarted for it."""
+    ready = {"path": "/readyz", "port": names.METRICS_PORT}
+    return {
+        "startupProbe": {
+            "httpGet": {"path": "/livez", "port": names.METRICS_PORT},
+            "periodSeconds": 1,
+            "failureThreshold": 60,
+        },
+        "readinessProbe": {"httpGet": ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
+    }

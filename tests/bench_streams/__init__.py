@@ -1,0 +1,1 @@
+"""Figures of streams: how fast one worker is, and what a kill and a share do."""

@@ -1,0 +1,248 @@
+"""Deployments that consume a stream of a real NATS server in the cluster: shares, rollback, promotion, zero pods."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nats
+import numpy as np
+import pytest
+
+from hack.lab.install import install_chart, port_forward
+from hack.lab.kube import Object, images
+from tests.e2e.scene import NAME, Scene
+from tests.nats_server import program
+from tests.streams import Streams, rows_of
+
+STREAM = "e2e"
+SERVER = "nats"
+RATE = 200
+HELD = {"canary": {"steps": [{"setWeight": 20}, {"pause": {}}], "scaleDownDelaySeconds": 3}}
+RECEIVE = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, open('/data/nats-server', 'wb'))"
+AWAIT = """
+import time, urllib.error, urllib.request
+for _ in range(150):
+    try:
+        urllib.request.urlopen("http://127.0.0.1:8222/healthz", timeout=1)
+        break
+    except OSError:
+        time.sleep(0.2)
+"""
+RUN = (
+    "until [ -f /data/complete ]; do sleep 0.2; done; chmod +x /data/nats-server; "
+    "exec /data/nats-server --jetstream --store_dir /data/streams --port 4222 --http_port 8222"
+)
+
+
+def build_server() -> tuple[Object, ...]:
+    """Return the server's pod and its Service."""
+    labels = {"app": SERVER}
+    ports = [{"name": "client", "port": 4222}, {"name": "monitoring", "port": 8222}]
+    container = {
+        "name": SERVER,
+        "image": images()["worker"],
+        "command": ["sh", "-c", RUN],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": SERVER, "labels": labels},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "securityContext": security,
+            "containers": [container],
+            "volumes": [{"name": "data", "emptyDir": {}}],
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": SERVER},
+        "spec": {"selector": labels, "ports": ports},
+    }
+    return pod, service
+
+
+@pytest.fixture
+def server(scene: Scene) -> Iterator[int]:
+    """Run the server in the test's namespace; yields a port on this machine that leads to it."""
+    scene.kube.apply(scene.namespace, *build_server())
+    place = ["--namespace", scene.namespace]
+    scene.kube.kubectl("wait", "--for=condition=Ready", f"pod/{SERVER}", *place, "--timeout=60s")
+    inside = [shutil.which("kubectl") or "kubectl", "exec", *place, "--stdin", SERVER, "--"]
+    environment = {**os.environ, "KUBECONFIG": str(scene.kube.kubeconfig)}
+    with Path(program()).open("rb") as binary:
+        subprocess.run([*inside, "python3", "-c", RECEIVE], stdin=binary, check=True, env=environment, timeout=180)
+    scene.kube.kubectl("exec", *place, SERVER, "--", "touch", "/data/complete")
+    scene.kube.kubectl("exec", *place, SERVER, "--", "python3", "-c", AWAIT)
+    with port_forward(scene.kube, scene.namespace, f"service/{SERVER}", 4222) as port:
+        yield port
+
+
+@pytest.fixture
+async def streams(server: int) -> AsyncIterator[Streams]:
+    """Connect, and create the streams."""
+    client = await nats.connect(f"nats://127.0.0.1:{server}")
+    found = Streams(client, STREAM)
+    await found.create()
+    yield found
+    await client.close()
+
+
+def ingestion(scene: Scene, **changes: Any) -> Object:
+    """Return spec.ingestion for the streams."""
+    host = f"{SERVER}.{scene.namespace}"
+    return {
+        "nats": {"url": f"nats://{host}:4222", "monitoringUrl": f"http://{host}:8222"},
+        "stream": f"{STREAM}-in",
+        "output": {"subject": f"{STREAM}.out"},
+        "deadLetterSubject": f"{STREAM}.dead",
+        "consumer": "labels",
+        "ackWaitSeconds": 5,
+        **changes,
+    }
+
+
+@dataclass
+class Source:
+    """Messages that are published all the time."""
+
+    streams: Streams
+    sent: int = 0
+
+    async def run(self) -> None:
+        """Publish at a constant rate until cancelled."""
+        payloads = rows_of(np.array([[0.0, 0.0], [5.0, 5.0], [90.0, 90.0]]), 20)
+        while True:
+            publishing = asyncio.create_task(self.streams.publish(payloads))
+            # What was begun is finished, so that it is known how many there are.
+            try:
+                await asyncio.shield(publishing)
+            finally:
+                await publishing
+                self.sent += len(payloads)
+            await asyncio.sleep(len(payloads) / RATE)
+
+
+@asynccontextmanager
+async def flowing(streams: Streams) -> AsyncIterator[Source]:
+    """Publish while the block runs."""
+    source = Source(streams)
+    task = asyncio.create_task(source.run())
+    try:
+        yield source
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def versions(streams: Streams, since: int = 0) -> Counter[str]:
+    """Return how many answers each version gave, of those after the first so many."""
+    answers = await streams.read("out", await streams.count("out"))
+    return Counter((answer.headers or {})["Shoal-Version"] for answer in answers[since:])
+
+
+async def test_a_canary_shares_the_leases_and_neither_rollback_nor_promotion_loses_a_message(
+    scene: Scene, streams: Streams
+) -> None:
+    """Messages flow through an abort, a second trial and a promotion; each has one answer in the end."""
+    worker = {"replicas": 2}
+    await asyncio.to_thread(scene.serve, HELD, ingestion=ingestion(scene), worker=worker)
+    async with flowing(streams) as source:
+        await streams.await_count("out", 200, 60)
+        await asyncio.to_thread(scene.apply_model, eps=0.6)
+        await asyncio.to_thread(
+            scene.await_status, "a fifth of the leases", lambda status: status.get("actualWeight") == 20, 120
+        )
+        begin = await streams.count("out")
+        await streams.await_count("out", begin + 3000, 120)
+        found = await versions(streams, begin)
+        # The pods follow their annotations within seconds, so the first answers may be of the share before.
+        assert 0.1 <= found["2"] / found.total() <= 0.22
+        await asyncio.to_thread(scene.command, "abort")
+        await asyncio.to_thread(scene.await_status, "no candidate", lambda status: not status.get("candidate"))
+        begin = await streams.count("out")
+        await streams.await_count("out", begin + 1000, 60)
+        assert (await versions(streams, begin))["2"] == 0
+        await asyncio.to_thread(scene.command, "retry")
+        await asyncio.to_thread(
+            scene.await_status, "the second trial", lambda status: status.get("actualWeight") == 20, 120
+        )
+        await asyncio.to_thread(scene.command, "promote-full")
+        await asyncio.to_thread(scene.await_stable, 2, 120)
+        begin = await streams.count("out")
+        await streams.await_count("out", begin + 1000, 60)
+        assert set(await versions(streams, begin)) == {"2"}
+    await streams.await_count("out", source.sent, 60)
+    await streams.await_settled(60)
+    answers = await streams.read("out", await streams.count("out"))
+    answered = sorted(int((answer.headers or {})["Shoal-Sequence"]) for answer in answers)
+    assert answered == list(range(1, source.sent + 1))
+    assert await streams.count("dead") == 0
+
+
+@contextmanager
+def asking_allowed(scene: Scene) -> Iterator[None]:
+    """Let the operator ask the server."""
+    install_chart(scene.kube, f"analysis.allowedHosts={{{SERVER}.{scene.namespace}:8222}}")
+    try:
+        yield
+    finally:
+        install_chart(scene.kube)
+
+
+async def test_without_messages_there_is_no_pod_and_the_first_message_brings_one(
+    scene: Scene, streams: Streams
+) -> None:
+    scaling = {
+        "minReplicas": 0,
+        "maxReplicas": 3,
+        "intervalSeconds": 2,
+        "metrics": {"queue": {"averageValue": 1000}},
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 6}},
+    }
+
+    def rests(status: Object) -> bool:
+        return status.get("replicas") == 0 and (status.get("scaling") or {}).get("replicas") == 0
+
+    with asking_allowed(scene):
+        serve = partial(scene.serve, HELD, ingestion=ingestion(scene), worker={"replicas": 1}, scaling=scaling)
+        await asyncio.to_thread(serve)
+        for total in (1, 500):
+            await asyncio.to_thread(scene.await_status, "no pod", rests, 120)
+            assert scene.status()["phase"] == "Healthy"
+            await streams.publish(rows_of(np.zeros((1, 2)), total))
+            await streams.await_count("out", 1 if total == 1 else 501, 120)
+        await streams.await_settled(30)
+        assert await streams.count("out") == 501
+
+
+async def test_a_stream_that_is_missing_is_told_and_serves_once_it_is_there(scene: Scene, streams: Streams) -> None:
+    await asyncio.to_thread(scene.apply_model)
+    spec = ingestion(scene, stream="later")
+    await asyncio.to_thread(scene.apply_deployment, HELD, ingestion=spec, worker={"replicas": 1})
+    told = await asyncio.to_thread(
+        scene.await_condition, "clusteringdeployments", NAME, "Degraded", "StreamMissing", 120
+    )
+    assert "there is no such stream" in told["message"]
+    await streams.client.jetstream().add_stream(name="later", subjects=["later"])
+    await asyncio.to_thread(scene.await_stable, 1, 120)

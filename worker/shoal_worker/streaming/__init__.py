@@ -1,0 +1,1 @@
+"""One model behind a stream of NATS JetStream: messages in, labels out, nothing lost and nothing twice."""
