@@ -103,7 +103,7 @@ class Loads(Rounds[_Seen]):
         (samples, problems), answers, rival = await asyncio.gather(
             self._read_pods(raw, pods, wanted, kept), self._ask(requests), self._find_rival(raw)
         )
-        kept.load = Load(timestamp(self._now()), samples, {**problems, **denials}, rival, answers)
+        kept.load = Load(timestamp(self._now()), samples, {**problems, **denials}, rival=rival, answers=answers)
         self._looked(key)
 
     async def _read_pods(
