@@ -340,7 +340,7 @@ class TestZero:
         for replicas in (0, 2):
             found = decide(ScalingStatus(replicas=replicas), unknown, self.ZERO, count=replicas)
             assert found.status.replicas == replicas
-            assert told(found, "ScalingActive") == (False, "FailedGetMetrics")
+            assert told(found, "ScalingActive") == (False, "FailedGetPodsMetric")
 
     def test_the_cpu_of_an_idle_pod_is_no_reason_for_one(self) -> None:
         idle = self.seen(0, 1, backlog=0)
