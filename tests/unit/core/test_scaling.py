@@ -345,9 +345,11 @@ class TestZero:
     def test_the_cpu_of_an_idle_pod_is_no_reason_for_one(self) -> None:
         idle = self.seen(0, 1, backlog=0)
         idle = replace(idle, samples={**idle.samples, "cpu": {"uid-0": LoadSample(20, NOW, timedelta(seconds=15))}})
-        assert decide(ScalingStatus(replicas=1), idle, self.WITH_CPU, count=1).status.replicas == 0
+        long_ago = [PastRecommendation(at=timestamp(NOW - timedelta(seconds=290)), replicas=0)]
+        begun = ScalingStatus(replicas=1, recommendations=long_ago)
+        assert decide(begun, idle, self.WITH_CPU, count=1).status.replicas == 0
         busy = replace(idle, backlog=3)
-        assert decide(ScalingStatus(replicas=1), busy, self.WITH_CPU, count=1).status.replicas == 1
+        assert decide(begun, busy, self.WITH_CPU, count=1).status.replicas == 1
 
     def test_cpu_that_nobody_can_tell_at_zero_does_not_keep_pods_away(self) -> None:
         found = decide(ScalingStatus(replicas=0), self.seen(None, 0, backlog=5), self.WITH_CPU, count=0)
