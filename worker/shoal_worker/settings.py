@@ -63,6 +63,9 @@ class ServeSettings(_Settings):
     metrics_port: Port = 8002
     """Port of /metrics, /livez and /readyz; 0 picks a free one."""
 
+    health_port: Port = 8004
+    """Port of the health service for the kubelet, which answers whatever the other ports do; 0 picks a free one."""
+
     internal_port: Port = 8003
     """Port of /answer and /compare, for the operator and the deployment's other pods; 0 picks a free one."""
 
@@ -82,7 +85,7 @@ class ServeSettings(_Settings):
     """Address that all ports listen on."""
 
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
-    """ModelInfer calls admitted at once; more are refused with RESOURCE_EXHAUSTED."""
+    """ModelInfer calls that wait or run at once; more are refused with RESOURCE_EXHAUSTED."""
 
     threads: int = Field(default=0, ge=0, le=256)
     """Predictions that run at once; 0 means one per CPU."""

@@ -26,6 +26,7 @@ from shoal_worker.model import Model, build_model
 from shoal_worker.report import clear_report, failure_report, write_report
 from shoal_worker.resources import available_cpus, this_machine
 from shoal_worker.serving.dispatch import Dispatcher
+from shoal_worker.serving.health import HealthPort
 from shoal_worker.serving.metrics import Metrics
 from shoal_worker.serving.probes import Heartbeat, build_probe_app
 from shoal_worker.serving.servicer import INFERENCE_SERVICE, InferenceServicer, build_handler
@@ -35,6 +36,9 @@ from shoal_worker.store.cache import load_artifact
 from shoal_worker.store.objects import open_store
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_SERVICES = ("", INFERENCE_SERVICE.full_name)
+# Calls at once besides those to the model: health, metadata, reflection.
+_OTHER_CALLS = 64
 _FIRST_RETRY_SECONDS = 0.5
 _INTERNAL_GRACE_SECONDS = 0.5
 
@@ -42,28 +46,36 @@ _log = structlog.get_logger(__name__)
 
 
 class WorkerServer:
-    """One model behind three ports. Use: start, load, (serve), drain, close."""
+    """One model behind four ports. Use: start, load, (serve), drain, close."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
         self._state = ServingState()
         self._metrics = Metrics()
         threads = settings.threads or available_cpus()
-        self._dispatcher = Dispatcher(threads=threads, max_in_flight=settings.max_in_flight)
-        self._metrics.watch_load(lambda: self._dispatcher.in_flight, lambda: self._dispatcher.queue_length)
+        self._dispatcher = Dispatcher(
+            threads=threads,
+            max_in_flight=settings.max_in_flight,
+            max_seconds=settings.max_request_seconds,
+            record_wait=self._metrics.record_wait,
+        )
         self._background = Background()
         self._keeper = _build_keeper(settings)
         self._client: CandidateClient | None = None
         self._internal: web.AppRunner | None = None
         self._health = health.HealthServicer()
         self._heartbeat = Heartbeat()
+        self._metrics.watch_load(self._dispatcher, self._heartbeat.lag)
+        self._health_port = HealthPort(self._state, self._heartbeat, _SERVICES)
         self._http = web.AppRunner(build_probe_app(self._state, self._metrics, self._heartbeat), access_log=None)
         self._grpc = grpc.aio.server(
-            options=_channel_options(settings), maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight)
+            options=_channel_options(settings),
+            maximum_concurrent_rpcs=2 * settings.max_in_flight + _OTHER_CALLS,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = 0
         self.metrics_port = 0
+        self.health_port = 0
         self.internal_port = 0
 
     async def start(self) -> None:
@@ -77,6 +89,10 @@ class WorkerServer:
             raise _port_taken("SHOAL_METRICS_PORT", self._settings.metrics_port) from error
         self.metrics_port = self._http.addresses[0][1]
         await self._start_internal()
+        try:
+            self.health_port = self._health_port.start(f"{self._settings.bind_address}:{self._settings.health_port}")
+        except RuntimeError as error:
+            raise _port_taken("SHOAL_HEALTH_PORT", self._settings.health_port) from error
         servicer = InferenceServicer(
             self._state,
             self._dispatcher,
@@ -94,7 +110,8 @@ class WorkerServer:
         except RuntimeError as error:
             raise _port_taken("SHOAL_GRPC_PORT", self._settings.grpc_port) from error
         await self._grpc.start()
-        ports = {"grpc": self.grpc_port, "metrics": self.metrics_port, "internal": self.internal_port}
+        ports = {"grpc": self.grpc_port, "metrics": self.metrics_port, "health": self.health_port}
+        ports["internal"] = self.internal_port
         _log.info("listening", **{f"{name}_port": port for name, port in ports.items()})
 
     async def load(self) -> None:
@@ -125,7 +142,7 @@ class WorkerServer:
             clusters=model.clusters,
             columns=len(model.columns),
             threads_per_call=model.plan.threads,
-            batch_rows=model.plan.batch_rows,
+            batch_rows=model.batch_rows,
             memory_map=model.plan.memory_map,
         )
 
@@ -149,6 +166,7 @@ class WorkerServer:
             await self._internal.cleanup()
         if self._client is not None:
             await self._client.close()
+        self._health_port.close()
         self._background.close()
         self._dispatcher.close()
 
@@ -174,7 +192,7 @@ class WorkerServer:
     async def _set_health(self, *, serving: bool) -> None:
         answers = health_pb2.HealthCheckResponse
         status = answers.SERVING if serving else answers.NOT_SERVING
-        for service in ("", INFERENCE_SERVICE.full_name):
+        for service in _SERVICES:
             await self._health.set(service, status)
 
 
@@ -246,6 +264,10 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", 16 << 10),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        # Calls that the event loop has not taken up yet are its queue. Beyond the first number more and more of them
+        # are refused, beyond the second all, by the transport's own threads: they cost the loop nothing.
+        ("grpc.server.max_pending_requests", settings.max_in_flight),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_in_flight),
         ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)),
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.
