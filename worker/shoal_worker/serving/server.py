@@ -266,8 +266,8 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # Calls that the event loop has not taken up yet are its queue. Beyond the first number more and more of them
         # are refused, beyond the second all, by the transport's own threads: they cost the loop nothing.
-        ("grpc.server.max_pending_requests", settings.max_in_flight),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_in_flight),
+        ("grpc.server.max_pending_requests", settings.max_concurrent_streams),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_concurrent_streams),
         ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)),
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.

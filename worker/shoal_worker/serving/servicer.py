@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from shoal_proto import inference_pb2 as pb
@@ -27,6 +27,7 @@ from shoal_worker.serving.answering import answer_request
 from shoal_worker.serving.dispatch import Dispatcher
 from shoal_worker.serving.inference import build_metadata, check_target, declared_rows
 from shoal_worker.serving.metrics import Metrics
+from shoal_worker.serving.parsing import parse_request
 from shoal_worker.serving.state import ServingState
 
 SERVER_NAME = "shoal-worker"
@@ -36,7 +37,6 @@ TENANT_KEY = "shoal-tenant"
 # gRPC's own retries heed it: the milliseconds to wait, or a negative number for "not again".
 _PUSHBACK_KEY = "grpc-retry-pushback-ms"
 _LONGEST_PUSHBACK_SECONDS = 10.0
-_PROTOCOL_REMEDY = "Send a message of inference.proto, the Open Inference Protocol v2"
 
 INFERENCE_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 
@@ -50,7 +50,7 @@ Context = grpc.aio.ServicerContext[Message, Message]
 class _Malformed:
     """Stands for a request whose bytes are no message."""
 
-    problem: str
+    refusal: RequestInvalid
 
 
 class InferenceServicer(GRPCInferenceServiceServicer):
@@ -79,7 +79,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             if isinstance(request, _Malformed):
                 if name == "ModelInfer":
                     self._metrics.record_call("INVALID_ARGUMENT", 0)
-                await _abort(context, RequestInvalid(request.problem, field=name, remedy=_PROTOCOL_REMEDY))
+                await _abort(context, request.refusal)
             answer: Message = await method(request, context)
             return answer
 
@@ -169,9 +169,9 @@ def build_handler(servicer: InferenceServicer) -> grpc.GenericRpcHandler:
 def _tolerant(kind: type[Message]) -> Callable[[bytes], Message | _Malformed]:
     def parse(content: bytes) -> Message | _Malformed:
         try:
-            return kind.FromString(content)
-        except DecodeError as error:
-            return _Malformed(str(error))
+            return parse_request(kind, content)
+        except RequestInvalid as refusal:
+            return _Malformed(refusal)
 
     return parse
 
