@@ -105,9 +105,9 @@ class ServeSettings(_Settings):
     max_connection_age_seconds: float = Field(default=60, gt=0, le=86_400)
     """Age at which a connection is told to go away, so that long-lived clients follow the routing."""
 
-    max_concurrent_streams: int = Field(default=128, ge=1, le=10_000)
-    """Calls at once on one connection. As many calls may wait for the event loop before it refuses some of them, and
-    twice as many before it refuses all: so no connection alone has another's calls refused."""
+    max_concurrent_streams: int = Field(default=64, ge=1, le=10_000)
+    """Calls at once on one connection; more wait in the client. When twice as many calls wait for the event loop, the
+    transport begins to refuse some, and at four times as many all."""
 
     load_retry_seconds: float = Field(default=10, gt=0, le=600)
     """Longest pause between attempts to load the artifact while the store is unavailable."""

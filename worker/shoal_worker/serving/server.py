@@ -265,9 +265,10 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", 16 << 10),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # Calls that the event loop has not taken up yet are its queue. Beyond the first number more and more of them
-        # are refused, beyond the second all, by the transport's own threads: they cost the loop nothing.
-        ("grpc.server.max_pending_requests", settings.max_concurrent_streams),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * settings.max_concurrent_streams),
+        # are refused, beyond the second all, by the transport's own threads: to refuse them here would cost the loop
+        # nearly what answering does. One connection alone, or two, have no call refused, theirs nor another's.
+        ("grpc.server.max_pending_requests", 2 * settings.max_concurrent_streams),
+        ("grpc.server.max_pending_requests_hard_limit", 4 * settings.max_concurrent_streams),
         ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)),
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.
