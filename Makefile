@@ -101,9 +101,11 @@ wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml
 
 TESTS ?= tests/e2e
+# Tests of the cluster mostly wait for it.
+JOBS ?= 3
 .PHONY: e2e
 e2e: cluster-up images ## tests on the real cluster, which is started if it is not up (TESTS=tests/e2e/test_chart.py)
-	.venv/bin/pytest -q $(TESTS)
+	.venv/bin/pytest -q -n $(JOBS) --dist loadfile $(TESTS)
 
 .PHONY: e2e-argocd
 e2e-argocd: cluster-up images ## opt-in: a real Argo CD syncs a Git repository through rollouts (builds it: 10 minutes)

@@ -1,13 +1,19 @@
 """The real cluster for the end-to-end tests: the chart installed once, a namespace of its own for every test.
 
 A test that fails prints what the cluster looked like. Tests wait on conditions with deadlines; none sleeps blindly.
+Several processes run tests beside each other (`make e2e`); a test that changes the release or stops the operator is
+marked `alone`, and the others wait for it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import io
+import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +28,7 @@ from hack.lab.kube import Kube, kubeconfig
 from tests.e2e.scene import Scene
 
 _failed = pytest.StashKey[bool]()
+_TURN = Path(tempfile.gettempdir()) / "shoal-e2e.lock"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -31,6 +38,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed:
         item.stash[_failed] = True
     return report
+
+
+@contextmanager
+def take_turn(*, alone: bool) -> Iterator[None]:
+    """Wait until no test that must be alone runs in another process; with `alone` until no test at all does."""
+    with _TURN.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def turn(kube: Kube, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run beside the tests of other processes, or alone where the test says so."""
+    with take_turn(alone=request.node.get_closest_marker("alone") is not None):
+        yield
 
 
 def build_blobs() -> pa.Table:
@@ -65,7 +87,8 @@ def csv(table: pa.Table) -> bytes:
 def kube() -> Kube:
     """Return the cluster, with the chart installed and the data in the store."""
     kube = Kube(kubeconfig())
-    install_chart(kube)
+    with take_turn(alone=True):
+        install_chart(kube)
     blobs = build_blobs()
     holes = blobs.set_column(0, "x", pa.array([None, *blobs["x"].to_pylist()[1:]], pa.float64()))
     varied = build_varied()

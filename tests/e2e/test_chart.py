@@ -22,6 +22,7 @@ def standby(kube: Kube) -> Iterator[None]:
     install_chart(kube)
 
 
+@pytest.mark.alone
 def test_an_upgrade_leaves_serving_pods_alone_and_the_next_leader_goes_on(scene: Scene, standby: None) -> None:
     scene.serve()
     before = scene.pod_uids(1)

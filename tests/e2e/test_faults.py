@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hack.lab.install import SYSTEM_NAMESPACE
 from hack.lab.kube import wait_for
 from tests.e2e.scene import NAME, Scene, await_calls
@@ -9,6 +11,7 @@ from tests.e2e.scene import NAME, Scene, await_calls
 OPERATOR = "app.kubernetes.io/name=shoal"
 
 
+@pytest.mark.alone
 def test_an_operator_killed_in_mid_rollout_ends_it_after_its_return(scene: Scene) -> None:
     """SIGKILL-like deletion of the operator's pod while a candidate has weight."""
     scene.serve()

@@ -112,6 +112,7 @@ def judge(scene: Scene) -> Object:
     return {"name": "sales", "url": f"http://judge.{scene.namespace}:8080/", "consecutiveErrorLimit": 1}
 
 
+@pytest.mark.alone
 def test_a_service_is_asked_only_where_it_is_allowed_and_then_stops_a_version(scene: Scene, judge: Object) -> None:
     """Denied by default, which holds the rollout and moves nothing; once allowed, its word counts."""
     scene.serve(HELD_CANARY, analysis={**ANALYSIS, "webhooks": [judge]})

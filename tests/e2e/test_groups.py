@@ -181,6 +181,7 @@ def desk(scene: Scene) -> Object:
     return pod
 
 
+@pytest.mark.alone
 def test_hooks_run_before_and_are_told_after(scene: Scene, desk: Object) -> None:
     """A Job lets the rollout begin; a service is told of the promotion until it says that it knows."""
     scene.kube.apply(scene.namespace, cron_job("prepare", "print('ready')"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hack.lab.install import install_chart
 from hack.lab.kube import Object, images
 from tests.e2e.scene import ANALYSIS, HELD_CANARY, Scene, await_calls
@@ -51,6 +53,7 @@ def run_liar(scene: Scene) -> str:
     return f"liar.{scene.namespace}:9090"
 
 
+@pytest.mark.alone
 def test_a_lying_server_holds_the_rollout_with_a_reason_and_fails_no_call(scene: Scene) -> None:
     """Every answer is another lie: errors in a row hold the rollout at its weight, until a person decides."""
     host = run_liar(scene)

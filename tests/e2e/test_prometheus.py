@@ -113,6 +113,7 @@ def server(scene: Scene) -> str:
     return f"{NAME}.{scene.namespace}:9090"
 
 
+@pytest.mark.alone
 def test_a_query_stops_a_version_that_labels_otherwise(scene: Scene, server: str) -> None:
     """The share of noise rows by PromQL: all of the callers' rows in version 1, none in version 2."""
     query = {"name": "noise", "address": f"http://{server}", "query": NOISE, "minRatio": 0.5, "minSamples": 20}
@@ -129,6 +130,7 @@ def test_a_query_stops_a_version_that_labels_otherwise(scene: Scene, server: str
         install_chart(scene.kube)
 
 
+@pytest.mark.alone
 def test_a_query_without_data_holds_and_fails_nothing(scene: Scene, server: str) -> None:
     """A metric that nobody has: no verdict, and the version is promoted by a person."""
     query = {"name": "nothing", "address": f"http://{server}", "query": "shoal_nothing", "max": 1, "minSamples": 0}

@@ -106,6 +106,7 @@ def test_an_older_version_in_the_spec_goes_back_at_once(scene: Scene) -> None:
     assert not status.get("blockedVersions")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("router", ROUTERS)
 def test_a_failure_with_all_traffic_switches_back_before_it_is_stable(scene: Scene, router: str) -> None:
     """A service of ours condemns version 2 once it has all calls: version 1, which stayed stable, gets them again."""

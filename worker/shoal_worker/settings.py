@@ -99,8 +99,11 @@ class ServeSettings(_Settings):
     drain_delay_seconds: Seconds = 8
     """After SIGTERM, time to keep serving while NOT_SERVING spreads through endpoints and proxies."""
 
+    drain_connections_seconds: Seconds = 67
+    """After the drain delay, longest time to wait until the clients have left, as they do when connections age."""
+
     drain_grace_seconds: Seconds = 20
-    """After the drain delay, time for calls in flight to end."""
+    """After that, time for calls in flight to end."""
 
     max_connection_age_seconds: float = Field(default=60, gt=0, le=86_400)
     """Age at which a connection is told to go away, so that long-lived clients follow the routing."""

@@ -76,7 +76,11 @@ class WorkerSettings(StatusModel):
         default=8, ge=0, le=300, description="Seconds that a stopping pod serves on while routes forget it."
     )
     drain_grace_seconds: int = Field(
-        default=20, ge=1, le=3600, description="Seconds that calls in flight get to end after the drain delay."
+        default=20,
+        ge=1,
+        le=3600,
+        description="Seconds that calls in flight get to end once the drain delay is over and the clients have left, "
+        "which they do within 1.1 times maxConnectionAgeSeconds, or are left behind after 300 s.",
     )
     max_connection_age_seconds: int = Field(
         default=60,

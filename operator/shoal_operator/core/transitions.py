@@ -216,7 +216,12 @@ def _first(facts: Facts, decision: Decision, candidate: Revision, now: datetime)
 
 def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revision, now: datetime) -> Decision:
     """Judge the candidate, then let it advance as far as it may in this pass."""
-    progress = decision.progress
+    progress, other = decision.progress, is_bound(facts, decision.progress)
+    if other and progress.failure_paused is not None:
+        # Whether to go back is nobody's choice any more.
+        told = Emit("Normal", Reason.ROLLING_OUT, f"The pause for the failure is over: {_bound(other)}")
+        progress = replace(progress, failure_paused=None, progressed_at=now)
+        decision = replace(decision, events=(*decision.events, told))
     held = _held(facts, progress)
     if (facts.was_held and held is None) or progress.progressed_at is None:
         progress = replace(progress, progressed_at=now)
@@ -228,7 +233,6 @@ def _roll(facts: Facts, decision: Decision, candidate: Revision, stable: Revisio
         progress = replace(progress, progressed_at=now)
     decision = replace(decision, progress=progress, verdicts=verdicts, judged=verdicts)
     failed = next((item for item in verdicts if consequence(facts, progress, item) == "fail"), None)
-    other = is_bound(facts, progress)
     union = find_union(facts.spec, facts.snapshot, stable, candidate)
     if union is not None and union.failure is not None and progress.stage != "Alone" and not other:
         progress, events = _roll_back(facts, progress, union.failure, now)

@@ -250,6 +250,30 @@ class TestTogether:
             "back, set shoal.dev/rollback."
         ]
 
+    def test_a_failure_holds_nobody_any_more_once_one_is_promoted(self) -> None:
+        fleet = Fleet(
+            berlin=together(onFailure="Pause", progressDeadlineSeconds=100),
+            paris=together(),
+            rome=together(strategy=HELD),
+        )
+        fleet.release(2)
+        fleet.settle()
+        berlin = fleet["berlin"]
+        fleet["rome"].command("promote")
+        for _ in range(20):
+            for name in fleet.members:
+                fleet.reconcile(name)
+            if all(member.status["stage"] == "Decided" for member in fleet.members.values()):
+                break
+            fleet.run_pods()
+        fleet.wait(150)
+        fleet.reconcile("berlin")
+        assert "ProgressDeadlineExceeded" in berlin.status["failurePaused"]
+        assert fleet.stable() == {"berlin": 1, "paris": 1, "rome": 1}
+        fleet.settle()
+        assert fleet.stable() == {"berlin": 2, "paris": 2, "rome": 2}
+        assert any(event.message.startswith("The pause for the failure is over") for event in berlin.events)
+
     def test_a_decision_of_long_ago_binds_nobody(self) -> None:
         fleet = self.held()
         fleet["rome"].command("promote")

@@ -91,6 +91,7 @@ def test_the_worker_is_told_what_to_serve() -> None:
         "SHOAL_CACHE_DIR": "/var/cache/shoal",
         "SHOAL_MAX_IN_FLIGHT": "7",
         "SHOAL_DRAIN_DELAY_SECONDS": "3",
+        "SHOAL_DRAIN_CONNECTIONS_SECONDS": "67",
         "SHOAL_DRAIN_GRACE_SECONDS": "20",
         "SHOAL_MAX_CONNECTION_AGE_SECONDS": "60",
         "SHOAL_STORE_SECRET_DIR": "/var/run/shoal/store",
@@ -98,8 +99,11 @@ def test_the_worker_is_told_what_to_serve() -> None:
 
 
 def test_a_pod_gets_the_time_of_its_drain() -> None:
-    assert pod_of(workload())["terminationGracePeriodSeconds"] == 8 + 20 + 5
-    assert pod_of(workload(drainDelaySeconds=1, drainGraceSeconds=2))["terminationGracePeriodSeconds"] == 8
+    assert pod_of(workload())["terminationGracePeriodSeconds"] == 8 + 67 + 20 + 5
+    quick = workload(drainDelaySeconds=1, drainGraceSeconds=2, maxConnectionAgeSeconds=10)
+    assert pod_of(quick)["terminationGracePeriodSeconds"] == 1 + 12 + 2 + 5
+    patient = workload(maxConnectionAgeSeconds=86_400)
+    assert pod_of(patient)["terminationGracePeriodSeconds"] == 8 + 300 + 20 + 5
 
 
 def test_probes_ask_the_worker_itself() -> None:

@@ -47,6 +47,7 @@ def make_settings(files: ArtifactFiles, tmp_path: Path) -> Callable[..., ServeSe
             "file_root": tmp_path,
             "report_path": tmp_path / "report.json",
             "drain_delay_seconds": 0,
+            "drain_connections_seconds": 0,
             "load_retry_seconds": 0.05,
         }
         return ServeSettings(**{**defaults, **changes})

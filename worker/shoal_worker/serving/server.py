@@ -1,7 +1,8 @@
 """The serving process: ports, loading, readiness, drain; run by `__main__`.
 
 Invariant: health says SERVING only while a verified model is there and no drain has begun. Order of the drain:
-NOT_SERVING, keep serving for the drain delay, refuse new calls and let those in flight end within the grace, exit.
+NOT_SERVING, keep serving for the drain delay and until the clients have left, refuse new calls and let those in flight
+end within the grace, exit.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from shoal_worker.errors import SettingsInvalid, StoreUnavailable, WorkerError
 from shoal_worker.model import Model, build_model
 from shoal_worker.report import clear_report, failure_report, write_report
 from shoal_worker.resources import available_cpus, this_machine
+from shoal_worker.serving.departure import await_departure
 from shoal_worker.serving.dispatch import Dispatcher
 from shoal_worker.serving.health import HealthPort
 from shoal_worker.serving.metrics import Metrics
@@ -147,12 +149,14 @@ class WorkerServer:
         )
 
     async def drain(self, hurry: asyncio.Event) -> None:
-        """Leave without losing a call; `hurry` ends the delay early."""
+        """Leave without losing a call; `hurry` ends the delay and the wait for clients early."""
         _log.info("draining", delay=self._settings.drain_delay_seconds, grace=self._settings.drain_grace_seconds)
         self._state.start_drain()
         await self._health.enter_graceful_shutdown()
         with suppress(TimeoutError):
             await asyncio.wait_for(hurry.wait(), self._settings.drain_delay_seconds)
+        left = await await_departure(self.grpc_port, self._settings.drain_connections_seconds, hurry)
+        _log.info("stopping", connections=left)
         await self._grpc.stop(self._settings.drain_grace_seconds)
 
     async def close(self) -> None:

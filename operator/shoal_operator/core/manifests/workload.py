@@ -6,7 +6,9 @@ only, never on the rollout: a promotion restarts nothing.
 
 from __future__ import annotations
 
-from shoal_operator.api.deployment import Revision
+from math import ceil
+
+from shoal_operator.api.deployment import Revision, WorkerSettings
 from shoal_operator.core import names
 from shoal_operator.core.facts import name_of
 from shoal_operator.core.manifests import metadata
@@ -18,6 +20,10 @@ CONTAINER = "worker"
 _CACHE = "/var/cache/shoal"
 _SPARE_SECONDS = 5
 """What a pod gets beyond its drain to end by itself before it is killed."""
+_AGE_JITTER = 1.1
+"""gRPC ends a connection at its greatest age, ten percent earlier or later."""
+_LONGEST_DEPARTURE_SECONDS = 300
+"""However old connections may get, no stopping pod waits longer for its clients."""
 
 
 def build_workload(
@@ -58,6 +64,15 @@ def pool_selector(deployment: RawObject, revision: str) -> dict[str, str]:
     return {names.DEPLOYMENT: names.label_value(name_of(deployment)), names.REVISION: revision}
 
 
+def _departure_seconds(settings: WorkerSettings) -> int:
+    """Return how long clients take to leave a pod that no route leads to any more."""
+    return min(ceil(settings.max_connection_age_seconds * _AGE_JITTER) + 1, _LONGEST_DEPARTURE_SECONDS)
+
+
+def _drain_seconds(settings: WorkerSettings) -> int:
+    return settings.drain_delay_seconds + _departure_seconds(settings) + settings.drain_grace_seconds
+
+
 def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], defaults: Defaults) -> Manifest:
     settings = revision.settings
     mounted = [metadata.scratch("tmp", "/tmp"), metadata.scratch("cache", _CACHE)]  # noqa: S108
@@ -74,6 +89,7 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
         "SHOAL_CACHE_DIR": _CACHE,
         "SHOAL_MAX_IN_FLIGHT": str(settings.max_in_flight),
         "SHOAL_DRAIN_DELAY_SECONDS": str(settings.drain_delay_seconds),
+        "SHOAL_DRAIN_CONNECTIONS_SECONDS": str(_departure_seconds(settings)),
         "SHOAL_DRAIN_GRACE_SECONDS": str(settings.drain_grace_seconds),
         "SHOAL_MAX_CONNECTION_AGE_SECONDS": str(settings.max_connection_age_seconds),
     }
@@ -85,7 +101,7 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": settings.drain_delay_seconds + settings.drain_grace_seconds + _SPARE_SECONDS,
+        "terminationGracePeriodSeconds": _drain_seconds(settings) + _SPARE_SECONDS,
         "securityContext": metadata.pod_security(),
         "topologySpreadConstraints": [
             {
