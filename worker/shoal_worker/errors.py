@@ -24,7 +24,7 @@
         ├── RequestInvalid      the request is wrong
         ├── ModelUnknown        not the model or version that this worker serves
         ├── ModelNotReady       the model is not loaded (yet)
-        ├── Overloaded          too many requests in flight
+        ├── Overloaded          no room or no time for it
         └── DeadlinePassed      nobody waits for the answer any more
 
 Raised at the edges, translated once per transport (`train.py` to a report, `servicer.py` to a gRPC status).
@@ -229,11 +229,18 @@ class ModelNotReady(RequestRefused):
 
 
 class Overloaded(RequestRefused):
-    """Too many requests are in flight."""
+    """The worker has no room or no time for the request; the reason says which.
+
+    retry_after: seconds after which another try is worth it; None where the same request would be refused again.
+    """
 
     reason = "Overloaded"
     transient = True
     code = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, message: str, *, reason: str, remedy: str, retry_after: float | None = None) -> None:
+        super().__init__(message, reason=reason, remedy=remedy, transient=retry_after is not None)
+        self.retry_after = retry_after
 
 
 class DeadlinePassed(RequestRefused):

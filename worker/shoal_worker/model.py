@@ -4,6 +4,7 @@ Invariant: a Model exists only if its artifact was verified and its own predicti
 Predicting changes nothing, so any number of threads may share one Model.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from shoal_worker.resources import Machine
 PointArray = np.ndarray[tuple[int, int], np.dtype[np.floating[Any]]]
 StrengthArray = np.ndarray[tuple[int], np.dtype[np.float64]]
 Cancelled = Callable[[], bool]
+
+# A cancelled call has ended within a tenth of a second, on a machine half as fast as it seemed too.
+_LOOK_SECONDS = 0.05
+_MEASURED_ROWS, _MEASURED_ROUNDS, _MEASURING_SECONDS = 4096, 5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,11 @@ class Model:
     ids_by_label: IdArray
     """The public id of each label, and behind them -1, where the label -1 of noise finds it."""
     plan: Plan
-    """How it is served. Between two batches a call looks whether its answer is still wanted."""
+    """How it is served."""
     seconds_per_row: float
-    """What a row of the self-test took; tells which calls are too short to be worth a thread."""
+    """What a row takes at least; tells which calls are too short to be worth a thread, and which are too long."""
+    batch_rows: int
+    """Rows after which a call looks whether its answer is still wanted: as planned, or fewer if they take long."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -78,11 +85,11 @@ class Model:
 
     def predict(self, points: PointArray, cancelled: Cancelled) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
-        if len(points) <= self.plan.batch_rows:
+        if len(points) <= self.batch_rows:
             _check_wanted(cancelled)
             return self.predictor.predict(points)
         labels = np.empty(len(points), dtype=np.int32)
-        for batch in _batches(len(points), self.plan.batch_rows, cancelled):
+        for batch in _batches(len(points), self.batch_rows, cancelled):
             labels[batch] = self.predictor.predict(points[batch])
         return labels
 
@@ -91,7 +98,7 @@ class Model:
         if self.densities is None:
             raise TypeError(f"a model of {self.kind} has no strengths")
         labels, strengths = np.empty(len(points), dtype=np.int32), np.empty(len(points))
-        for batch in _batches(len(points), self.plan.batch_rows, cancelled):
+        for batch in _batches(len(points), self.batch_rows, cancelled):
             nearest = self.predictor.nearest(points[batch])
             labels[batch], strengths[batch] = nearest[0], self.densities.strengths(*nearest)
         return labels, strengths
@@ -109,9 +116,7 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
     plan = plan_serving(manifest, machine)
     try:
         predictor = _take_up(artifact, plan.threads)
-        started = time.perf_counter()
         found = predictor.predict(artifact.preprocessor.apply(tensors.probes))
-        seconds_per_row = (time.perf_counter() - started) / len(found)
     except ValueError as error:
         raise ArtifactInvalid(
             f"the engine refuses the model: {error}", field="parameters", remedy="Train the model again"
@@ -130,6 +135,7 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
             field="probe_labels",
             remedy="Train the model again with this worker's version",
         )
+    seconds_per_row = _measure(predictor, artifact.preprocessor, tensors.probes)
     return Model(
         name=name,
         version=version,
@@ -144,7 +150,22 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
         ids_by_label=np.append(tensors.cluster_ids, -1),
         plan=plan,
         seconds_per_row=seconds_per_row,
+        batch_rows=min(plan.batch_rows, max(int(_LOOK_SECONDS / seconds_per_row), 1)),
     )
+
+
+def _measure(predictor: Predictor, preprocessor: Preprocessor, probes: Frame) -> float:
+    """The least seconds that a row took in a few rounds of many: an idle machine's, which no call can beat."""
+    rows = probes.select(np.arange(_MEASURED_ROWS) % probes.rows)
+    least, begun = math.inf, time.perf_counter()
+    for _ in range(_MEASURED_ROUNDS):
+        started = time.perf_counter()
+        predictor.predict(preprocessor.apply(rows))
+        ended = time.perf_counter()
+        least = min(least, ended - started)
+        if ended - begun > _MEASURING_SECONDS:
+            break
+    return least / rows.rows
 
 
 def _take_up(artifact: Artifact, threads: int) -> Predictor:

@@ -91,8 +91,11 @@ class ServeSettings(ModelSettings):
     grpc_port: Port = 8001
     """Port of the inference, health and reflection services; 0 picks a free one."""
 
+    health_port: Port = 8004
+    """Port of the health service for the kubelet, which answers whatever the other ports do; 0 picks a free one."""
+
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
-    """ModelInfer calls admitted at once; more are refused with RESOURCE_EXHAUSTED."""
+    """ModelInfer calls that wait or run at once; more are refused with RESOURCE_EXHAUSTED."""
 
     threads: int = Field(default=0, ge=0, le=256)
     """Predictions that run at once; 0 means one per CPU."""
@@ -112,8 +115,9 @@ class ServeSettings(ModelSettings):
     max_connection_age_seconds: float = Field(default=60, gt=0, le=86_400)
     """Age at which a connection is told to go away, so that long-lived clients follow the routing."""
 
-    max_concurrent_streams: int = Field(default=256, ge=1, le=100_000)
-    """Calls at once on one connection."""
+    max_concurrent_streams: int = Field(default=64, ge=1, le=10_000)
+    """Calls at once on one connection; more wait in the client. When twice as many calls wait for the event loop, the
+    transport begins to refuse some, and at four times as many all."""
 
 
 class ConsumeSettings(ModelSettings):

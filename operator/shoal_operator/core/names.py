@@ -42,6 +42,8 @@ GRPC_PORT = 8001
 METRICS_PORT = 8002
 INTERNAL_PORT = 8003
 """Where workers answer the operator and each other about comparisons; in no Service that clients call."""
+HEALTH_PORT = 8004
+"""Where workers tell the kubelet how they are, whatever becomes of calls; in no Service."""
 
 _LONGEST_LABEL = 63
 _LONGEST_INDEX = len("-1999")

@@ -86,6 +86,7 @@ def test_the_worker_is_told_what_to_serve() -> None:
         "SHOAL_GRPC_PORT": "8001",
         "SHOAL_METRICS_PORT": "8002",
         "SHOAL_INTERNAL_PORT": "8003",
+        "SHOAL_HEALTH_PORT": "8004",
         "SHOAL_COMPARE_URL": "http://cities-preview.fish.svc:8003",
         "SHOAL_CACHE_DIR": "/var/cache/shoal",
         "SHOAL_MAX_IN_FLIGHT": "7",
@@ -107,8 +108,8 @@ def test_a_pod_gets_the_time_of_its_drain() -> None:
 
 def test_probes_ask_the_worker_itself() -> None:
     [container] = pod_of(workload())["containers"]
-    assert container["startupProbe"]["grpc"] == {"port": 8001}
-    assert container["readinessProbe"]["grpc"] == {"port": 8001}
+    assert container["startupProbe"]["grpc"] == {"port": 8004}
+    assert container["readinessProbe"]["grpc"] == {"port": 8004}
     assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": 8002}
 
 
@@ -207,7 +208,7 @@ def test_the_preview_is_asked_by_the_name_that_pods_are_told() -> None:
     assert ports == {"grpc": 8001, "internal": 8003}
     assert variables(workload())["SHOAL_COMPARE_URL"] == "http://cities-preview.fish.svc:8003"
     declared = {port["name"]: port["containerPort"] for port in pod_of(workload())["containers"][0]["ports"]}
-    assert declared == {"grpc": 8001, "metrics": 8002, "internal": 8003}
+    assert declared == {"grpc": 8001, "metrics": 8002, "internal": 8003, "health": 8004}
 
 
 def test_the_route_hangs_on_its_gateway() -> None:

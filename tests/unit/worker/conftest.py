@@ -40,6 +40,7 @@ def make_settings(files: ArtifactFiles, tmp_path: Path) -> Callable[..., ServeSe
             "grpc_port": 0,
             "metrics_port": 0,
             "internal_port": 0,
+            "health_port": 0,
             "bind_address": "127.0.0.1",
             "cache_dir": tmp_path / "cache",
             "store_secret_dir": tmp_path / "no-secret",

@@ -19,7 +19,7 @@ from shoal_worker.artifact.files import ArtifactFiles, directory_name, verify_ar
 from shoal_worker.artifact.manifest import MANIFEST_LIMIT, Column, digest_of
 from shoal_worker.artifact.safetensors_view import TensorSpec, view_tensors
 from shoal_worker.data.frame import Frame
-from shoal_worker.errors import ArtifactInvalid
+from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
 from shoal_worker.model import build_model
 from shoal_worker.store.cache import load_artifact
 from shoal_worker.store.objects import open_store
@@ -353,3 +353,15 @@ class TestCache:
         )
         with pytest.raises(ArtifactInvalid, match="files"):
             load_artifact(store, location, files.digest, cache_dir=tmp_path / "cache", limit=LIMIT, machine=MACHINE)
+
+
+def test_slow_models_look_often_whether_the_answer_is_still_wanted(
+    files: ArtifactFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal_worker.model._measure", lambda *_: 0.001)
+    model = build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
+    assert model.batch_rows == 50
+    looks = iter([False] * 3 + [True])
+    with pytest.raises(DeadlinePassed):
+        model.predict(np.zeros((1000, 2)), lambda: next(looks))
+    assert next(looks, None) is None

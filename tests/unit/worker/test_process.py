@@ -109,6 +109,7 @@ def serve_environment(stored: Path, files: ArtifactFiles, tmp_path: Path) -> dic
         "SHOAL_GRPC_PORT": "0",
         "SHOAL_METRICS_PORT": "0",
         "SHOAL_INTERNAL_PORT": "0",
+        "SHOAL_HEALTH_PORT": "0",
         "SHOAL_DRAIN_DELAY_SECONDS": "0",
     }
 

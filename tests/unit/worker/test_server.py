@@ -3,8 +3,10 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,13 @@ async def until_entered(gate: Gate, count: int) -> None:
     await wait_until(reached)
 
 
+async def until_metric(running: Running, name: str, value: float) -> None:
+    async def reached() -> bool:
+        return (await read_metrics(running))[name] == value
+
+    await wait_until(reached)
+
+
 class TestReadiness:
     async def test_nothing_is_ready_before_the_model_is_loaded(self, stored: Path, make_settings: Settings) -> None:
         async with run_server(make_settings(), load=False) as running:
@@ -176,6 +185,56 @@ class TestReadiness:
         answers = [answer async for answer in stub.ServerReflectionInfo(ask())]
         names = {service.name for service in answers[0].list_services_response.service}
         assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= names
+
+
+def open_health(running: Running) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(f"127.0.0.1:{running.server.health_port}")
+
+
+class TestHealthPort:
+    async def test_it_says_what_the_state_is(self, stored: Path, make_settings: Settings) -> None:
+        async with run_server(make_settings(), load=False) as running, open_health(running) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICES[1]))
+            assert (await watch.read()).status == NOT_SERVING
+            await running.server.load()
+            assert (await watch.read()).status == SERVING
+            assert (await stub.Check(health_pb2.HealthCheckRequest())).status == SERVING
+            with pytest.raises(grpc.aio.AioRpcError) as refusal:
+                await stub.Check(health_pb2.HealthCheckRequest(service="no.such.Service"))
+            assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
+            draining = asyncio.create_task(running.server.drain(asyncio.Event()))
+            assert (await watch.read()).status == NOT_SERVING
+            await draining
+
+    async def test_it_says_so_while_the_event_loop_is_blocked(self, running: Running) -> None:
+        seen: list[int] = []
+
+        def watch(until: float) -> None:
+            with grpc.insecure_channel(f"127.0.0.1:{running.server.health_port}") as channel:
+                stub = health_pb2_grpc.HealthStub(channel)
+                for answer in stub.Watch(health_pb2.HealthCheckRequest()):
+                    seen.append(answer.status)
+                    if seen[-2:] == [SERVING, NOT_SERVING] or time.monotonic() > until:
+                        return
+
+        async def serving() -> bool:
+            return SERVING in seen
+
+        watching = asyncio.create_task(asyncio.to_thread(watch, time.monotonic() + 10))
+        await wait_until(serving)
+        blocked = time.monotonic()
+        while seen[-1] == SERVING and time.monotonic() < blocked + 5:
+            time.sleep(0.05)  # noqa: ASYNC251 - the loop is to be blocked
+        assert seen[-1] == NOT_SERVING
+        await watching
+
+    async def test_a_port_in_use_is_told_by_name(self, running: Running, make_settings: Settings) -> None:
+        server = WorkerServer(make_settings(health_port=running.server.health_port))
+        with pytest.raises(SettingsInvalid, match="port") as error:
+            await server.start()
+        assert error.value.field == "SHOAL_HEALTH_PORT"
+        await server.close()
 
 
 class TestLoad:
@@ -260,6 +319,56 @@ class TestLoad:
             stop = asyncio.get_running_loop().time() + 0.6
             while asyncio.get_running_loop().time() < stop:
                 await running.stub.ModelInfer(make_request())
+
+    async def test_a_flood_of_one_tenant_leaves_another_its_share(
+        self, stored: Path, make_settings: Settings, gate: Gate
+    ) -> None:
+        def call(running: Running, tenant: str) -> Any:
+            return running.stub.ModelInfer(make_request(), metadata=(("shoal-tenant", tenant),))
+
+        async with run_server(make_settings(max_in_flight=4, threads=1)) as running:
+            flood = [asyncio.ensure_future(call(running, "flood")) for _ in range(4)]
+            await until_metric(running, "shoal_in_flight", 4)
+            quiet = [asyncio.ensure_future(call(running, "quiet")) for _ in range(2)]
+            await until_metric(running, "shoal_in_flight", 6)
+            for tenant in ("flood", "quiet"):
+                with pytest.raises(grpc.aio.AioRpcError) as refusal:
+                    await call(running, tenant)
+                assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert "its share is 2" in refusal.value.details()
+                assert int(dict(refusal.value.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+            metrics = await read_metrics(running)
+            assert metrics["shoal_tenants"] == 2
+            assert metrics['shoal_refusals_total{reason="TenantShare"}'] == 2
+            gate.open()
+            await asyncio.gather(*flood, *quiet)
+            assert (await read_metrics(running))["shoal_queue_seconds_count"] == 6
+
+    async def test_rows_that_cannot_be_done_in_time_are_refused_for_good(self, running: Running) -> None:
+        model = running.server._state.require_model()
+        running.server._state.record_model(replace(model, seconds_per_row=1.0))
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await running.stub.ModelInfer(make_request(21))
+        assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "Send 1/2 of the rows per call" in refusal.value.details()
+        assert dict(refusal.value.trailing_metadata())["grpc-retry-pushback-ms"] == "-1"
+        assert (await read_metrics(running))['shoal_refusals_total{reason="WorkBudget"}'] == 1
+
+    async def test_a_withdrawn_call_never_begins_and_gives_its_place_back(
+        self, stored: Path, make_settings: Settings, gate: Gate
+    ) -> None:
+        async with run_server(make_settings(max_in_flight=2, threads=1)) as running:
+            first = asyncio.ensure_future(running.stub.ModelInfer(make_request()))
+            await until_entered(gate, 1)
+            second = running.stub.ModelInfer(make_request())
+            await until_metric(running, "shoal_queue_length", 1)
+            second.cancel()
+            await until_metric(running, "shoal_queue_length", 0)
+            third = asyncio.ensure_future(running.stub.ModelInfer(make_request()))
+            await until_metric(running, "shoal_queue_length", 1)
+            gate.open()
+            await asyncio.gather(first, third)
+            assert gate.entered == 2
 
     async def test_short_work_needs_no_thread(self, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
         names = []

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import structlog
 from aiohttp import web
-from google.protobuf.message import DecodeError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -23,6 +22,7 @@ from shoal_worker.errors import ComparisonFailed, ModelNotReady, RequestInvalid,
 from shoal_worker.model import Model
 from shoal_worker.serving.answering import answer_request
 from shoal_worker.serving.inference import check_target
+from shoal_worker.serving.parsing import parse_request
 from shoal_worker.serving.state import ServingState
 
 MOST_BODY_BYTES = 2 << 20
@@ -74,7 +74,7 @@ def build_internal_app(state: ServingState, background: Background, comparer: Co
             raise ComparisonFailed(f"{waiting} answers are waited for already", reason="Busy", remedy="Retry later")
         waiting += 1
         try:
-            message = _parse(await _read_body(request))
+            message = parse_request(pb.ModelInferRequest, await _read_body(request))
             check_target(model, message.model_name, message.model_version)
             async with asyncio.timeout(_ANSWER_SECONDS):
                 content = await background.run(lambda pause: _answer(model, message, pause))
@@ -127,13 +127,6 @@ def _require_ready(state: ServingState) -> Model:
 async def _read_body(request: web.Request) -> bytes:
     async with asyncio.timeout(_BODY_SECONDS):
         return await request.read()
-
-
-def _parse(content: bytes) -> pb.ModelInferRequest:
-    try:
-        return pb.ModelInferRequest.FromString(content)
-    except DecodeError as error:
-        raise RequestInvalid(str(error), remedy="Send a serialized inference.ModelInferRequest") from None
 
 
 def _parse_asked(content: bytes) -> CompareRequest:

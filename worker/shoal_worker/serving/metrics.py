@@ -4,6 +4,7 @@ Invariant: the number of time series is fixed. No label ever takes its value fro
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,11 +17,13 @@ from prometheus_client import (
 )
 
 from shoal_worker.model import Model
+from shoal_worker.serving.admission import REASONS
 
 DURATION_BUCKETS = (
     0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075,
     0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0,
 )  # fmt: skip
+_WAIT_BUCKETS = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _CODES = (
     "OK",
     "INVALID_ARGUMENT",
@@ -33,8 +36,24 @@ _CODES = (
 )
 
 
+class Load(Protocol):
+    """What tells how much is to do."""
+
+    @property
+    def in_flight(self) -> int:
+        """Calls admitted and not yet ended."""
+
+    @property
+    def queue_length(self) -> int:
+        """Calls admitted that wait for a thread."""
+
+    @property
+    def tenants(self) -> int:
+        """Tenants with calls admitted and not yet ended."""
+
+
 class Metrics:
-    """The worker's counters, gauges and its one histogram."""
+    """The worker's counters, gauges and histograms."""
 
     def __init__(self) -> None:
         # One more series per counter would only tell when this process started.
@@ -68,15 +87,32 @@ class Metrics:
             "shoal_in_flight", "ModelInfer calls admitted, not yet answered.", registry=self.registry
         )
         self._queue = Gauge("shoal_queue_length", "Admitted calls that wait for a thread.", registry=self.registry)
+        self._wait = Histogram(
+            "shoal_queue_seconds",
+            "Time that admitted calls waited for a thread.",
+            buckets=_WAIT_BUCKETS,
+            registry=self.registry,
+        )
+        refusals = Counter(
+            "shoal_refusals_total",
+            "ModelInfer calls refused with RESOURCE_EXHAUSTED, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._refusals = {reason: refusals.labels(reason) for reason in REASONS}
+        self._tenants = Gauge("shoal_tenants", "Tenants with calls admitted to the threads.", registry=self.registry)
+        self._lag = Gauge("shoal_loop_lag_seconds", "How late the event loop's last turn came.", registry=self.registry)
         self._clusters = Gauge("shoal_model_clusters", "Clusters of the loaded model.", registry=self.registry)
         self._info = Gauge(
             "shoal_model_info", "Always 1: the loaded model.", ["model", "version", "digest"], registry=self.registry
         )
 
-    def watch_load(self, in_flight: Callable[[], float], queue_length: Callable[[], float]) -> None:
-        """Read the two load gauges at scrape time."""
-        self._in_flight.set_function(in_flight)
-        self._queue.set_function(queue_length)
+    def watch_load(self, load: Load, lag: Callable[[], float]) -> None:
+        """Read the load gauges at scrape time."""
+        self._in_flight.set_function(lambda: load.in_flight)
+        self._queue.set_function(lambda: load.queue_length)
+        self._tenants.set_function(lambda: load.tenants)
+        self._lag.set_function(lag)
 
     def watch_reservoir(self, rows: Callable[[], float], size: Callable[[], float]) -> None:
         """Read the two gauges of the reservoir at scrape time."""
@@ -102,6 +138,14 @@ class Metrics:
         """Count one ModelInfer call, whatever its outcome."""
         self._by_code[code].inc()
         self._duration.observe(seconds)
+
+    def record_refusal(self, reason: str) -> None:
+        """Count one call for which there was no room or no time."""
+        self._refusals[reason].inc()
+
+    def record_wait(self, seconds: float) -> None:
+        """Count one call that waited for a thread, however short."""
+        self._wait.observe(seconds)
 
     def record_rows(self, rows: int, noise: int, out_of_reach: int | None) -> None:
         """Count the rows of one answered call."""

@@ -33,8 +33,8 @@ class HttpPorts:
         self._background = Background()
         self._client: CandidateClient | None = None
         self._internal: web.AppRunner | None = None
-        self._heartbeat = Heartbeat()
-        self._probes = web.AppRunner(build_probe_app(state, metrics, self._heartbeat), access_log=None)
+        self.heartbeat = Heartbeat()
+        self._probes = web.AppRunner(build_probe_app(state, metrics, self.heartbeat), access_log=None)
         self._tasks: list[asyncio.Task[None]] = []
         self.keeper = _build_keeper(settings)
         self.metrics_port = 0
@@ -42,7 +42,7 @@ class HttpPorts:
 
     async def start(self) -> None:
         """Open both."""
-        self._tasks.append(asyncio.create_task(self._heartbeat.beat()))
+        self._tasks.append(asyncio.create_task(self.heartbeat.beat()))
         await self._probes.setup()
         self.metrics_port = await self._open(self._probes, "SHOAL_METRICS_PORT", self._settings.metrics_port)
         comparer = self._build_comparer()

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from shoal_worker.serving.metrics import Metrics
 from shoal_worker.serving.state import ServingState
 
-HEARTBEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 0.25
 STALL_SECONDS = 10.0
 
 
@@ -22,16 +22,22 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._lag = 0.0
 
     def age(self) -> float:
         """Seconds since the loop last turned."""
         return time.monotonic() - self._last
 
+    def lag(self) -> float:
+        """Seconds that the loop's last turn came too late."""
+        return max(self._lag, self.age() - HEARTBEAT_SECONDS)
+
     async def beat(self) -> None:
         """Run until cancelled."""
         while True:
-            self._last = time.monotonic()
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            self._lag = max(self.age() - HEARTBEAT_SECONDS, 0.0)
+            self._last = time.monotonic()
 
 
 def build_probe_app(state: ServingState, metrics: Metrics, heartbeat: Heartbeat) -> web.Application:

@@ -19,6 +19,7 @@ from shoal_worker.errors import WorkerError
 from shoal_worker.resources import available_cpus
 from shoal_worker.serving.departure import await_departure
 from shoal_worker.serving.dispatch import Dispatcher
+from shoal_worker.serving.health import HealthPort
 from shoal_worker.serving.loading import load_model
 from shoal_worker.serving.metrics import Metrics
 from shoal_worker.serving.ports import HttpPorts, port_taken
@@ -27,26 +28,37 @@ from shoal_worker.serving.state import ServingState
 from shoal_worker.settings import ServeSettings
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_SERVICES = ("", INFERENCE_SERVICE.full_name)
+# Calls at once besides those to the model: health, metadata, reflection.
+_OTHER_CALLS = 64
 
 _log = structlog.get_logger(__name__)
 
 
 class WorkerServer:
-    """One model behind three ports. Use: start, load, (serve), drain, close."""
+    """One model behind four ports. Use: start, load, (serve), drain, close."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
         self._state = ServingState()
         self._metrics = Metrics()
         threads = settings.threads or available_cpus()
-        self._dispatcher = Dispatcher(threads=threads, max_in_flight=settings.max_in_flight)
-        self._metrics.watch_load(lambda: self._dispatcher.in_flight, lambda: self._dispatcher.queue_length)
+        self._dispatcher = Dispatcher(
+            threads=threads,
+            max_in_flight=settings.max_in_flight,
+            max_seconds=settings.max_request_seconds,
+            record_wait=self._metrics.record_wait,
+        )
         self._http = HttpPorts(settings, self._state, self._metrics)
+        self._metrics.watch_load(self._dispatcher, self._http.heartbeat.lag)
         self._health = health.HealthServicer()
+        self._health_port = HealthPort(self._state, self._http.heartbeat, _SERVICES)
         self._grpc = grpc.aio.server(
-            options=_channel_options(settings), maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight)
+            options=_channel_options(settings),
+            maximum_concurrent_rpcs=2 * settings.max_in_flight + _OTHER_CALLS,
         )
         self.grpc_port = 0
+        self.health_port = 0
 
     @property
     def metrics_port(self) -> int:
@@ -62,6 +74,10 @@ class WorkerServer:
         """Open all ports, not ready yet."""
         await self._set_health(serving=False)
         await self._http.start()
+        try:
+            self.health_port = self._health_port.start(f"{self._settings.bind_address}:{self._settings.health_port}")
+        except RuntimeError as error:
+            raise port_taken("SHOAL_HEALTH_PORT", self._settings.health_port) from error
         servicer = InferenceServicer(
             self._state,
             self._dispatcher,
@@ -79,7 +95,8 @@ class WorkerServer:
         except RuntimeError as error:
             raise port_taken("SHOAL_GRPC_PORT", self._settings.grpc_port) from error
         await self._grpc.start()
-        ports = {"grpc": self.grpc_port, "metrics": self.metrics_port, "internal": self.internal_port}
+        ports = {"grpc": self.grpc_port, "metrics": self.metrics_port, "health": self.health_port}
+        ports["internal"] = self.internal_port
         _log.info("listening", **{f"{name}_port": port for name, port in ports.items()})
 
     async def load(self) -> None:
@@ -96,7 +113,7 @@ class WorkerServer:
             clusters=model.clusters,
             columns=len(model.columns),
             threads_per_call=model.plan.threads,
-            batch_rows=model.plan.batch_rows,
+            batch_rows=model.batch_rows,
             memory_map=model.plan.memory_map,
         )
 
@@ -115,12 +132,13 @@ class WorkerServer:
         """Give everything back; calls still in flight are cut."""
         await self._grpc.stop(0)
         await self._http.close()
+        self._health_port.close()
         self._dispatcher.close()
 
     async def _set_health(self, *, serving: bool) -> None:
         answers = health_pb2.HealthCheckResponse
         status = answers.SERVING if serving else answers.NOT_SERVING
-        for service in ("", INFERENCE_SERVICE.full_name):
+        for service in _SERVICES:
             await self._health.set(service, status)
 
 
@@ -162,6 +180,11 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", 16 << 10),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        # Calls that the event loop has not taken up yet are its queue. Beyond the first number more and more of them
+        # are refused, beyond the second all, by the transport's own threads: to refuse them here would cost the loop
+        # nearly what answering does. One connection alone, or two, have no call refused, theirs nor another's.
+        ("grpc.server.max_pending_requests", 2 * settings.max_concurrent_streams),
+        ("grpc.server.max_pending_requests_hard_limit", 4 * settings.max_concurrent_streams),
         ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)),
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.

@@ -6,6 +6,7 @@ traceback. A ModelInfer call is counted exactly once. No numbers are looked at h
 
 # ruff: noqa: N802, ARG002 - names and signatures are those of the generated base class
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,24 +15,28 @@ from typing import NoReturn
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
 from shoal_worker.agreement.keeping import Keeper
-from shoal_worker.errors import ModelNotReady, RequestInvalid, RequestRefused, shorten
+from shoal_worker.errors import ModelNotReady, Overloaded, RequestInvalid, RequestRefused, shorten
 from shoal_worker.serving.answering import answer_request
 from shoal_worker.serving.dispatch import Dispatcher
 from shoal_worker.serving.inference import build_metadata, check_target, declared_rows
 from shoal_worker.serving.metrics import Metrics
+from shoal_worker.serving.parsing import parse_request
 from shoal_worker.serving.state import ServingState
 
 SERVER_NAME = "shoal-worker"
 # A status message travels in a header, whose size is limited.
 _MESSAGE_LIMIT = 1000
-_PROTOCOL_REMEDY = "Send a message of inference.proto, the Open Inference Protocol v2"
+TENANT_KEY = "shoal-tenant"
+# gRPC's own retries heed it: the milliseconds to wait, or a negative number for "not again".
+_PUSHBACK_KEY = "grpc-retry-pushback-ms"
+_LONGEST_PUSHBACK_SECONDS = 10.0
 
 INFERENCE_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 
@@ -45,7 +50,7 @@ Context = grpc.aio.ServicerContext[Message, Message]
 class _Malformed:
     """Stands for a request whose bytes are no message."""
 
-    problem: str
+    refusal: RequestInvalid
 
 
 class InferenceServicer(GRPCInferenceServiceServicer):
@@ -74,7 +79,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             if isinstance(request, _Malformed):
                 if name == "ModelInfer":
                     self._metrics.record_call("INVALID_ARGUMENT", 0)
-                await _abort(context, RequestInvalid(request.problem, field=name, remedy=_PROTOCOL_REMEDY))
+                await _abort(context, request.refusal)
             answer: Message = await method(request, context)
             return answer
 
@@ -121,7 +126,10 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             remaining = context.time_remaining()
             timeout = self._max_request_seconds if remaining is None else min(remaining, self._max_request_seconds)
             answer = await self._dispatcher.run(
-                partial(answer_request, model, request), timeout, declared_rows(request) * model.seconds_per_row
+                partial(answer_request, model, request),
+                timeout,
+                declared_rows(request) * model.seconds_per_row,
+                partial(_tenant, context),
             )
             self._metrics.record_rows(len(answer.labels), answer.noise, answer.out_of_reach)
             if self._keeper is not None:
@@ -129,6 +137,8 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             return answer.response
         except RequestRefused as error:
             code = error.code
+            if isinstance(error, Overloaded):
+                self._metrics.record_refusal(error.reason)
             await _abort(context, error)
         except asyncio.CancelledError:
             # gRPC cancels the handler when the client goes away and when its deadline passes.
@@ -159,13 +169,30 @@ def build_handler(servicer: InferenceServicer) -> grpc.GenericRpcHandler:
 def _tolerant(kind: type[Message]) -> Callable[[bytes], Message | _Malformed]:
     def parse(content: bytes) -> Message | _Malformed:
         try:
-            return kind.FromString(content)
-        except DecodeError as error:
-            return _Malformed(str(error))
+            return parse_request(kind, content)
+        except RequestInvalid as refusal:
+            return _Malformed(refusal)
 
     return parse
 
 
 async def _abort(context: Context, error: RequestRefused) -> NoReturn:
-    await context.abort(grpc.StatusCode[error.code], shorten(error, _MESSAGE_LIMIT))
+    pushback = ((_PUSHBACK_KEY, _pushback(error.retry_after)),) if isinstance(error, Overloaded) else ()
+    await context.abort(grpc.StatusCode[error.code], shorten(error, _MESSAGE_LIMIT), pushback)
     raise AssertionError("abort returned")
+
+
+def _pushback(seconds: float | None) -> str:
+    if seconds is None:
+        return "-1"
+    # Spread, so that the refused do not come back together.
+    spread = random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+    return str(round(1000 * min(seconds, _LONGEST_PUSHBACK_SECONDS) * spread) + 1)
+
+
+def _tenant(context: Context) -> str:
+    """Whom the call is for; the empty name where it does not say."""
+    for key, value in context.invocation_metadata() or ():
+        if key == TENANT_KEY and isinstance(value, str):
+            return value
+    return ""

@@ -138,6 +138,7 @@ def _calls_variables(settings: WorkerSettings) -> dict[str, str]:
     """Return what only a pod that serves calls is configured by."""
     return {
         "SHOAL_GRPC_PORT": str(names.GRPC_PORT),
+        "SHOAL_HEALTH_PORT": str(names.HEALTH_PORT),
         "SHOAL_MAX_IN_FLIGHT": str(settings.max_in_flight),
         "SHOAL_DRAIN_DELAY_SECONDS": str(settings.drain_delay_seconds),
         "SHOAL_DRAIN_CONNECTIONS_SECONDS": str(_departure_seconds(settings)),
@@ -146,7 +147,7 @@ def _calls_variables(settings: WorkerSettings) -> dict[str, str]:
 
 
 def _calls_probes() -> Manifest:
-    probe = {"grpc": {"port": names.GRPC_PORT}}
+    probe = {"grpc": {"port": names.HEALTH_PORT}}
     return {
         # Ten minutes to fetch and check a large artifact before the kubelet gives up on the start.
         "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": 600},
@@ -155,9 +156,9 @@ def _calls_probes() -> Manifest:
 
 
 def _ports(revision: Revision) -> list[Manifest]:
-    ports = {"grpc": names.GRPC_PORT, "metrics": names.METRICS_PORT, "internal": names.INTERNAL_PORT}
-    if revision.ingestion is not None:
-        del ports["grpc"]
+    ports = {"metrics": names.METRICS_PORT, "internal": names.INTERNAL_PORT}
+    if revision.ingestion is None:
+        ports = {"grpc": names.GRPC_PORT, **ports, "health": names.HEALTH_PORT}
     return [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()]
 
 

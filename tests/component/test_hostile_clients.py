@@ -1,0 +1,106 @@
+"""A real worker under attack on loopback: it lives, stays small, and answers whoever calls it honestly."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from shoal_proto import inference_pb2 as pb
+from tests.component.attacks import ATTACKS, Attack
+from tests.component.worker_process import INFER, WorkerProcess, honest_client, make_request, run_worker
+
+GROWTH_MIB = 64
+REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNIMPLEMENTED}
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    with run_worker(tmp_path_factory.mktemp("worker")) as worker:
+        with honest_client(worker):
+            pass
+        yield worker
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_an_honest_client_notices_nothing_of(attack: Attack, worker: WorkerProcess) -> None:
+    before = worker.resident_mib()
+    with honest_client(worker) as honest:
+        attack(worker.grpc_port)
+    assert worker.alive
+    assert honest.failures == []
+    assert worker.resident_mib() - before <= GROWTH_MIB
+
+
+def nested_groups(depth: int) -> bytes:
+    return b"\x7b" * depth + b"\x7c" * depth
+
+
+def length_lies() -> bytes:
+    """A tensor whose packed shape claims more bytes than there are."""
+    return b"\x2a\x0a" + b"\x1a\xff\xff\xff\x7f" + b"\x01" * 5
+
+
+MESSAGES = {
+    "groups 10,000 deep": nested_groups(10_000),
+    "a length that lies": length_lies(),
+    "a varint without end": b"\x08" + b"\xff" * 20,
+    "unknown fields of 4 MiB": b"\xfa\x7f" + b"\x80\x80\x80\x02" + b"x" * (4 << 20),
+    "a name that is no UTF-8": b"\x0a\x02\xc3\x28",
+    "a million empty inputs": b"\x2a\x00" * 1_000_000,
+    "a million empty outputs": b"\x32\x00" * 1_000_000,
+    "a million empty texts": pb.ModelInferRequest(model_name="blobs").SerializeToString()
+    + b"\x2a"
+    + b"\x84\x89\x7a"
+    + b"\x2a\x80\x89\x7a"
+    + b"\x42\x00" * 1_000_000,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_message_that_is_none_is_refused_in_words(name: str, worker: WorkerProcess) -> None:
+    before = worker.resident_mib()
+    with honest_client(worker) as honest, worker.open_channel() as channel:
+        call = channel.unary_unary(INFER)
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as refusal:
+                call(MESSAGES[name], timeout=10)
+            assert refusal.value.code() in REFUSALS | {grpc.StatusCode.NOT_FOUND}
+            assert refusal.value.details()
+        # The same connection still serves.
+        answer = call(make_request().SerializeToString(), timeout=10)
+        assert pb.ModelInferResponse.FromString(answer).model_name == "blobs"
+    assert honest.failures == []
+    assert worker.resident_mib() - before <= GROWTH_MIB
+
+
+def test_a_compressed_message_is_not_unpacked(worker: WorkerProcess) -> None:
+    before = worker.resident_mib()
+    with worker.open_channel() as channel:
+        call = channel.unary_unary(INFER)
+        with pytest.raises(grpc.RpcError) as refusal:
+            call(b"\0" * (8 << 20), timeout=10, compression=grpc.Compression.Gzip)
+        assert refusal.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert worker.resident_mib() - before <= GROWTH_MIB
+
+
+@pytest.mark.parametrize(
+    ("shape", "raw"),
+    [
+        ([10_000_000, 2], b"\0" * 16),
+        ([-1, 2], b""),
+        ([1 << 62, 2], b""),
+        ([1, 1_000_000], b"\0" * 16),
+        ([1, 2], struct.pack("<dd", float("nan"), 0.0)),
+        ([1, 2], struct.pack("<dd", float("inf"), 0.0)),
+    ],
+)
+def test_a_shape_that_lies_is_refused_before_any_work(shape: list[int], raw: bytes, worker: WorkerProcess) -> None:
+    request = pb.ModelInferRequest(model_name="blobs", raw_input_contents=[raw])
+    request.inputs.add(name="points", datatype="FP64", shape=shape)
+    with worker.open_channel() as channel, pytest.raises(grpc.RpcError) as refusal:
+        channel.unary_unary(INFER)(request.SerializeToString(), timeout=1)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT

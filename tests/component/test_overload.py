@@ -1,0 +1,75 @@
+"""A real worker beyond its capacity: it goes on answering as many as it can, refuses the rest soon, and recovers.
+
+How much it keeps up is measured by `python -m tests.bench_serving`; the limits here are loose, for shared machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2
+
+from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
+from tests.bench_serving.wire import Call, run_closed, run_open
+from tests.component.worker_process import CALL_SECONDS, WorkerProcess, make_request, run_worker
+
+# What the transport refuses with, and what the worker does.
+REFUSALS = {"1", "8"}
+MOST_WAITING = 4 * 64
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
+    with run_worker(tmp_path) as worker:
+        yield worker
+
+
+def test_five_times_the_load_costs_the_excess_only(worker: WorkerProcess) -> None:
+    call = Call.build(make_request().SerializeToString())
+    asyncio.run(run_closed(worker.grpc_port, call, 16, 1.0))
+    began = worker.cpu_seconds()
+    calm = asyncio.run(run_closed(worker.grpc_port, call, 16, 2.0))
+    calm_cpu, resident = worker.cpu_seconds() - began, worker.resident_mib()
+    began = worker.cpu_seconds()
+    with watched_health(worker) as health:
+        outcome = asyncio.run(run_open(worker.grpc_port, call, 5 * calm.goodput, 4.0))
+    spent = worker.cpu_seconds() - began
+
+    assert outcome.unanswered == 0
+    assert outcome.refused
+    assert set(outcome.statuses) <= REFUSALS
+    # For each second of its CPU, as a shared machine does not give it the same number of them.
+    assert len(outcome.good) / spent >= 0.5 * len(calm.good) / calm_cpu
+    assert np.median(outcome.refused) < np.median(outcome.good)
+    # Little's law: what waits is bounded, twice over for what changes meanwhile.
+    assert np.median(outcome.good) * outcome.goodput <= 2 * MOST_WAITING
+    assert set(health) == {SERVING}
+    assert worker.resident_mib() - resident <= 64
+    with worker.open_channel() as channel:
+        GRPCInferenceServiceStub(channel).ModelInfer(make_request(), timeout=CALL_SECONDS)
+
+
+@contextmanager
+def watched_health(worker: WorkerProcess) -> Iterator[list[int]]:
+    """What the health port says while the block runs."""
+    seen: list[int] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.2):
+            seen.append(worker.health())
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        asking.join()
