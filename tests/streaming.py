@@ -54,13 +54,13 @@ class Worker:
     log: list[str] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
-        """Its metrics without those of the process."""
+        """Its metrics, and the CPU time of the process."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
         return {
             name: float(value)
             for name, _, value in (line.rpartition(" ") for line in lines)
-            if name.startswith("shoal_")
+            if name.startswith(("shoal_", "process_cpu"))
         }
 
     def explanation(self) -> tuple[int, str]:

@@ -30,7 +30,7 @@ _SECONDS = 6
 async def measure_rate(server: NatsServer, stored: Stored, work: Path) -> dict[str, float]:
     """Messages a second out of a backlog: of one row as JSON, and of 1,000 rows as protobuf."""
     async with open_streams(server.url, "small") as streams:
-        small = await _drain(streams, server, stored, work / "small", rows_of(stored.points, SMALL), {})
+        small, cpu = await _drain(streams, server, stored, work / "small", rows_of(stored.points, SMALL), {})
     request = pb.ModelInferRequest(model_name="blobs")
     points = np.resize(stored.points, (ROWS, 2)).astype("<f8")
     request.inputs.add(name="points", datatype="FP64", shape=points.shape)
@@ -38,8 +38,12 @@ async def measure_rate(server: NatsServer, stored: Stored, work: Path) -> dict[s
     kind = {"Content-Type": "application/x-protobuf"}
     async with open_streams(server.url, "large") as streams:
         payloads = [request.SerializeToString()] * LARGE
-        large = await _drain(streams, server, stored, work / "large", payloads, kind)
-    return {"smallMessagesPerSecond": round(small), "rowsPerSecondInMessagesOf1000": round(large * ROWS)}
+        large, _ = await _drain(streams, server, stored, work / "large", payloads, kind)
+    return {
+        "smallMessagesPerSecond": round(small),
+        "cpuMicrosecondsPerSmallMessage": round(1e6 * cpu, 1),
+        "rowsPerSecondInMessagesOf1000": round(large * ROWS),
+    }
 
 
 async def measure_latency(server: NatsServer, stored: Stored, work: Path) -> dict[str, float]:
@@ -111,13 +115,15 @@ def _write_share(work: Path, version: str, share: str) -> Path:
 
 async def _drain(
     streams: Streams, server: NatsServer, stored: Stored, work: Path, payloads: Sequence[bytes], headers: dict[str, str]
-) -> float:
+) -> tuple[float, float]:
+    """Return the messages a second, and the worker's seconds of CPU for each."""
     await streams.publish(payloads, headers)
-    with run_worker(environment(stored, server, streams.name, work), work):
-        begin = time.perf_counter()
+    with run_worker(environment(stored, server, streams.name, work), work) as worker:
+        begin, used = time.perf_counter(), worker.metrics()["process_cpu_seconds_total"]
         already = await streams.count("out")
         await streams.await_count("out", len(payloads), 120)
-        return (len(payloads) - already) / (time.perf_counter() - begin)
+        done, seconds = len(payloads) - already, time.perf_counter() - begin
+        return done / seconds, (worker.metrics()["process_cpu_seconds_total"] - used) / done
 
 
 def _quantile(seconds: Sequence[float], percent: int) -> float:

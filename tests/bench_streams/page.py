@@ -46,6 +46,7 @@ def figures(found: Mapping[str, Any]) -> Table:
     off = abs(share["takenPercent"] - share["toldPercent"])
     lines = [
         ["messages of one row, a second", f"{small:,}", f"≥ {LEAST_RATE:,}", _met(small >= LEAST_RATE)],
+        ["CPU of the worker for each", f"{rate['cpuMicrosecondsPerSmallMessage']:g} µs", "", ""],
         ["rows a second in messages of 1,000", f"{rate['rowsPerSecondInMessagesOf1000']:,}", "", ""],
         ["from publish to answer at 500 a second, P50", f"{latency['p50Ms']:g} ms", "", ""],
         ["the same, P99", f"{p99:g} ms", f"≤ {MOST_P99_MS} ms", _met(p99 <= MOST_P99_MS)],
