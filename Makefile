@@ -78,6 +78,11 @@ bench-lifecycle: cluster-up images ## what trainings, the model store and batche
 bench-rollouts: cluster-up images ## rollouts under load on the cluster: failed calls, delays, shares (ARGS=--quick; ARGS=--help)
 	@$(PYTHON) -m tests.bench_rollouts $(ARGS)
 
+.PHONY: bench-serving
+bench-serving: setup ## the worker's gRPC server against a bare echo, MLServer and KServe (ARGS=--quick; ARGS=--help)
+	@tests/bench_serving/setup.sh
+	@$(PYTHON) -m tests.bench_serving $(ARGS)
+
 .PHONY: engine-pictures
 engine-pictures: setup ## the pictures of docs/engine.md
 	@tests/bench/setup.sh
