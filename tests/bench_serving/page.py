@@ -77,7 +77,7 @@ def warning(known: Mapping[str, Any]) -> str:
         return ""
     return (
         f"In {starved} of {runs} rounds of the closed loop neither the server's nor the client's core was busy: other "
-        "processes took them. Calls a second and latencies of such a run are not to be trusted, CPU times are."
+        "processes took them. Such rounds are in no verdict on the closed loop; all latencies are to be measured anew."
     )
 
 

@@ -53,6 +53,11 @@ def test_a_round_without_the_other_s_figure_is_left_out() -> None:
     assert ratio(rows[:1], "closed", 1, "callsPerSecond", "echo") is None
 
 
+def test_a_round_that_others_starved_is_left_out() -> None:
+    rows = [run("Shoal", 0, 4000), run("echo", 0, 5000), run("Shoal", 1, 40), run("echo", 1, 5, serverBusy=0.2)]
+    assert ratio(rows, "closed", 1, "callsPerSecond", "echo") == pytest.approx(0.8)
+
+
 def test_the_race_is_judged_by_throughput_and_tail() -> None:
     rows = [run("Shoal", 0, 3500), run("echo", 0, 5000), run("MLServer", 0, 1000, p99=0.001), run("KServe", 0, 1500)]
     judged = {goal.what: goal.met for goal in race_goals(rows)}
