@@ -82,6 +82,11 @@ bench-streams: setup ## how fast one worker consumes a stream, and what a kill a
 bench-rollouts: cluster-up images ## rollouts under load on the cluster: failed calls, delays, shares (ARGS=--quick; ARGS=--help)
 	@$(PYTHON) -m tests.bench_rollouts $(ARGS)
 
+.PHONY: bench-serving
+bench-serving: setup ## the worker's gRPC server against a bare echo, MLServer and KServe (ARGS=--quick; ARGS=--help)
+	@tests/bench_serving/setup.sh
+	@$(PYTHON) -m tests.bench_serving $(ARGS)
+
 .PHONY: engine-pictures
 engine-pictures: setup ## the pictures of docs/engine.md
 	@tests/bench/setup.sh

@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
-from tests.bench_serving.wire import Call, run_closed, run_open
+from tests.component.wire import Call, run_closed, run_open
 from tests.component.worker_process import CALL_SECONDS, WorkerProcess, make_request, run_worker
 
 # What the transport refuses with, and what the worker does.

@@ -6,6 +6,7 @@ anything is allocated, so a shape can lie but not overflow.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ _ID_LIMIT = 1024
 # Counting bytes takes time, which is only worth it for many rows.
 _BELIEVED_ROWS = 10_000
 _OUTPUT_TYPES = {LABELS: "INT32", CLUSTER_IDS: "INT64", STRENGTHS: "FP64"}
-_WIRE = {LABELS: "<i4", CLUSTER_IDS: "<i8", STRENGTHS: "<f8"}
+_WIRE: dict[str, np.dtype[Any]] = {LABELS: np.dtype("<i4"), CLUSTER_IDS: np.dtype("<i8"), STRENGTHS: np.dtype("<f8")}
 _CONTENTS = {LABELS: "int_contents", CLUSTER_IDS: "int64_contents", STRENGTHS: "fp64_contents"}
 _PLATFORMS: dict[Kind, str] = {"dbscan": "shoal_dbscan", "adaptiveDbscan": "shoal_adaptive_dbscan"}
 
@@ -71,10 +72,11 @@ def read_points(model: Model, request: pb.ModelInferRequest) -> PointArray:
             value=tensor.datatype,
             remedy="Convert the points to floats",
         )
-    rows = _checked_rows(model, tensor.shape)
-    count = rows * len(model.columns)
-    points = read_values(request, 0, count).reshape(rows, len(model.columns))
-    if not np.isfinite(points).all():
+    width = len(model.columns)
+    rows = _checked_rows(model, tensor.shape, width)
+    points = read_values(request, tensor, 0, rows * width).reshape(rows, width)
+    # Half as long as all() for a single row.
+    if np.count_nonzero(np.isfinite(points)) < points.size:
         row, column = (int(index) for index in np.argwhere(~np.isfinite(points))[0])
         raise RequestInvalid(
             f"row {row} is not finite in column {model.columns[column].name!r}",
@@ -87,6 +89,8 @@ def read_points(model: Model, request: pb.ModelInferRequest) -> PointArray:
 
 def wanted_outputs(model: Model, request: pb.ModelInferRequest) -> tuple[str, ...]:
     """The outputs that the request names, in its order; the labels where it names none."""
+    if not request.outputs:
+        return (LABELS,)
     known = _output_types(model)
     for output in request.outputs:
         if output.name not in known:
@@ -96,7 +100,7 @@ def wanted_outputs(model: Model, request: pb.ModelInferRequest) -> tuple[str, ..
                 value=output.name,
                 remedy=f"Ask for {' or '.join(map(repr, known))}, or leave the outputs empty",
             )
-    return tuple(dict.fromkeys(output.name for output in request.outputs)) or (LABELS,)
+    return tuple(dict.fromkeys(output.name for output in request.outputs))
 
 
 def build_response(
@@ -104,9 +108,10 @@ def build_response(
 ) -> pb.ModelInferResponse:
     """The outputs, in their order, as a message: raw if the request was raw, else typed."""
     response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=request.id)
+    raw = bool(request.raw_input_contents)
     for name, values in outputs.items():
         output = response.outputs.add(name=name, datatype=_OUTPUT_TYPES[name], shape=[len(values)])
-        if request.raw_input_contents:
+        if raw:
             response.raw_output_contents.append(values.astype(_WIRE[name], copy=False).tobytes())
         else:
             getattr(output.contents, _CONTENTS[name]).extend(values.tolist())
@@ -133,24 +138,24 @@ def _output_types(model: Model) -> dict[str, str]:
 
 
 def _only_input(request: pb.ModelInferRequest) -> Tensor:
-    if len(request.inputs) != 1 or request.inputs[0].name != POINTS:
+    inputs = request.inputs
+    if len(inputs) != 1 or (tensor := inputs[0]).name != POINTS:
         raise RequestInvalid(
             f"there must be exactly one input, named {POINTS!r}",
             field="inputs",
-            value=", ".join(tensor.name for tensor in request.inputs[:4]) or "none",
+            value=", ".join(each.name for each in inputs[:4]) or "none",
             remedy=f"Send one tensor {POINTS!r} of shape [rows, columns]",
         )
     check_id(request)
-    return request.inputs[0]
+    return tensor
 
 
-def _checked_rows(model: Model, shape: Sequence[int]) -> int:
-    width = len(model.columns)
-    if len(shape) != 2 or shape[0] < 0 or shape[1] != width:
+def _checked_rows(model: Model, shape: Sequence[int], width: int) -> int:
+    if len(shape) != 2 or (rows := shape[0]) < 0 or shape[1] != width:
         raise RequestInvalid(
             f"the shape must be [rows, {width}]",
             field="inputs[0].shape",
             value=list(shape[:8]),
             remedy=f"The model's columns are: {', '.join(column.name for column in model.columns[:16])}",
         )
-    return shape[0]
+    return rows

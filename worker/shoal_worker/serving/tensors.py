@@ -32,12 +32,11 @@ _NUMBERS: dict[str, tuple[np.dtype[Any], str]] = {
 NUMBERS = frozenset(_NUMBERS)
 
 
-def read_values(request: pb.ModelInferRequest, index: int, count: int) -> Values:
-    """The numbers of the input at this index, in their own type."""
-    tensor = request.inputs[index]
+def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, count: int) -> Values:
+    """The numbers of a tensor, which is the input at this index, in their own type."""
     dtype, field = _NUMBERS[tensor.datatype]
     if request.raw_input_contents:
-        raw = _raw_entry(request, index)
+        raw = _raw_entry(request, tensor, index)
         if len(raw) != count * dtype.itemsize:
             raise RequestInvalid(
                 f"the shape {list(tensor.shape)} of {tensor.datatype} needs {count * dtype.itemsize} bytes",
@@ -57,11 +56,10 @@ def read_values(request: pb.ModelInferRequest, index: int, count: int) -> Values
         ) from None
 
 
-def read_texts(request: pb.ModelInferRequest, index: int, count: int, longest: int) -> np.ndarray:
-    """The texts of the input at this index, as an object array; none is longer than `longest` characters."""
-    tensor = request.inputs[index]
+def read_texts(request: pb.ModelInferRequest, tensor: Tensor, index: int, count: int, longest: int) -> np.ndarray:
+    """The texts of a tensor, as an object array; none is longer than `longest` characters."""
     parts = (
-        _split(_raw_entry(request, index), index, count)
+        _split(_raw_entry(request, tensor, index), index, count)
         if request.raw_input_contents
         else _typed_entry(tensor, index, "bytes_contents", count)
     )
@@ -101,8 +99,9 @@ def _split(raw: bytes, index: int, count: int) -> list[bytes]:
     return parts
 
 
-def _raw_entry(request: pb.ModelInferRequest, index: int) -> bytes:
-    entries, typed = len(request.raw_input_contents), request.inputs[index].HasField("contents")
+def _raw_entry(request: pb.ModelInferRequest, tensor: Tensor, index: int) -> bytes:
+    contents = request.raw_input_contents
+    entries, typed = len(contents), tensor.HasField("contents")
     if entries != len(request.inputs) or typed:
         raise RequestInvalid(
             "values must come once, in one entry for each input",
@@ -110,7 +109,7 @@ def _raw_entry(request: pb.ModelInferRequest, index: int) -> bytes:
             value=f"{entries} entries{' and contents' if typed else ''}",
             remedy="Send either raw_input_contents with one entry per input, or contents",
         )
-    return request.raw_input_contents[index]
+    return contents[index]
 
 
 def _typed_entry(tensor: Tensor, index: int, wanted: str, count: int) -> Any:

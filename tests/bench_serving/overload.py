@@ -1,0 +1,72 @@
+"""Five times what the worker bears: what it still answers, how fast it refuses, how soon it is itself again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench_serving.contestants import Server
+from tests.bench_serving.load import Caller, Outcome, Phase
+from tests.bench_serving.model import Served, draw_batches, encode_request, write_messages
+from tests.bench_serving.race import IN_FLIGHT, QUESTIONS, answers_of
+
+Row = dict[str, Any]
+BATCHES = (1, 1_000)
+FACTOR = 5.0
+CONNECTIONS = 32
+"""As many clients. One connection alone is limited by the calls that the worker takes on it."""
+CALM_SHARE = 0.5
+CALM_SECONDS = 2.0
+AFTER_SECONDS = 4.0
+BIN_SECONDS = 0.1
+SLOWER = 5.0
+"""As many times the median latency from before the overload are not recovered yet."""
+
+
+def overload(server: Server, served: Served, caller: Caller, folder: Path, seconds: float) -> Iterator[str | list[Row]]:
+    """Yield a line saying what comes next, or the row of what is done."""
+    for batch in BATCHES:
+        yield f"overload by calls of {batch:,} rows"
+        requests = [encode_request(rows) for rows in draw_batches(served, batch, QUESTIONS)]
+        asked = write_messages(folder / f"requests-overload-{batch}", requests)
+        expected = answers_of(server, requests, folder / f"answers-overload-{batch}")
+        closed = [Phase(0.3, inFlight=IN_FLIGHT), Phase(2.0, inFlight=IN_FLIGHT)]
+        peak = caller.load(server, asked, expected, closed, connections=CONNECTIONS)[-1].rate
+        phases = [
+            Phase(CALM_SECONDS, rate=CALM_SHARE * peak),
+            Phase(seconds, rate=FACTOR * peak),
+            Phase(AFTER_SECONDS, rate=CALM_SHARE * peak),
+        ]
+        before, during, after = caller.load(server, asked, expected, phases, connections=CONNECTIONS)
+        yield [{"batch": batch, "peak": peak, **_judge(before, during, after, peak), "rss": server.resident_bytes()}]
+
+
+def _judge(before: Outcome, during: Outcome, after: Outcome, peak: float) -> Row:
+    calm = median(each["p50"] for each in before.bins if each["right"])
+    return {
+        "factor": during.sent / during.seconds / peak,
+        "goodput": during.rate / peak,
+        "answeredP50": during.latency("p50"),
+        "answeredP99": during.latency("p99"),
+        "calls": {code: int(calls["count"]) for code, calls in during.calls.items()},
+        "wrong": before.wrong + during.wrong + after.wrong,
+        "refusedP50": during.latency("p50", "ResourceExhausted"),
+        "refusedP99": during.latency("p99", "ResourceExhausted"),
+        "recovery": recovery(after.bins, calm),
+        "clientBusy": during.cpu_seconds / during.seconds,
+        "lateness": during.lateness,
+    }
+
+
+def recovery(bins: list[dict[str, float]], calm: float) -> float:
+    """Seconds after the overload until every call is answered right, and in about the time it took before.
+
+    bins: calls, right and p50 of each tenth of a second. From the example, 0.2:
+    >>> recovery([{"calls": 9, "right": 4, "p50": 0.1}, {"calls": 9, "right": 9, "p50": 0.1},
+    ...           {"calls": 9, "right": 9, "p50": 0.001}], 0.001)
+    0.2
+    """
+    bad = [at for at, each in enumerate(bins) if each["right"] < each["calls"] or each["p50"] > SLOWER * calm]
+    return round((bad[-1] + 1) * BIN_SECONDS, 3) if bad else 0.0
