@@ -39,8 +39,6 @@ from shoal_worker.store.objects import open_store
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _SERVICES = ("", INFERENCE_SERVICE.full_name)
-# Calls at once besides those to the model: health, metadata, reflection.
-_OTHER_CALLS = 64
 _FIRST_RETRY_SECONDS = 0.5
 _INTERNAL_GRACE_SECONDS = 0.5
 
@@ -72,7 +70,8 @@ class WorkerServer:
         self._http = web.AppRunner(build_probe_app(self._state, self._metrics, self._heartbeat), access_log=None)
         self._grpc = grpc.aio.server(
             options=_channel_options(settings),
-            maximum_concurrent_rpcs=2 * settings.max_in_flight + _OTHER_CALLS,
+            # Far above the places: who sends a message slowly must not keep others out.
+            maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight),
         )
         self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = 0
