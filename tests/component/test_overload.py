@@ -1,6 +1,6 @@
 """A real worker beyond its capacity: it goes on answering as many as it can, refuses the rest soon, and recovers.
 
-How much it keeps up is measured by `python -m tests.bench_serving`; the limits here are loose, for shared machines.
+How much it keeps up is measured by `make bench-serving`; the limits here are loose, for shared machines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.component.worker_process import CALL_SECONDS, WorkerProcess, make_req
 
 # What the transport refuses with, and what the worker does.
 REFUSALS = {"1", "8"}
-MOST_WAITING = 4 * 64
+MOST_WAITING = 8 * 64
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 

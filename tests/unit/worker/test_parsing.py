@@ -1,7 +1,7 @@
 """What is parsed and what is refused before: by the number of fields, wherever they are nested."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal_proto import inference_pb2 as pb
@@ -19,6 +19,7 @@ def make_request(inputs: int, texts: int) -> pb.ModelInferRequest:
     return request
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 5))
 def test_fields_are_counted_wherever_they_are(inputs: int, texts: int) -> None:
     content = make_request(inputs, texts).SerializeToString()
@@ -28,11 +29,13 @@ def test_fields_are_counted_wherever_they_are(inputs: int, texts: int) -> None:
     assert not has_few_fields(content, NESTED, fields - 1)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 300))
 def test_any_bytes_are_looked_at_without_failing(content: bytes, most: int) -> None:
     assert has_few_fields(content, NESTED, most) in (True, False)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_what_is_parsed_has_no_more_fields_than_bytes(content: bytes) -> None:
     assert has_few_fields(content, NESTED, len(content))

@@ -68,11 +68,6 @@ class Admission:
     _waiting: int = 0
 
     @property
-    def remembered(self) -> int:
-        """Entries in memory, those of calls included that left and were not passed over yet."""
-        return len(self._order)
-
-    @property
     def waiting(self) -> int:
         """Calls that wait for a slot."""
         return self._waiting

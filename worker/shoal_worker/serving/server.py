@@ -29,8 +29,6 @@ from shoal_worker.settings import ServeSettings
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _SERVICES = ("", INFERENCE_SERVICE.full_name)
-# Calls at once besides those to the model: health, metadata, reflection.
-_OTHER_CALLS = 64
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +53,8 @@ class WorkerServer:
         self._health_port = HealthPort(self._state, self._http.heartbeat, _SERVICES)
         self._grpc = grpc.aio.server(
             options=_channel_options(settings),
-            maximum_concurrent_rpcs=2 * settings.max_in_flight + _OTHER_CALLS,
+            # Far above the places: who sends a message slowly must not keep others out.
+            maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight),
         )
         self.grpc_port = 0
         self.health_port = 0
@@ -182,9 +181,10 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # Calls that the event loop has not taken up yet are its queue. Beyond the first number more and more of them
         # are refused, beyond the second all, by the transport's own threads: to refuse them here would cost the loop
-        # nearly what answering does. One connection alone, or two, have no call refused, theirs nor another's.
-        ("grpc.server.max_pending_requests", 2 * settings.max_concurrent_streams),
-        ("grpc.server.max_pending_requests_hard_limit", 4 * settings.max_concurrent_streams),
+        # nearly what answering does. Up to four connections have no call refused, and a loop that
+        # stalls for a second at 200 calls/s refuses none.
+        ("grpc.server.max_pending_requests", 4 * settings.max_concurrent_streams),
+        ("grpc.server.max_pending_requests_hard_limit", 8 * settings.max_concurrent_streams),
         ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)),
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.
