@@ -26,7 +26,7 @@ from tests.e2e.scene import NAME, Scene
 ROUTERS = ("Service", "Gateway")
 GOOD = (1, 2, 3)
 FRAGILE = 4
-WORKER = {"replicas": 2, "drainDelaySeconds": 2, "drainGraceSeconds": 5, "maxConnectionAgeSeconds": 10}
+WORKER = {"replicas": 2, "drainDelaySeconds": 2, "drainGraceSeconds": 5, "maxConnectionAgeSeconds": 3}
 _PATH = "bench/rollouts.parquet"
 _COLUMNS = ("x", "y")
 _FILLED = ({"impute": {"columns": list(_COLUMNS)}},)
