@@ -99,6 +99,7 @@ def test_a_number_set_by_scale_beside_the_scaler_has_no_effect_and_is_told(scene
     assert pool_of(scene)["spec"]["replicas"] == 1
 
 
+@pytest.mark.alone
 def test_a_server_that_lies_about_a_scaling_metric_removes_no_pod(scene: Scene) -> None:
     host = run_liar(scene)
     query = {"name": "jobs", "address": f"http://{host}", "query": "sum(jobs)", "averageValue": 10}

@@ -210,6 +210,7 @@ def asking_allowed(scene: Scene) -> Iterator[None]:
         install_chart(scene.kube)
 
 
+@pytest.mark.alone
 async def test_without_messages_there_is_no_pod_and_the_first_message_brings_one(
     scene: Scene, streams: Streams
 ) -> None:
