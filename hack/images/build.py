@@ -20,7 +20,7 @@ from hack.cluster.process import ClusterError, run, succeeds
 from hack.cluster.progress import Steps
 from hack.images import base, blobs, wheels
 from hack.images.buildah import Buildah
-from hack.images.sources import Requirements
+from hack.images.sources import Requirements, split_off
 
 DEFAULT_REPOSITORY = "docker.io/shoal"
 CONTAINERFILE = Path(__file__).with_name("Containerfile")
@@ -62,10 +62,10 @@ def context(layout: Layout, steps: Steps, image: Image) -> Iterator[Path]:
     ]
     with tempfile.TemporaryDirectory(dir=layout.cache) as scratch:
         folder = Path(scratch)
-        (folder / "requirements.txt").write_text(image.requirements.others)
-        link_files(theirs, folder / "wheels")
+        (folder / "requirements.txt").write_text(split_off(image.requirements.others, wheels.WITHOUT_WHEEL)[0])
+        link_files(theirs / "wheels", folder / "wheels")
         next((folder / "wheels").glob("pip-*.whl")).rename(folder / "pip.whl")
-        for built in ours:
+        for built in (theirs / "built", *ours):
             link_files(built, folder / "own")
         yield folder
 

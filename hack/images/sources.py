@@ -52,6 +52,18 @@ def split_requirements(exported: str) -> Requirements:
     return Requirements(tuple(members), "\n".join(others) + "\n")
 
 
+def split_off(requirements: str, names: Iterable[str]) -> tuple[str, str]:
+    """Split pinned requirements, hashes included, into those of other packages and those of the named ones."""
+    chosen: list[str] = []
+    rest: list[str] = []
+    into = rest
+    for line in requirements.splitlines(keepends=True):
+        if not line.startswith(" "):
+            into = chosen if line.partition("==")[0] in set(names) else rest
+        into.append(line)
+    return "".join(rest), "".join(chosen)
+
+
 def belongs(path: str, nested: Iterable[str]) -> bool:
     """Say whether a file (relative to its member) can change the member's wheel."""
     parts = Path(path).parts

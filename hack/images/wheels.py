@@ -17,13 +17,15 @@ from hack.cluster.binaries import HASH_LENGTH, digest
 from hack.cluster.layout import Layout
 from hack.cluster.process import ClusterError, run
 from hack.cluster.progress import Steps
-from hack.images.sources import Member, Requirements, member_hash, split_requirements
+from hack.images.sources import Member, Requirements, member_hash, split_off, split_requirements
 
 # The interpreter of the base image; wheels are chosen for it, whatever Python this machine has.
 PYTHON = "3.11"
 PIP = "26.3"
 # Spelled out, so that the wheels of "worker" are told from those of "worker-engine".
 ANY_HASH = "[0-9a-f]" * HASH_LENGTH
+# Published as sources only; pure Python, so that a wheel built here fits everywhere.
+WITHOUT_WHEEL = ("nkeys",)
 GLIBC_MINORS = (17, 24, 26, 27, 28, 31, 34, 35, 36)
 
 
@@ -64,22 +66,33 @@ def platforms(machine: str) -> list[str]:
 
 
 def others(layout: Layout, steps: Steps, package: str, requirements: str) -> Path:
-    """Fetch others' wheels, checked against the lock's hashes, and pip to install them with."""
-    target = layout.cache / "wheels" / f"others-{package}-{digest([requirements.encode(), PIP.encode()])}"
+    """Fetch others' wheels, and pip to install them with; build the wheels of those that publish none.
+
+    All are checked against the lock's hashes. The folder that is returned has `wheels` and `built`.
+    """
+    inputs = [requirements.encode(), PIP.encode(), *(name.encode() for name in WITHOUT_WHEEL)]
+    target = layout.cache / "wheels" / f"others-{package}-{digest(inputs)}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch, steps.step(f"fetching the wheels of {package}"):
-        source, wheels = Path(scratch, "requirements.txt"), Path(scratch, "wheels")
-        source.write_text(requirements)
+        found, source, bare = Path(scratch, "found"), Path(scratch, "requirements.txt"), Path(scratch, "bare.txt")
+        wheels, built = found / "wheels", found / "built"
+        built.mkdir(parents=True)
+        with_wheel, without = split_off(requirements, WITHOUT_WHEEL)
+        source.write_text(with_wheel)
         pip = [str(layout.tools / "pip"), "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
         pip += ["--dest", str(wheels)]
         chosen = ["--implementation", "cp", "--python-version", PYTHON, *platforms(platform.machine())]
         run([*pip, *chosen, "--require-hashes", "--requirement", str(source)])
         run([*pip, f"pip=={PIP}"])
+        if without:
+            bare.write_text(without)
+            build = [str(layout.tools / "pip"), "wheel", "--quiet", "--no-deps", "--wheel-dir", str(built)]
+            run([*build, "--require-hashes", "--requirement", str(bare)])
         for older in target.parent.glob(f"others-{package}-{ANY_HASH}"):
             shutil.rmtree(older)
-        wheels.rename(target)
+        found.rename(target)
     return target
 
 

@@ -11,7 +11,7 @@ from hack.cluster import oci
 from hack.cluster.binaries import HASH_LENGTH, digest, node_build_arguments
 from hack.cluster.system_images import libraries
 from hack.images import base, blobs
-from hack.images.sources import Member, belongs, member_hash, split_requirements
+from hack.images.sources import Member, belongs, member_hash, split_off, split_requirements
 from hack.images.wheels import platforms
 
 EXPORT = """-e ./worker
@@ -63,6 +63,12 @@ def test_a_members_hash_follows_its_own_sources_only(tmp_path: Path) -> None:
     assert member_hash(tmp_path, worker, [worker, engine]) == before
     (tmp_path / "worker/a.py").write_text("changed")
     assert member_hash(tmp_path, worker, [worker, engine]) != before
+
+
+def test_packages_without_wheels_are_told_from_the_others() -> None:
+    numpy, nkeys = "numpy==2 \\\n    --hash=sha256:00\n", "nkeys==1 \\\n    --hash=sha256:01\n    --hash=sha256:02\n"
+    assert split_off(nkeys + numpy, ["nkeys"]) == (numpy, nkeys)
+    assert split_off(numpy, ["nkeys"]) == (numpy, "")
 
 
 def test_wheels_are_chosen_for_this_processor_and_an_old_enough_c_library() -> None:
