@@ -234,6 +234,7 @@ async def look(server: Hostile, metrics: dict[str, Any]) -> tuple[FakeCluster, d
         send,
         lambda _: None,
         lambda: datetime.now(UTC),
+        no_backlog,
     )
     try:
         loads.tick()
@@ -255,6 +256,10 @@ class NoApi:
 
 async def no_scrape(ip: str) -> str:
     raise ConnectionRefusedError(ip)
+
+
+async def no_backlog(url: str, stream: str, consumer: str) -> int:
+    raise ConnectionRefusedError(url)
 
 
 class TestScaling:
