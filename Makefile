@@ -47,7 +47,7 @@ lint: setup ## formatters, linters, types, import contracts, generated files
 .PHONY: unit
 unit: setup programs ## tests that need no cluster
 	cargo test --quiet --manifest-path worker/engine/Cargo.toml
-	.venv/bin/pytest -q
+	.venv/bin/pytest -q -n auto --dist loadfile
 
 FUZZ_SECONDS ?= 600
 .PHONY: fuzz
