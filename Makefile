@@ -116,7 +116,7 @@ wheel: setup ## the engine's wheel, into dist/
 
 TESTS ?= tests/e2e
 # Tests of the cluster mostly wait for it.
-JOBS ?= 3
+JOBS ?= 2
 .PHONY: e2e
 e2e: cluster-up images ## tests on the real cluster, which is started if it is not up (TESTS=tests/e2e/test_chart.py)
 	.venv/bin/pytest -q -n $(JOBS) --dist loadfile $(TESTS)

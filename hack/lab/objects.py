@@ -40,10 +40,9 @@ def build_deployment(name: str, model: str, *, strategy: Object, version: str = 
     """Return a ClusteringDeployment; further keywords are fields of its spec."""
     worker = {
         "replicas": 2,
-        "drainDelaySeconds": 5,
         "drainGraceSeconds": 10,
-        "maxConnectionAgeSeconds": 10,
         "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}},
+        **({} if "ingestion" in spec else {"drainDelaySeconds": 5, "maxConnectionAgeSeconds": 10}),
     }
     return {
         "apiVersion": API_VERSION,

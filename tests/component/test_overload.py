@@ -21,7 +21,7 @@ from tests.component.worker_process import CALL_SECONDS, WorkerProcess, make_req
 
 # What the transport refuses with, and what the worker does.
 REFUSALS = {"1", "8"}
-MOST_WAITING = 8 * 64
+MOST_WAITING = 16 * 64
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 

@@ -173,7 +173,7 @@ async def run_closed(port: int, call: Call, in_flight: int, seconds: float) -> O
     return outcome
 
 
-async def run_open(port: int, call: Call, rate: float, seconds: float, connections: int = 16) -> Outcome:
+async def run_open(port: int, call: Call, rate: float, seconds: float, connections: int = 24) -> Outcome:
     """So many calls a second, whatever becomes of them."""
     outcome = Outcome(seconds)
     peers = await _connect(port, outcome, connections)

@@ -98,7 +98,7 @@ def test_a_candidate_sees_copies_then_chosen_callers_then_its_exact_share(scene:
         )
         with through_the_gateway(scene) as client:
             wait_for("version 1 for everybody", lambda: answered_by(client, {"x-tester": "yes"}) == "1", 20)
-    assert callers.last["failed"] == 0, callers.last
+    assert callers.last["failed"] == 0, callers.last["details"]
 
 
 def test_a_copy_that_fails_rolls_back_and_no_user_notices(scene: Scene) -> None:

@@ -116,8 +116,8 @@ class ServeSettings(ModelSettings):
     """Age at which a connection is told to go away, so that long-lived clients follow the routing."""
 
     max_concurrent_streams: int = Field(default=64, ge=1, le=10_000)
-    """Calls at once on one connection; more wait in the client. When four times as many calls wait for the event loop,
-    the transport begins to refuse some, and at eight times as many all."""
+    """Calls at once on one connection; more wait in the client. When eight times as many calls wait for the event loop,
+    the transport begins to refuse some, and at 16 times as many all."""
 
 
 class ConsumeSettings(ModelSettings):

@@ -58,15 +58,17 @@ def find_standoff(
         by, number = manager_of(pools[0], "spec", "replicas"), number_at(pools[0], "spec", "replicas")
         contest = Contest(by=by, pool=name_of(pools[0]), replicas=number, at=timestamp(now))
     else:
-        contest = _by_scale(snapshot.deployment, now) if spec.scaling is not None else None
+        contest = _by_scale(snapshot.deployment, before, now) if spec.scaling is not None else None
         if contest is None and before is not None and before.pool and last is not None and now - last < REMEMBERED:
             contest = before
     if contest is None:
         return Standoff()
+    over = (instant(contest.at) or now) + REMEMBERED
+    if now >= over:
+        return Standoff(contest)
     findings = _findings(snapshot, contest)
     news = before is None or (before.by, before.pool, before.replicas) != (contest.by, contest.pool, contest.replicas)
     told = (Emit("Warning", Reason.SCALE_CONFLICT, findings[0].message),) if news else ()
-    over = (instant(contest.at) or now) + REMEMBERED
     return Standoff(contest, due=over, findings=findings, events=told)
 
 
@@ -78,18 +80,21 @@ def _is_contested(pool: RawObject, sizes: Mapping[str, int]) -> bool:
     )
 
 
-def _by_scale(deployment: RawObject, now: datetime) -> Contest | None:
-    """Return who set worker.replicas through /scale lately; 0 is the off switch, and no contest."""
+def _by_scale(deployment: RawObject, before: Contest | None, now: datetime) -> Contest | None:
+    """Return who set worker.replicas through /scale; 0 is the off switch, and no contest.
+
+    The API server gives these writes of custom resources no time: it is when they were seen first.
+    """
     number = number_at(deployment, "spec", "worker", "replicas")
     entries = [
         entry for entry in items_at(deployment, "metadata", "managedFields") if text_at(entry, "subresource") == "scale"
     ]
     by = manager_of({"metadata": {"managedFields": entries}}, "spec", "worker", "replicas")
-    latest = max((text_at(entry, "time") for entry in entries), default="")
-    moment = instant(latest)
-    if not by or not number or moment is None or now - moment >= REMEMBERED:
+    if not by or not number:
         return None
-    return Contest(by=by, replicas=number, at=latest)
+    known = before is not None and (before.by, before.pool, before.replicas) == (by, "", number)
+    seen = before.at if before is not None and known else timestamp(now)
+    return Contest(by=by, replicas=number, at=max((text_at(entry, "time") for entry in entries), default="") or seen)
 
 
 def _findings(snapshot: DeploymentSnapshot, contest: Contest) -> tuple[Finding, ...]:

@@ -181,10 +181,10 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # Calls that the event loop has not taken up yet are its queue. Beyond the first number more and more of them
         # are refused, beyond the second all, by the transport's own threads: to refuse them here would cost the loop
-        # nearly what answering does. Up to four connections have no call refused, and a loop that
-        # stalls for a second at 200 calls/s refuses none.
-        ("grpc.server.max_pending_requests", 4 * settings.max_concurrent_streams),
-        ("grpc.server.max_pending_requests_hard_limit", 8 * settings.max_concurrent_streams),
+        # nearly what answering does. Up to eight connections have no call refused, and a loop that
+        # stalls for two seconds at 200 calls/s refuses none.
+        ("grpc.server.max_pending_requests", 8 * settings.max_concurrent_streams),
+        ("grpc.server.max_pending_requests_hard_limit", 16 * settings.max_concurrent_streams),
         ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", round(settings.max_request_seconds * 1000)),
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.
