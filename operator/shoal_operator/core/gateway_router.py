@@ -52,7 +52,7 @@ def arrange(question: Question) -> Arrangement:
     if candidate in seen:
         backends = [build_backend(stable, 100 - question.weight), build_backend(candidate, question.weight)]
         by_header = [build_header_rule(candidate, question.header)] if question.header else []
-        rules = [*by_header, build_rule(backends, candidate, question.mirror)]
+        rules = [build_rule(backends, candidate, question.mirror), *by_header]
     route = build_route(deployment, question.spec.traffic, rules)
     present = read_rules(observed)
     weights = weights_of(present)

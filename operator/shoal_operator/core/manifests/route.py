@@ -1,7 +1,9 @@
 """Builds the GRPCRoute that shares calls between two revisions by weight, by metadata and by copies.
 
-Called by core.gateway_router. Invariant: in each rule every backend's weight is written out, and they add up to 100;
-the last rule takes every call. The defaults that the API server would fill in are written out too.
+Called by core.gateway_router. Invariants: in each rule every backend's weight is written out, and they add up to 100;
+the first rule takes every call that no other matches. It never moves: gateways name what they route to by a rule's
+place in the list (envoyproxy/gateway#9029), and calls that meet such a renaming fail. The API ranks rules by how much
+they match, not by their order. The defaults that the API server would fill in are written out too.
 """
 
 from __future__ import annotations
