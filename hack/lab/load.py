@@ -1,4 +1,4 @@
-"""Open-loop load on a served model: a fixed rate of calls, whatever the answers, and what became of each.
+"""Open-loop load on a served model: calls at rates that are given, whatever the answers, and what became of each.
 
 Run by the demo as a pod inside the cluster (so that it needs no route from the host) and by the end-to-end tests from
 the host. Calls are spread over several channels and are never retried by policy, so a failed call is a failed call.
@@ -31,6 +31,8 @@ SILENCE_SECONDS = 2.0
 class Tally:
     """What became of the calls so far."""
 
+    began: float = field(default_factory=time.time)
+    """When the first call was due, Unix time."""
     sent: int = 0
     ok: int = 0
     by_version: Counter[str] = field(default_factory=Counter)
@@ -55,6 +57,7 @@ class Tally:
         latency = np.percentile(self.millis, [50, 99]).round(2).tolist() if self.millis else [None, None]
         return json.dumps(
             {
+                "began": self.began,
                 "sent": self.sent,
                 "ok": self.ok,
                 "failed": sum(self.errors.values()),
@@ -96,8 +99,31 @@ async def call(
     tally.millis.append((time.perf_counter() - started) * 1000)
 
 
+def parse_stage(text: str) -> tuple[float, float]:
+    """Read RATE:SECONDS.
+
+    >>> parse_stage("80:30")
+    (80.0, 30.0)
+    """
+    rate, _, seconds = text.partition(":")
+    return float(rate), float(seconds)
+
+
+def calls_due(stages: Sequence[tuple[float, float]], elapsed: float) -> int:
+    """Return how many calls should have been sent after so many seconds, by (rate, seconds) one after the other.
+
+    >>> calls_due([(10, 2), (100, 1)], 2.5)
+    70
+    """
+    due = 0.0
+    for rate, seconds in stages:
+        due += min(rate, HIGHEST_RATE) * min(max(elapsed, 0.0), seconds)
+        elapsed -= seconds
+    return int(due)
+
+
 async def run(arguments: argparse.Namespace) -> Tally:
-    """Send calls at the rate until the time is over or SIGTERM comes, then wait for those in flight."""
+    """Send calls at the rates until the time is over or SIGTERM comes, then wait for those in flight."""
     random = np.random.default_rng(arguments.seed)
     tally, stop = Tally(), asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -107,9 +133,11 @@ async def run(arguments: argparse.Namespace) -> Tally:
     stubs = [inference_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
     in_flight: set[asyncio.Task[None]] = set()
     known = np.load(arguments.points) if arguments.points else None
+    stages = arguments.stages or [(arguments.rate, arguments.seconds)]
+    whole = min(sum(seconds for _, seconds in stages), LONGEST_SECONDS)
     started = reported = time.perf_counter()
-    while not stop.is_set() and (now := time.perf_counter()) - started < min(arguments.seconds, LONGEST_SECONDS):
-        due = int((now - started) * min(arguments.rate, HIGHEST_RATE))
+    while not stop.is_set() and (now := time.perf_counter()) - started < whole:
+        due = calls_due(stages, now - started)
         while tally.sent < due:
             if known is None:
                 points = random.uniform(-1, 1, size=(arguments.rows, arguments.width))
@@ -138,6 +166,9 @@ def main() -> None:
     parser.add_argument("model", help="name of the served model")
     parser.add_argument("--rate", type=float, default=50, help="calls per second")
     parser.add_argument("--seconds", type=float, default=60, help="how long")
+    parser.add_argument(
+        "--stages", nargs="*", type=parse_stage, metavar="RATE:SECONDS", help="rates one after the other, instead"
+    )
     parser.add_argument("--rows", type=int, default=4, help="rows per call")
     parser.add_argument("--width", type=int, default=2, help="columns per row, which are uniform from -1 to 1")
     parser.add_argument("--points", help=".npy file of float64 rows to draw from instead")

@@ -3,97 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import nats
 import numpy as np
 import pytest
 
-from hack.lab.install import install_chart, port_forward
-from hack.lab.kube import Object, images
+from hack.lab.install import install_chart
+from hack.lab.kube import Object
+from tests.e2e.nats_pod import SERVER, build_ingestion, run_server
 from tests.e2e.scene import NAME, Scene
-from tests.nats_server import program
 from tests.streams import Streams, rows_of
 
 STREAM = "e2e"
-SERVER = "nats"
 RATE = 200
 HELD = {"canary": {"steps": [{"setWeight": 20}, {"pause": {}}], "scaleDownDelaySeconds": 3}}
-RECEIVE = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, open('/data/nats-server', 'wb'))"
-AWAIT = """
-import time, urllib.error, urllib.request
-for _ in range(150):
-    try:
-        urllib.request.urlopen("http://127.0.0.1:8222/healthz", timeout=1)
-        break
-    except OSError:
-        time.sleep(0.2)
-"""
-RUN = (
-    "until [ -f /data/complete ]; do sleep 0.2; done; chmod +x /data/nats-server; "
-    "exec /data/nats-server --jetstream --store_dir /data/streams --port 4222 --http_port 8222"
-)
-
-
-def build_server() -> tuple[Object, ...]:
-    """Return the server's pod and its Service."""
-    labels = {"app": SERVER}
-    ports = [{"name": "client", "port": 4222}, {"name": "monitoring", "port": 8222}]
-    container = {
-        "name": SERVER,
-        "image": images()["worker"],
-        "command": ["sh", "-c", RUN],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "fsGroup": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": SERVER, "labels": labels},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "securityContext": security,
-            "containers": [container],
-            "volumes": [{"name": "data", "emptyDir": {}}],
-        },
-    }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": SERVER},
-        "spec": {"selector": labels, "ports": ports},
-    }
-    return pod, service
 
 
 @pytest.fixture
 def server(scene: Scene) -> Iterator[int]:
     """Run the server in the test's namespace; yields a port on this machine that leads to it."""
-    scene.kube.apply(scene.namespace, *build_server())
-    place = ["--namespace", scene.namespace]
-    scene.kube.kubectl("wait", "--for=condition=Ready", f"pod/{SERVER}", *place, "--timeout=60s")
-    inside = [shutil.which("kubectl") or "kubectl", "exec", *place, "--stdin", SERVER, "--"]
-    environment = {**os.environ, "KUBECONFIG": str(scene.kube.kubeconfig)}
-    with Path(program()).open("rb") as binary:
-        subprocess.run([*inside, "python3", "-c", RECEIVE], stdin=binary, check=True, env=environment, timeout=180)
-    scene.kube.kubectl("exec", *place, SERVER, "--", "touch", "/data/complete")
-    scene.kube.kubectl("exec", *place, SERVER, "--", "python3", "-c", AWAIT)
-    with port_forward(scene.kube, scene.namespace, f"service/{SERVER}", 4222) as port:
+    with run_server(scene.kube, scene.namespace) as port:
         yield port
 
 
@@ -105,20 +39,6 @@ async def streams(server: int) -> AsyncIterator[Streams]:
     await found.create()
     yield found
     await client.close()
-
-
-def ingestion(scene: Scene, **changes: Any) -> Object:
-    """Return spec.ingestion for the streams."""
-    host = f"{SERVER}.{scene.namespace}"
-    return {
-        "nats": {"url": f"nats://{host}:4222", "monitoringUrl": f"http://{host}:8222"},
-        "stream": f"{STREAM}-in",
-        "output": {"subject": f"{STREAM}.out"},
-        "deadLetterSubject": f"{STREAM}.dead",
-        "consumer": "labels",
-        "ackWaitSeconds": 5,
-        **changes,
-    }
 
 
 @dataclass
@@ -166,7 +86,7 @@ async def test_a_canary_shares_the_leases_and_neither_rollback_nor_promotion_los
 ) -> None:
     """Messages flow through an abort, a second trial and a promotion; each has one answer in the end."""
     worker = {"replicas": 2}
-    await asyncio.to_thread(scene.serve, HELD, ingestion=ingestion(scene), worker=worker)
+    await asyncio.to_thread(scene.serve, HELD, ingestion=build_ingestion(scene.namespace, STREAM), worker=worker)
     async with flowing(streams) as source:
         await streams.await_count("out", 200, 60)
         await asyncio.to_thread(scene.apply_model, eps=0.6)
@@ -227,7 +147,13 @@ async def test_without_messages_there_is_no_pod_and_the_first_message_brings_one
         return status.get("replicas") == 0 and (status.get("scaling") or {}).get("replicas") == 0
 
     with asking_allowed(scene):
-        serve = partial(scene.serve, HELD, ingestion=ingestion(scene), worker={"replicas": 1}, scaling=scaling)
+        serve = partial(
+            scene.serve,
+            HELD,
+            ingestion=build_ingestion(scene.namespace, STREAM),
+            worker={"replicas": 1},
+            scaling=scaling,
+        )
         await asyncio.to_thread(serve)
         for total in (1, 500):
             await asyncio.to_thread(scene.await_status, "no pod", rests, 120)
@@ -240,7 +166,7 @@ async def test_without_messages_there_is_no_pod_and_the_first_message_brings_one
 
 async def test_a_stream_that_is_missing_is_told_and_serves_once_it_is_there(scene: Scene, streams: Streams) -> None:
     await asyncio.to_thread(scene.apply_model)
-    spec = ingestion(scene, stream="later")
+    spec = build_ingestion(scene.namespace, STREAM, stream="later")
     await asyncio.to_thread(scene.apply_deployment, HELD, ingestion=spec, worker={"replicas": 1})
     told = await asyncio.to_thread(
         scene.await_condition, "clusteringdeployments", NAME, "Degraded", "StreamMissing", 120
