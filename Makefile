@@ -110,6 +110,11 @@ bench-scaler: setup ## the scaler against others' rules on simulated loads: cost
 	$(PYTHON) -m tests.bench_scaler $(ARGS)
 	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_scaler.plots
 
+.PHONY: bench-scaling
+bench-scaling: cluster-up images ## a deployment that a load drives up and down on the cluster, by both routers and a stream (ARGS=--help)
+	@$(PYTHON) -m tests.bench_scaling $(ARGS)
+	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_scaling.plots
+
 .PHONY: wheel
 wheel: setup ## the engine's wheel, into dist/
 	.venv/bin/maturin build --release --out dist --manifest-path worker/engine/Cargo.toml
