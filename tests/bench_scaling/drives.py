@@ -16,8 +16,9 @@ import numpy as np
 
 from hack.lab.callers import Callers
 from hack.lab.kube import Object, wait_for
+from tests.bench_scaling.following import follow
 from tests.bench_scaling.plan import EACH, Stage, draw, due, starts
-from tests.bench_scaling.watching import Watch, follow
+from tests.bench_scaling.watching import Watch
 from tests.e2e.nats_pod import build_ingestion, run_server
 from tests.e2e.scene import CANARY, NAME, Scene, await_calls
 from tests.streams import Streams
