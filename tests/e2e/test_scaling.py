@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+import urllib.request
 
 import pytest
+import yaml
 
-from hack.lab.install import install_chart
-from hack.lab.kube import Object
+from hack.lab.install import install_chart, port_forward
+from hack.lab.kube import REPOSITORY, Object, wait_for
 from tests.e2e.scene import CANARY, NAME, Scene, await_calls
 from tests.e2e.test_hostile_metrics import run_liar
 
@@ -112,3 +115,41 @@ def test_a_server_that_lies_about_a_scaling_metric_removes_no_pod(scene: Scene) 
         assert status["scaling"]["metrics"][0]["problem"]
     finally:
         install_chart(scene.kube)
+
+
+def answered(scene: Scene, pod: str) -> float:
+    """Return the calls that a pod has answered."""
+    with (
+        port_forward(scene.kube, scene.namespace, f"pod/{pod}", 8002) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response,
+    ):
+        found = re.findall(r'^shoal_requests_total\{code="OK"\} (\S+)', response.read().decode(), re.MULTILINE)
+    return sum(float(number) for number in found)
+
+
+def test_a_gateway_that_starts_slowly_gives_a_new_pod_its_calls_little_by_little(scene: Scene) -> None:
+    """examples/slow-start.yaml on the route: far from half at first, half in the end, and no call fails."""
+    policy = yaml.safe_load((REPOSITORY / "examples" / "slow-start.yaml").read_text())
+    policy["spec"]["targetRefs"][0]["name"] = NAME
+    policy["spec"]["loadBalancer"]["slowStart"]["window"] = "15s"
+    scene.serve(CANARY, "Gateway", worker={"replicas": 1})
+    scene.kube.apply(scene.namespace, policy)
+    (old,) = (pod["metadata"]["name"] for pod in scene.pods(1))
+    with scene.callers("Gateway", rate=100) as callers:
+        # To Envoy the old pod is new too when the policy comes.
+        await_calls(callers, 2000)
+        scene.kube.kubectl("scale", "cdep", NAME, "--replicas=2", "--namespace", scene.namespace)
+        scene.await_status("2 pods", lambda status: ready(status, 2))
+        (new,) = (name for pod in scene.pods(1) if (name := pod["metadata"]["name"]) != old)
+
+        def share(calls: int) -> float:
+            """Return the new pod's part of the next calls."""
+            before = answered(scene, old), answered(scene, new)
+            await_calls(callers, calls)
+            theirs, mine = answered(scene, old) - before[0], answered(scene, new) - before[1]
+            return mine / (theirs + mine)
+
+        first = share(200)
+        assert first < 0.35, first
+        wait_for("an equal part", lambda: share(500) > 0.45, 90)
+    assert callers.last["failed"] == 0, callers.last
