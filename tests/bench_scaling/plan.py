@@ -25,7 +25,7 @@ class Stage:
     noisy: bool = False
 
 
-PLAN = (Stage(LOW, 20), Stage(HIGH, 120, noisy=True), Stage(LOW, 75), Stage(HIGH, 50), Stage(LOW, 75))
+PLAN = (Stage(LOW, 20), Stage(HIGH, 120, noisy=True), Stage(LOW, 75), Stage(HIGH, 75), Stage(LOW, 75))
 QUICK = (Stage(LOW, 10), Stage(HIGH, 75, noisy=True), Stage(LOW, 75))
 
 

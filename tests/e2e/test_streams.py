@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -162,6 +162,31 @@ async def test_without_messages_there_is_no_pod_and_the_first_message_brings_one
             await streams.await_count("out", 1 if total == 1 else 501, 120)
         await streams.await_settled(30)
         assert await streams.count("out") == 501
+
+
+async def test_pods_follow_the_messages_up_and_down_and_each_has_one_answer(scene: Scene, streams: Streams) -> None:
+    """200 messages a second at 70 a pod are 3 pods; none are one again."""
+    scaling = {
+        "minReplicas": 1,
+        "maxReplicas": 3,
+        "intervalSeconds": 2,
+        "metrics": {"requestsPerSecond": {"averageValue": 70}},
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 6}},
+    }
+    spec = build_ingestion(scene.namespace, STREAM)
+    await asyncio.to_thread(partial(scene.serve, HELD, ingestion=spec, worker={"replicas": 1}, scaling=scaling))
+
+    def ready(count: int) -> Callable[[Object], bool]:
+        return lambda status: status.get("readyReplicas") == status.get("replicas") == count
+
+    async with flowing(streams) as source:
+        await asyncio.to_thread(scene.await_status, "3 pods", ready(3), 120)
+        await streams.await_count("out", await streams.count("out") + 1000, 60)
+    await asyncio.to_thread(scene.await_status, "one pod", ready(1), 120)
+    await streams.await_settled(60)
+    answers = await streams.read("out", await streams.count("out"))
+    answered = sorted(int((answer.headers or {})["Shoal-Sequence"]) for answer in answers)
+    assert answered == list(range(1, source.sent + 1))
 
 
 async def test_a_stream_that_is_missing_is_told_and_serves_once_it_is_there(scene: Scene, streams: Streams) -> None:
