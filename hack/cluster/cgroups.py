@@ -6,6 +6,7 @@ A group of our own tells our containers from those of any other kubelet on the m
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from hack.cluster import layout as names
@@ -27,6 +28,14 @@ def prepare() -> None:
                 (group / name).write_text((root / name).read_text())
         if (root / "cgroup.controllers").exists():
             delegate(group)
+        claim_processors(group, os.cpu_count() or 1)
+
+
+def claim_processors(group: Path, cores: int) -> None:
+    """Give the group the weight of so many busy processes, as a node has; by that of one its pods would starve."""
+    for name, each, most in (("cpu.shares", 1024, 262_144), ("cpu.weight", 100, 10_000)):
+        if (group / name).exists():
+            (group / name).write_text(str(min(each * cores, most)))
 
 
 def delegate(group: Path) -> None:
