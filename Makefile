@@ -71,7 +71,7 @@ bench-engine-exactness: setup ## fits of many random hard cases against brute fo
 	SHOAL_EXACTNESS_CASES=$(or $(CASES),20000) .venv/bin/pytest -q tests/unit/engine/test_exactness.py
 
 .PHONY: bench-lifecycle
-bench-lifecycle: cluster-up images ## what trainings, the model store and batches cost (ARGS="--suite store"; ARGS=--help)
+bench-lifecycle: setup cluster-up images ## what trainings, the model store and batches cost (ARGS="--suite store"; ARGS=--help)
 	@$(PYTHON) -m tests.bench_lifecycle $(ARGS)
 
 .PHONY: bench-streams
@@ -79,7 +79,7 @@ bench-streams: setup ## how fast one worker consumes a stream, and what a kill a
 	@$(PYTHON) -m tests.bench_streams
 
 .PHONY: bench-rollouts
-bench-rollouts: cluster-up images ## rollouts under load on the cluster: failed calls, delays, shares (ARGS=--quick; ARGS=--help)
+bench-rollouts: setup cluster-up images ## rollouts under load on the cluster: failed calls, delays, shares (ARGS=--quick; ARGS=--help)
 	@$(PYTHON) -m tests.bench_rollouts $(ARGS)
 
 .PHONY: bench-serving
@@ -111,7 +111,7 @@ bench-scaler: setup ## the scaler against others' rules on simulated loads: cost
 	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_scaler.plots
 
 .PHONY: bench-scaling
-bench-scaling: cluster-up images ## a deployment that a load drives up and down on the cluster, by both routers and a stream (ARGS=--help)
+bench-scaling: setup cluster-up images ## a deployment that a load drives up and down on the cluster, by both routers and a stream (ARGS=--help)
 	@$(PYTHON) -m tests.bench_scaling $(ARGS)
 	@$(UV) run --quiet --no-project --with 'matplotlib>=3.10' python -m tests.bench_scaling.plots
 
@@ -123,15 +123,15 @@ TESTS ?= tests/e2e
 # Tests of the cluster mostly wait for it.
 JOBS ?= 2
 .PHONY: e2e
-e2e: cluster-up images ## tests on the real cluster, which is started if it is not up (TESTS=tests/e2e/test_chart.py)
+e2e: setup cluster-up images ## tests on the real cluster, which is started if it is not up (TESTS=tests/e2e/test_chart.py)
 	.venv/bin/pytest -q -n $(JOBS) --dist loadfile $(TESTS)
 
 .PHONY: e2e-argocd
-e2e-argocd: cluster-up images ## opt-in: a real Argo CD syncs a Git repository through rollouts (builds it: 10 minutes)
+e2e-argocd: setup cluster-up images ## opt-in: a real Argo CD syncs a Git repository through rollouts (builds it: 10 minutes)
 	.venv/bin/pytest -q tests/e2e_argocd
 
 .PHONY: demo
-demo: cluster-up images ## the whole story: train, serve, canary under load, promote, roll back
+demo: setup cluster-up images ## the whole story: train, serve, canary under load, promote, roll back
 	@$(PYTHON) -m hack.demo
 
 .PHONY: test
