@@ -51,26 +51,19 @@ class Shoal:
         self._status: ScalingStatus | None = None
         self._busy = [0.0] * MOST
         """Seconds that calls took in each pod since the last look."""
-        self._whole = [0] * MOST
-        """Seconds of this look in which each pod was ready."""
 
     def see(self, now: int, demand: float, ready: int) -> None:
         """Count as the workers do: seconds of calls, in each pod."""
         for place in range(ready):
             self._busy[place] += demand / ready
-            self._whole[place] += 1
 
     def size(self, now: int, wanted: int, ready: int) -> int:
-        """Decide at every fifteenth second; a pod that was not there at the last look has no figure yet."""
+        """Decide at every fifteenth second; a new pod tells what it did since it began."""
         if not _is_due(now):
             return wanted
         at = _BEGIN + timedelta(seconds=now)
-        samples = {
-            f"uid-{place}": LoadSample(round(1000 * self._busy[place] / INTERVAL), at)
-            for place in range(ready)
-            if self._whole[place] == INTERVAL
-        }
-        self._busy, self._whole = [0.0] * MOST, [0] * MOST
+        samples = {f"uid-{place}": LoadSample(round(1000 * self._busy[place] / INTERVAL), at) for place in range(ready)}
+        self._busy = [0.0] * MOST
         pods = (*_READY[:ready], *_PENDING[ready:wanted])
         load = Load(timestamp(at), {"queue": samples})
         self._status = recommend(self._spec, self._status, (), (Pool(_REVISION, pods),), load, wanted, at).status

@@ -1,4 +1,4 @@
-"""How many messages of a stream nobody has answered: from the pods' metrics, or from what a NATS server tells.
+"""How many messages of a stream nobody has answered, from what a NATS server tells.
 
 Called by runtime.loads. Pure. Invariant: what cannot be read is no number, never zero.
 """
@@ -8,20 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shoal_operator.core.facts import items_at, mapping_at, number_at, text_at
-
-GAUGE = "shoal_stream_backlog"
-
-
-def read_gauge(text: str) -> int | None:
-    """Read the backlog out of a worker's metrics; None where they tell none."""
-    for line in text.splitlines():
-        name, _, value = line.rpartition(" ")
-        if name == GAUGE:
-            try:
-                return max(0, round(float(value)))
-            except (ValueError, OverflowError):
-                return None
-    return None
 
 
 def read_monitoring(answer: object, stream: str, consumer: str) -> int:

@@ -1,14 +1,14 @@
 """Arithmetic on workers' counters: from one scrape's text to what a revision served in a window.
 
-Used by runtime.samples. Pure. Invariant: a counter never runs backwards in the result: a pod that restarted counts
-from zero again, and what it served before stays counted.
+Used by runtime.samples and runtime.loads. Pure. Invariant: a counter never runs backwards in the result: a pod that
+restarted counts from zero again, and what it served before stays counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isfinite
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -116,6 +116,19 @@ def parse(text: str) -> Counters:
     return Counters(
         calls, errors, seconds, _apart(buckets), rows, noise_rows, rows if ranged else 0.0, out_of_reach_rows
     )
+
+
+def read_gauge(text: str, gauge: str) -> float | None:
+    """Read a number without labels out of a worker's metrics; None where they tell none that a worker can have."""
+    for line in text.splitlines():
+        name, _, value = line.rpartition(" ")
+        if name == gauge:
+            try:
+                number = float(value)
+            except ValueError:
+                return None
+            return max(0.0, number) if isfinite(number) else None
+    return None
 
 
 def _check(sample: Sample, seen: set[object]) -> None:

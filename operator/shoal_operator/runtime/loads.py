@@ -1,12 +1,13 @@
 """Reads what the pods of scaled deployments do: their counters, CPU and memory, and what Prometheus servers say.
 
-Started by app as one task. Invariant: a source that fails is no figure, never zero; figures between two readings are
-of one process, so a pod that restarted has none until the next look. Nothing is decided here.
+Started by app as one task. Invariant: a source that fails is no figure, never zero; figures are of one process and
+of the time since the look before, so a pod that restarted has none until the next look. Nothing is decided here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,14 +21,13 @@ from shoal_operator.api.ingestion import Ingestion
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.api.quantity import read_quantity
 from shoal_operator.core import names
-from shoal_operator.core.backlog import read_gauge
 from shoal_operator.core.facts import instant, items_at, mapping_at, name_of, namespace_of, text_at, timestamp
 from shoal_operator.core.gates.outside import Request
 from shoal_operator.core.manifests.consumer import consumer_of
 from shoal_operator.core.snapshot import Answer, Load, LoadSample, PodFacts, RawObject
 from shoal_operator.errors import ApiError
 from shoal_operator.runtime.answers import Send, ask
-from shoal_operator.runtime.figures import Counters, parse
+from shoal_operator.runtime.figures import Counters, parse, read_gauge
 from shoal_operator.runtime.monitoring import AskBacklog
 from shoal_operator.runtime.observer import serving_pods
 from shoal_operator.runtime.rounds import Pace, Rounds
@@ -39,6 +39,7 @@ _AUTOSCALERS = "/apis/autoscaling/v2"
 _AT_ONCE = 16
 _DEFAULT_INTERVAL = 15.0
 _MILLI = 1000
+_BACKLOG, _SERVING = "shoal_stream_backlog", "shoal_serving_seconds"
 _log = structlog.get_logger(__name__)
 
 Scrape = Callable[[str], Awaitable[str]]
@@ -52,8 +53,10 @@ class _Reading:
 
     moment: float
     counters: Counters
-    backlog: int | None
+    backlog: int | None = None
     """What a pod that consumes a stream tells of it."""
+    began: float | None = None
+    """When it began to serve, by the same clock; None where it does not tell."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class _Seen:
     """What was seen of one deployment."""
 
     readings: dict[str, _Reading] = field(default_factory=dict)
+    counted: float = math.inf
+    """When the pods' counters were read last, by the monotonic clock."""
     load: Load | None = None
 
 
@@ -147,20 +152,21 @@ class Loads(Rounds[_Seen]):
 
         By Little's law the seconds that calls took, over the seconds that passed, are the calls in a pod on average.
         """
+        moment = self._clock()
         readings = await asyncio.gather(*(self._read(pod) for pod in pods))
         found = {pod.uid: reading for pod, reading in zip(pods, readings, strict=True) if reading is not None}
         queue: dict[str, LoadSample] = {}
         rate: dict[str, LoadSample] = {}
         for uid, reading in found.items():
-            before = kept.readings.get(uid)
-            seconds = reading.moment - before.moment if before else 0.0
-            served = reading.counters - before.counters if before else Counters()
-            if seconds <= 0 or served.calls < 0 or served.seconds < 0:
+            begin = _beginning(reading, kept.readings.get(uid), kept.counted)
+            if begin is None:
                 continue
+            seconds = reading.moment - begin.moment
+            served = reading.counters - begin.counters
             window = timedelta(seconds=seconds)
             queue[uid] = LoadSample(round(_MILLI * served.seconds / seconds), self._now(), window)
             rate[uid] = LoadSample(round(_MILLI * served.calls / seconds), self._now(), window)
-        kept.readings = found
+        kept.readings, kept.counted = found, moment
         return {"queue": queue, "requestsPerSecond": rate}
 
     async def _weigh(self, raw: RawObject, kept: _Seen) -> tuple[int, Mapping[str, LoadSample]]:
@@ -183,7 +189,13 @@ class Loads(Rounds[_Seen]):
         async with self._limit:
             try:
                 text = await self._scrape(str(pod.ip))
-                return _Reading(self._clock(), parse(text), read_gauge(text))
+                moment, backlog, serving = self._clock(), read_gauge(text, _BACKLOG), read_gauge(text, _SERVING)
+                return _Reading(
+                    moment,
+                    parse(text),
+                    None if backlog is None else round(backlog),
+                    moment - serving if serving else None,
+                )
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 _log.info("no metrics from a worker", pod=pod.name, error=str(error) or type(error).__name__)
                 return None
@@ -224,6 +236,17 @@ class Loads(Rounds[_Seen]):
             if (target.get("kind"), target.get("name")) in {("ClusteringDeployment", name_of(raw)), *pools}:
                 return _describe_rival(item)
         return ""
+
+
+def _beginning(reading: _Reading, before: _Reading | None, counted: float) -> _Reading | None:
+    """Return what a pod's reading is compared with: the one before, or nothing where it began to serve since the look.
+
+    Both are told over the time since the look before, so that all pods' figures add up to the load of that time.
+    """
+    if before is None:
+        return _Reading(counted, Counters()) if reading.began is not None and reading.began >= counted else None
+    served = reading.counters - before.counters
+    return before if reading.moment > before.moment and served.calls >= 0 and served.seconds >= 0 else None
 
 
 def _describe_rival(autoscaler: RawObject) -> str:

@@ -50,6 +50,7 @@ class Bench:
             self.clock,
         )
         self.backlogs: dict[str, str] = {}
+        self.serving: dict[str, float] = {}
         self.monitored: int | Exception = 0
         self.asked: list[tuple[str, str, str]] = []
         spec = {"scaling": {"maxReplicas": 5, "metrics": metrics, "intervalSeconds": 10}, **more}
@@ -76,6 +77,7 @@ class Bench:
             f'shoal_request_duration_seconds_bucket{{le="+Inf"}} {calls}\n'
             f"shoal_request_duration_seconds_count {calls}\nshoal_request_duration_seconds_sum {seconds}\n"
             + (f"shoal_stream_backlog {self.backlogs[ip]}\n" if ip in self.backlogs else "")
+            + (f"shoal_serving_seconds {self.serving[ip]}\n" if ip in self.serving else "")
         )
 
     async def ask(self, url: str, stream: str, consumer: str) -> int:
@@ -132,6 +134,34 @@ async def test_a_pod_that_restarted_or_does_not_answer_has_no_figure(bench: Benc
 
     assert found["queue"] == {}
     assert after["requestsPerSecond"] == {"one": 1}
+
+
+class TestNewPods:
+    """A pod that began to serve between two looks has a figure at the second, over the time between them."""
+
+    async def test_the_figures_of_all_add_up_to_the_load(self, bench: Bench) -> None:
+        await bench.look(one=(100, 10), two=OSError("no route"))
+        bench.serving = {"one": 300, "two": 4}
+
+        found = await bench.look(one=(200, 20), two=(100, 2))
+
+        assert found["requestsPerSecond"] == {"one": 10, "two": 10}
+        assert found["queue"] == {"one": 1, "two": 0.2}
+
+    @pytest.mark.parametrize("seconds", [0, 10.5, "NaN", "x"])
+    async def test_one_that_began_before_or_does_not_tell_has_none(self, bench: Bench, seconds: float) -> None:
+        await bench.look(one=(100, 10), two=OSError("no route"))
+        bench.serving = {"two": seconds}
+        assert (await bench.look(one=(200, 20), two=(100, 2)))["requestsPerSecond"] == {"one": 10}
+
+    async def test_one_that_restarted_has_none_for_what_it_served_before_is_lost(self, bench: Bench) -> None:
+        await bench.look(one=(100, 10), two=(100, 10))
+        bench.serving = {"one": 5}
+        assert (await bench.look(one=(50, 1), two=(150, 20)))["requestsPerSecond"] == {"two": 5}
+
+    async def test_the_first_look_of_all_knows_no_pod_as_new(self, bench: Bench) -> None:
+        bench.serving = {"one": 5, "two": 5}
+        assert (await bench.look(one=(100, 10), two=(100, 2)))["requestsPerSecond"] == {}
 
 
 async def test_cpu_and_memory_come_from_the_metrics_api(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 Invariant: the number of time series is fixed. No label ever takes its value from a request.
 """
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -103,6 +104,9 @@ class Metrics:
         self._tenants = Gauge("shoal_tenants", "Tenants with calls admitted to the threads.", registry=self.registry)
         self._lag = Gauge("shoal_loop_lag_seconds", "How late the event loop's last turn came.", registry=self.registry)
         self._clusters = Gauge("shoal_model_clusters", "Clusters of the loaded model.", registry=self.registry)
+        self._serving_seconds = Gauge(
+            "shoal_serving_seconds", "Seconds since the model was ready for calls; 0 before.", registry=self.registry
+        )
         self._info = Gauge(
             "shoal_model_info", "Always 1: the loaded model.", ["model", "version", "digest"], registry=self.registry
         )
@@ -127,6 +131,8 @@ class Metrics:
         """Tell which model is served, and count rows beyond its training data where it knows how far they reach."""
         self._info.labels(model.name, model.version, model.digest).set(1)
         self._clusters.set(model.clusters)
+        since = time.monotonic()
+        self._serving_seconds.set_function(lambda: time.monotonic() - since)
         if model.ranges is not None and self._out_of_reach is None:
             self._out_of_reach = Counter(
                 "shoal_out_of_reach_rows_total",
