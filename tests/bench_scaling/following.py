@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tests.bench_scaling.plan import EACH, HIGH, Stage, starts
+from tests.bench_scaling.plan import EACH, HIGH, LOW, Stage, starts
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,22 @@ class Look:
 def follow(looks: Sequence[Look], stages: tuple[Stage, ...], began: float) -> dict[str, Any]:
     """Return how the pods followed the load that began at a Unix time; seconds, to the half."""
     moments = [began + start for start in starts(stages)]
+    parts = [[look for look in looks if begin <= look.moment < end] for begin, end in pairwise(moments)]
+    staged = list(zip(stages, parts, moments, strict=False))
+    lows = [part for stage, part, _ in staged if stage.rate == LOW]
+    rises = [(part, begin) for stage, part, begin in staged if stage.rate == HIGH and not stage.noisy]
+    noisy = [look.wanted for stage, part, _ in staged if stage.noisy for look in part]
+    first, begin = rises[0]
     aim = round(HIGH / EACH)
-    ups = [
-        [look for look in looks if begin <= look.moment < end]
-        for stage, (begin, end) in zip(stages, pairwise(moments), strict=True)
-        if stage.rate == HIGH
-    ]
-    first = ups[0]
-    begin = moments[1]
     decided = _first(first, lambda look: look.wanted > first[0].wanted)
-    wanted = _first(first, lambda look: look.wanted >= aim)
-    ready = _first(first, lambda look: look.ready >= aim)
-    settled = [look.wanted for look in first if ready is not None and look.moment >= ready]
     return {
         "secondsToFirstDecision": _since(decided, begin),
-        "secondsFromDecisionToAllWanted": _since(wanted, decided),
-        "secondsFromDecisionToAllReady": _since(ready, decided),
+        "secondsFromDecisionToAllWanted": _since(_first(first, lambda look: look.wanted >= aim), decided),
+        "secondsFromDecisionToAllReady": _since(_first(first, lambda look: look.ready >= aim), decided),
         "mostPods": max(look.wanted for look in looks),
-        "changesUnderNoise": sum(a != b for a, b in pairwise(settled)),
-        "secondsOfNoise": round(moments[2] - ready) if ready is not None else None,
-        "endsAtOnePod": [up[0].wanted for up in ups[1:]] + [looks[-1].wanted] == [1] * len(ups),
-        "timesUpToAllPods": sum(any(look.ready >= aim for look in up) for up in ups),
+        "changesUnderNoise": sum(a != b for a, b in pairwise(noisy)),
+        "timesUpToAllPods": sum(any(look.ready >= aim for look in part) for part, _ in rises),
+        "timesDownToOnePod": sum(part[-1].wanted == 1 for part in lows[1:]),
     }
 
 

@@ -1,4 +1,4 @@
-"""The load that every drive gets: low, ten times as much with noise, low, ten times as much again, low.
+"""The load that every drive gets: low, ten times as much, the same with noise, low, ten times as much again, low.
 
 Pure; used by `drives` and `page`. Rates are calls or messages a second.
 """
@@ -25,8 +25,15 @@ class Stage:
     noisy: bool = False
 
 
-PLAN = (Stage(LOW, 20), Stage(HIGH, 120, noisy=True), Stage(LOW, 75), Stage(HIGH, 75), Stage(LOW, 75))
-QUICK = (Stage(LOW, 10), Stage(HIGH, 75, noisy=True), Stage(LOW, 75))
+PLAN = (
+    Stage(LOW, 20),
+    Stage(HIGH, 75),
+    Stage(HIGH, 75, noisy=True),
+    Stage(LOW, 75),
+    Stage(HIGH, 75),
+    Stage(LOW, 75),
+)
+QUICK = (Stage(LOW, 10), Stage(HIGH, 75), Stage(HIGH, 15, noisy=True), Stage(LOW, 75))
 
 
 def draw(stages: tuple[Stage, ...], seed: int = 0) -> tuple[Stage, ...]:
