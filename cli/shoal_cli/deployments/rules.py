@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from shoal_cli.kube import Object
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
+from shoal_operator.api.ingestion import Ingestion
 from shoal_operator.api.lifecycle import Retrain
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.diagnosis import diagnose_pod
@@ -50,6 +51,15 @@ def read_spec(deployment: Object) -> ClusteringDeploymentSpec | None:
     """Read a spec; None for one that this release does not understand."""
     try:
         return ClusteringDeploymentSpec.model_validate(dict(mapping_at(deployment, "spec")))
+    except ValidationError:
+        return None
+
+
+def ingestion_of(deployment: Object) -> Ingestion | None:
+    """Return the stream that a deployment labels instead of serving calls; None for one that serves."""
+    try:
+        found = mapping_at(deployment, "spec", "ingestion")
+        return Ingestion.model_validate(dict(found)) if found else None
     except ValidationError:
         return None
 
