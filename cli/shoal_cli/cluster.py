@@ -69,9 +69,9 @@ class Cluster:
             metadata["ownerReferences"] = [{**reference, "uid": owner["metadata"]["uid"], "controller": True}]
         return self._kube.create(VERSIONS, metadata["namespace"], {**manifest, "metadata": metadata})
 
-    def batches(self, namespace: str | None) -> list[dict[str, Any]]:
-        """Return the ClusteringBatches of a namespace."""
-        return self._kube.list(BATCHES, namespace or self._kube.namespace)
+    def batches(self, namespace: str | None, *, everywhere: bool = False) -> list[dict[str, Any]]:
+        """Return the ClusteringBatches of a namespace, or of all."""
+        return self._kube.list(BATCHES, None if everywhere else namespace or self._kube.namespace)
 
     def batch(self, name: str, namespace: str | None) -> Found:
         """Return a ClusteringBatch."""
