@@ -69,13 +69,23 @@ class Cluster:
             metadata["ownerReferences"] = [{**reference, "uid": owner["metadata"]["uid"], "controller": True}]
         return self._kube.create(VERSIONS, metadata["namespace"], {**manifest, "metadata": metadata})
 
-    def batches(self, namespace: str | None) -> list[dict[str, Any]]:
-        """Return the ClusteringBatches of a namespace."""
-        return self._kube.list(BATCHES, namespace or self._kube.namespace)
+    def batches(self, namespace: str | None, *, everywhere: bool = False) -> list[dict[str, Any]]:
+        """Return the ClusteringBatches of a namespace, or of all."""
+        return self._kube.list(BATCHES, None if everywhere else namespace or self._kube.namespace)
 
     def batch(self, name: str, namespace: str | None) -> Found:
         """Return a ClusteringBatch."""
         return self._get(BATCHES, name, namespace)
+
+    def store_of(self, version: Found) -> str:
+        """Return the model store that holds a version's files, as its record tells."""
+        uri = str(version.manifest["spec"]["artifact"]["uri"])
+        return _reachable(uri.rpartition("/artifacts/")[0], f"modelversion/{version.manifest['metadata']['name']}")
+
+    def results_of(self, batch: Found) -> str:
+        """Return the result store that a batch writes to."""
+        name = batch.manifest["metadata"]["name"]
+        return _reachable(str(batch.manifest["spec"]["output"]["uri"]), f"batch/{name}")
 
     def create_batch(self, manifest: dict[str, Any], namespace: str | None) -> str:
         """Create a ClusteringBatch, and return its namespace."""
@@ -92,3 +102,15 @@ class Cluster:
         told, plain = split_name(name, namespace)
         where = told or self._kube.namespace
         return Found(where, self._kube.get(resource, plain, where))
+
+
+def _reachable(uri: str, field: str) -> str:
+    """Return a store's URI unless it is a folder of the cluster's pods."""
+    if not uri or uri.startswith("file:"):
+        raise ShoalError(
+            "its store is a folder that only the cluster's pods have" if uri else "its record does not tell the store",
+            field=field,
+            value=uri or None,
+            remedy="Give --store the place where it can be reached from here",
+        )
+    return uri

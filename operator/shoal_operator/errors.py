@@ -7,7 +7,7 @@
     └── ApiError               the API server refused or did not answer
         ├── Conflict           409: the view was stale; observe again at once
         ├── NotFound           404
-        ├── NamespaceGoing     403 while the namespace is being deleted: expected, and soon over
+        ├── NamespaceGoing     403 while the namespace is being deleted, 404 once it is: expected, nothing to repair
         └── Unreachable        no answer: refused, reset or too slow
 
 Raised at the edge (transport, lease, settings), decided upon in runtime.controller. Core raises none of these: an
@@ -65,7 +65,7 @@ class NotFound(ApiError):
 
 
 class NamespaceGoing(ApiError):
-    """Nothing new may come into a namespace that is being deleted."""
+    """Nothing new may come into a namespace that is being deleted, or is gone."""
 
 
 class Unreachable(ApiError):

@@ -12,20 +12,8 @@ from matplotlib.figure import Figure
 from tests.bench import suite_adaptive
 from tests.bench.contestants import ADAPTIVE, EXACT, OURS
 from tests.bench.race import Row
+from tests.plot_style import OUR_COLOUR, SAVED, STYLE
 
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "shoal",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e5e5e5",
-    "legend.frameon": False,
-}
-OUR_COLOUR = "#d1495b"
 PEER_COLOURS = ("#00798c", "#edae49", "#66717e", "#7a9e3d", "#8e6cb8", "#30638e")
 
 
@@ -48,7 +36,7 @@ def _finished(known: dict[str, Any], suite: str) -> list[Row]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    figure.savefig(path, **SAVED, bbox_inches="tight")
     return path
 
 

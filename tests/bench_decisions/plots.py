@@ -10,19 +10,10 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tests.plot_style import OUR_COLOUR, SAVED, STYLE
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "shoal",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e5e5e5",
-    "legend.frameon": False,
-}
-COLOURS = ("#d1495b", "#00798c", "#66b2bd", "#edae49", "#66717e")
+COLOURS = (OUR_COLOUR, "#00798c", "#66b2bd", "#edae49", "#66717e")
 
 
 def main() -> None:
@@ -34,7 +25,7 @@ def main() -> None:
         _draw(good, [row for row in rows if row["good"]], "failed", "good versions rolled back (wrongly), %")
         _draw(bad, [row for row in rows if not row["good"]], "failedInFirstStep", "bad versions stopped in step one, %")
         figure.legend(*good.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-        figure.savefig(FOLDER / "decisions.svg", metadata={"Date": None})
+        figure.savefig(FOLDER / "decisions.svg", **SAVED)
 
 
 def _draw(axes: Axes, rows: list[dict[str, Any]], figure: str, title: str) -> None:

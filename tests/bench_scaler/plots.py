@@ -10,20 +10,11 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tests.plot_style import OUR_COLOUR, SAVED, STYLE
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "shoal",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e5e5e5",
-    "legend.frameon": False,
-}
 COLOURS = {
-    "Shoal": "#d1495b",
+    "Shoal": OUR_COLOUR,
     "HPA, Pods metric": "#00798c",
     "KEDA": "#66b2bd",
     "Knative KPA": "#edae49",
@@ -40,12 +31,12 @@ def main() -> None:
             _compare(axes, lines[name])
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=6)
-        figure.savefig(DOCS / "benchmarks" / "scaler.svg", metadata={"Date": None})
+        figure.savefig(DOCS / "benchmarks" / "scaler.svg", **SAVED)
         figure = Figure(figsize=(8, 4.4), layout="constrained")
         for axes, name in zip(figure.subplots(2, 1), ("step x10", "a day"), strict=True):
             _follow(axes, lines[name])
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        figure.savefig(DOCS / "images" / "scaling.svg", metadata={"Date": None})
+        figure.savefig(DOCS / "images" / "scaling.svg", **SAVED)
 
 
 def _times(line: dict[str, Any]) -> tuple[list[float], str]:
@@ -67,7 +58,7 @@ def _compare(axes: Axes, line: dict[str, Any]) -> None:
 def _follow(axes: Axes, line: dict[str, Any]) -> None:
     times, unit = _times(line)
     axes.fill_between(times, line["load"], color="#e9ecef", label="load in pods", linewidth=0)
-    axes.step(times, line["Shoal"], where="post", color="#d1495b", label="wanted", linewidth=1.4)
+    axes.step(times, line["Shoal"], where="post", color=OUR_COLOUR, label="wanted", linewidth=1.4)
     axes.step(times, line["ready"], where="post", color="#00798c", label="ready", linewidth=1.0)
     axes.set_title(f"{line['trace']}: pods over {unit}", loc="left", fontsize=9)
     axes.set_xlim(0, times[-1])

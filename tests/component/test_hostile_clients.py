@@ -10,7 +10,8 @@ import pytest
 
 from shoal_proto import inference_pb2 as pb
 from tests.component.attacks import ATTACKS, Attack
-from tests.component.worker_process import INFER, WorkerProcess, honest_client, make_request, run_worker
+from tests.component.honest import INFER, honest_client, make_request, serve_model
+from tests.serving import WorkerProcess
 
 GROWTH_MIB = 64
 REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNIMPLEMENTED}
@@ -18,7 +19,7 @@ REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    with run_worker(tmp_path_factory.mktemp("worker")) as worker:
+    with serve_model(tmp_path_factory.mktemp("worker")) as worker:
         with honest_client(worker):
             pass
         yield worker

@@ -16,8 +16,9 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
+from tests.component.honest import make_request, serve_model
 from tests.component.wire import Call, run_closed, run_open
-from tests.component.worker_process import CALL_SECONDS, WorkerProcess, make_request, run_worker
+from tests.serving import CALL_SECONDS, WorkerProcess
 
 # What the transport refuses with, and what the worker does.
 REFUSALS = {"1", "8"}
@@ -27,7 +28,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
-    with run_worker(tmp_path) as worker:
+    with serve_model(tmp_path) as worker:
         yield worker
 
 

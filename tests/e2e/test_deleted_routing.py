@@ -22,6 +22,7 @@ def test_deleted_routing_comes_back_with_the_same_share(scene: Scene, router: st
         scene.kube.kubectl("delete", plural, NAME, "--namespace", scene.namespace)
         after = wait_for("another in its place", lambda: another(scene, plural, before), 15)
         assert share(after) == share(before)
+        assert after["spec"].get("clusterIP") == before["spec"].get("clusterIP"), "clients keep what they resolved"
         scene.await_status("the rollout where it was", lambda status: status.get("actualWeight") == 50)
         wait_for("calls that all succeed again", lambda: recovered(callers), 90)
         assert callers.last["failed"] < 400, callers.last

@@ -15,7 +15,7 @@ $ shoal batch create nightly --deployment towns --source s3://data/all.parquet -
 
 $ shoal batch create nightly --model towns:3 --source s3://data/ --output s3://results/x --dry-run | kubectl apply -f -
 """,
-    "list": "$ shoal batch list -n demo\n\n$ shoal batch list -n demo -o json",
+    "list": "$ shoal batch list -n demo\n\n$ shoal batch list -A -o json",
     "show": "$ shoal batch show nightly -n demo",
     "watch": "$ shoal batch watch nightly -n demo --timeout 1h",
 }

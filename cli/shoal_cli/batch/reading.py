@@ -18,7 +18,7 @@ from shoal_cli.deployments.options import read_seconds
 from shoal_cli.errors import ShoalError, TimedOutError
 from shoal_cli.kube import BATCHES
 from shoal_cli.models.options import OutputOption
-from shoal_cli.options import ContextOption, NamespaceOption
+from shoal_cli.options import ContextOption, EverywhereOption, NamespaceOption
 
 NameArgument = Annotated[
     str,
@@ -28,14 +28,18 @@ _PAUSE_SECONDS = 1.0
 
 
 def list_batches(
-    namespace: NamespaceOption = None, context: ContextOption = None, output: OutputOption = "table"
+    namespace: NamespaceOption = None,
+    everywhere: EverywhereOption = False,
+    context: ContextOption = None,
+    output: OutputOption = "table",
 ) -> None:
-    """List the batches of a namespace."""
-    rows = sorted((row_of(each) for each in Cluster(context).batches(namespace)), key=lambda row: row.created)
+    """List the batches of a namespace, or of all."""
+    found = Cluster(context).batches(namespace, everywhere=everywhere)
+    rows = sorted((row_of(each) for each in found), key=lambda row: row.created)
     if output == "json":
         print_json(make_console(), [row.as_json() for row in rows])
     else:
-        print_rows(make_console(), rows)
+        print_rows(make_console(), rows, namespaces=everywhere)
 
 
 def show(

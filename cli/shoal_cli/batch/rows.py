@@ -86,14 +86,15 @@ def row_of(found: dict[str, Any]) -> Row:
     )
 
 
-def print_rows(console: Console, rows: Sequence[Row]) -> None:
+def print_rows(console: Console, rows: Sequence[Row], *, namespaces: bool) -> None:
     """Print a table, or that there is nothing to show."""
     if not rows:
         console.print("No batches.")
         return
-    table = make_table(_COLUMNS, _RIGHT)
+    table = make_table((*(("Namespace",) if namespaces else ()), *_COLUMNS), _RIGHT)
     for row in rows:
         table.add_row(
+            *((row.namespace,) if namespaces else ()),
             row.name,
             row.phase,
             f"{row.model} v{row.version}" if row.version else "",

@@ -74,7 +74,7 @@ def compare_deployment(
     trial = status.candidate is not None and status.stable is not None
     restarts = trial and len(rules.build_schedule(spec).steps) != status.step_count
     changes = tuple(
-        Change(field, old, new, _effect_on_deployment(field, trial=trial, restarts=restarts))
+        Change(field, old, new, _effect_on_deployment(field, spec, old, trial=trial, restarts=restarts))
         for field, old, new in _differences(before, spec)
     )
     effects = tuple(_revision_effect(live, status, before, spec, around)) if changes else ()
@@ -136,8 +136,27 @@ def _revision_effect(
         known = wanted.image != ""
         name = f"{wanted.revision} " if known else ""
         yield f"a new revision {name}of version {wanted.version} rolls out: {describe_steps(spec)}"
-    if before.worker.replicas != spec.worker.replicas:
-        yield f"pods scale in place from {before.worker.replicas} to {spec.worker.replicas}"
+    yield from _scaling_effect(status, before, spec)
+
+
+def _scaling_effect(
+    status: ClusteringDeploymentStatus, before: ClusteringDeploymentSpec, spec: ClusteringDeploymentSpec
+) -> Iterator[str]:
+    """Tell what becomes of the number of pods: worker.replicas, or what spec.scaling decides."""
+    old, new = before.worker.replicas, spec.worker.replicas
+    present = status.scaling.replicas if before.scaling and status.scaling else old
+    if spec.scaling is None:
+        if present != new:
+            yield f"pods scale in place from {present} to {new}"
+    elif new == 0:
+        if old:
+            yield f"pods scale in place from {present} to 0: worker.replicas 0 switches spec.scaling off"
+    elif old == 0:
+        yield "worker.replicas is no longer 0: pods come back, as many as spec.scaling decides"
+    elif before.scaling is None:
+        yield f"from {new} pods on, spec.scaling decides how many there are"
+    elif old != new:
+        yield f"the number of pods stays: spec.scaling decides it, and worker.replicas {new} is only where it begins"
 
 
 def describe_steps(spec: ClusteringDeploymentSpec) -> str:
@@ -162,10 +181,13 @@ def describe_steps(spec: ClusteringDeploymentSpec) -> str:
     return ", ".join([*parts, "promote"])
 
 
-def _effect_on_deployment(field: str, *, trial: bool, restarts: bool) -> str:
+def _effect_on_deployment(
+    field: str, spec: ClusteringDeploymentSpec, old: object, *, trial: bool, restarts: bool
+) -> str:
     head = field.split(".")[0]
     if field == "worker.replicas":
-        return "scales in place"
+        switches = 0 in (old, spec.worker.replicas)
+        return "scales in place" if spec.scaling is None or switches else "no effect beside spec.scaling"
     if head == "worker":
         return "new revision"
     if field in ("modelRef.version", "modelRef.policy"):

@@ -22,7 +22,7 @@ from shoal_cli.deployments.view import View, build_view
 from shoal_cli.deployments.watching import JsonLines, silent, watch, watch_live
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kube import DEPLOYMENTS, EVENTS, PODS, VERSIONS, ForbiddenError, Kube, Object
-from shoal_cli.options import ContextOption, NamespaceOption
+from shoal_cli.options import ContextOption, EverywhereOption, NamespaceOption
 
 HistoryOutput = Literal["table", "wide", "json", "yaml"]
 TimeoutOption = Annotated[
@@ -38,7 +38,7 @@ def get(
         str | None, typer.Argument(help="One deployment; all unless told.", autocompletion=complete_name)
     ] = None,
     namespace: NamespaceOption = None,
-    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Those of all namespaces.")] = False,
+    everywhere: EverywhereOption = False,
     context: ContextOption = None,
     output: OutputOption = "table",
 ) -> None:

@@ -3,7 +3,7 @@
 Invariant: nothing of a rollout's rules is written down a second time here; what cannot be read gives an empty answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,11 +11,22 @@ from pydantic import ValidationError
 
 from shoal_cli.kube import Object
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, ClusteringDeploymentStatus
+from shoal_operator.api.ingestion import Ingestion
 from shoal_operator.api.lifecycle import Retrain
 from shoal_operator.core.conditions import Problem
 from shoal_operator.core.diagnosis import diagnose_pod
 from shoal_operator.core.facts import instant, mapping_at
-from shoal_operator.core.names import COMMANDS, DEPLOYMENT, REVISION, ROUTED, VERSION, command_annotation, label_value
+from shoal_operator.core.group import find_problem
+from shoal_operator.core.names import (
+    COMMANDS,
+    DEPLOYMENT,
+    REVISION,
+    ROUTED,
+    STARTABLE,
+    VERSION,
+    command_annotation,
+    label_value,
+)
 from shoal_operator.core.pools import pods_needed
 from shoal_operator.core.progress import read_progress, read_status
 from shoal_operator.core.revision import Selection, select_revision
@@ -25,6 +36,7 @@ from shoal_operator.core.schedule import ScheduleError, next_time
 from shoal_operator.core.service_router import split
 from shoal_operator.core.snapshot import Defaults, DeploymentSnapshot
 from shoal_operator.core.steps import Schedule, Step, describe_share
+from shoal_operator.core.tasks import is_startable
 from shoal_operator.core.versions import KnownVersion, known_versions
 
 __all__ = [
@@ -32,6 +44,7 @@ __all__ = [
     "DEPLOYMENT",
     "REVISION",
     "ROUTED",
+    "STARTABLE",
     "VERSION",
     "KnownVersion",
     "Schedule",
@@ -42,6 +55,7 @@ __all__ = [
     "describe_share",
     "diagnose_pod",
     "instant",
+    "is_startable",
     "known_versions",
 ]
 
@@ -50,6 +64,15 @@ def read_spec(deployment: Object) -> ClusteringDeploymentSpec | None:
     """Read a spec; None for one that this release does not understand."""
     try:
         return ClusteringDeploymentSpec.model_validate(dict(mapping_at(deployment, "spec")))
+    except ValidationError:
+        return None
+
+
+def ingestion_of(deployment: Object) -> Ingestion | None:
+    """Return the stream that a deployment labels instead of serving calls; None for one that serves."""
+    try:
+        found = mapping_at(deployment, "spec", "ingestion")
+        return Ingestion.model_validate(dict(found)) if found else None
     except ValidationError:
         return None
 
@@ -116,6 +139,23 @@ def find_way_back(
     return WayBack(
         found.version, ends_trial or returns_at_once(build_schedule(spec), progress, found.revision), ends_trial
     )
+
+
+def find_group_problem(
+    name: str, spec: ClusteringDeploymentSpec, deployment: Object, peers: Mapping[str, Object]
+) -> str:
+    """Return why the operator would call a deployment's group invalid, given the others that are known, by name.
+
+    A member that is named but not known may exist all the same; it is left out of account.
+    """
+    if spec.group is None:
+        return ""
+    after = [each for each in spec.group.promote_after if each in peers or each == name]
+    known = spec.model_copy(update={"group": spec.group.model_copy(update={"promote_after": after})})
+    others = tuple(raw for each, raw in peers.items() if each != name)
+    snapshot = DeploymentSnapshot(deployment, peers=others, defaults=Defaults(worker_image="", store_uri=""))
+    problem = find_problem(known, snapshot)
+    return problem.message.removeprefix("spec.group.promoteAfter: ") if problem else ""
 
 
 def schedule_problem(retrain: Retrain) -> str:

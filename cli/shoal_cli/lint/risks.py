@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from shoal_cli.deployments.rules import build_schedule, schedule_problem, share_by_pods
 from shoal_cli.lint.check import Finding, finding, read_spec
 from shoal_cli.lint.documents import Document, Path_
+from shoal_cli.lint.references import Risk, find_wrong_references
 from shoal_operator.api.deployment import ClusteringDeploymentSpec, Worker
 from shoal_operator.api.ingestion import Ingestion
 from shoal_operator.api.meta import ResourceRequirements
@@ -18,22 +19,20 @@ _SHORT_WINDOW_LOOKS = 3
 _LONGEST_SERVICE_NAME = 63
 _FAR_RADIANS = 0.5
 
-_Risk = tuple[str, Path_, str]
-
 
 def warn(document: Document, others: Sequence[Document]) -> list[Finding]:
-    """Return the warnings about a document whose spec is valid; `others` are all documents that are linted."""
+    """Return the warnings about a document whose spec is valid; `others` are all documents of the files."""
     spec = read_spec(document)
-    risks: list[_Risk] = []
+    risks: list[Risk] = []
     if isinstance(spec, ClusteringDeploymentSpec):
         risks += _serving(document, spec) if spec.ingestion is None else _consuming(spec, spec.ingestion)
-        risks += [*_rollout(spec), *_gates(spec), *_scaling(spec), *_reference(document, spec, others)]
+        risks += [*_rollout(spec), *_gates(spec), *_scaling(spec), *find_wrong_references(document, spec, others)]
     elif isinstance(spec, ClusteringModelSpec):
         risks += _model(spec)
     return [finding("warning", document, ("spec", *path), message, rule) for rule, path, message in risks]
 
 
-def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[Risk]:
     worker = spec.worker
     least = spec.scaling.min_replicas if spec.scaling else worker.replicas
     if least == 1:
@@ -58,7 +57,7 @@ def _serving(document: Document, spec: ClusteringDeploymentSpec) -> Iterator[_Ri
         )
 
 
-def _consuming(spec: ClusteringDeploymentSpec, ingestion: Ingestion) -> Iterator[_Risk]:
+def _consuming(spec: ClusteringDeploymentSpec, ingestion: Ingestion) -> Iterator[Risk]:
     yield from _pods(spec.worker)
     if ingestion.dead_letter_subject == ingestion.output.subject:
         yield (
@@ -82,7 +81,7 @@ def _consuming(spec: ClusteringDeploymentSpec, ingestion: Ingestion) -> Iterator
         )
 
 
-def _pods(worker: Worker) -> Iterator[_Risk]:
+def _pods(worker: Worker) -> Iterator[Risk]:
     yield from _resources(worker.resources, ("worker", "resources"))
     image = (worker.image or "").rpartition("/")[2]
     if image and "@sha256:" not in image and (":" not in image or image.endswith(":latest")):
@@ -99,7 +98,7 @@ def _asks_others(spec: ClusteringDeploymentSpec) -> bool:
     return own or bool(spec.analysis.webhooks or spec.analysis.jobs)
 
 
-def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[Risk]:
     if spec.paused:
         yield "paused", ("paused",), "no version rolls out until it is false"
     by_pods = spec.traffic.router == "Service" and spec.ingestion is None
@@ -147,7 +146,7 @@ def _rollout(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
         )
 
 
-def _coarse(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+def _coarse(spec: ClusteringDeploymentSpec) -> Iterator[Risk]:
     """Warn of weights that so few pods cannot give."""
     canary = spec.strategy.canary
     for place, step in enumerate(canary.steps if canary else ()):
@@ -163,7 +162,7 @@ def _coarse(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
             )
 
 
-def _scaling(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+def _scaling(spec: ClusteringDeploymentSpec) -> Iterator[Risk]:
     scaling = spec.scaling
     if scaling is None:
         return
@@ -205,7 +204,7 @@ def _scaling(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
         )
 
 
-def _gates(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
+def _gates(spec: ClusteringDeploymentSpec) -> Iterator[Risk]:
     analysis = spec.analysis
     if analysis.error_rate is None and analysis.latency is None:
         yield (
@@ -228,17 +227,7 @@ def _gates(spec: ClusteringDeploymentSpec) -> Iterator[_Risk]:
             )
 
 
-def _reference(document: Document, spec: ClusteringDeploymentSpec, others: Sequence[Document]) -> Iterator[_Risk]:
-    models = {each.name for each in others if each.kind == "ClusteringModel" and each.namespace == document.namespace}
-    if models and spec.model_ref.name not in models:
-        yield (
-            "unknown-model",
-            ("modelRef", "name"),
-            f"no ClusteringModel {spec.model_ref.name} is among these files; there are {', '.join(sorted(models))}",
-        )
-
-
-def _model(spec: ClusteringModelSpec) -> Iterator[_Risk]:
+def _model(spec: ClusteringModelSpec) -> Iterator[Risk]:
     yield from _resources(spec.training.resources, ("training", "resources"))
     limits = spec.validation
     relative = limits.relative
@@ -262,7 +251,7 @@ def _model(spec: ClusteringModelSpec) -> Iterator[_Risk]:
         )
 
 
-def _resources(resources: ResourceRequirements, path: Path_) -> Iterator[_Risk]:
+def _resources(resources: ResourceRequirements, path: Path_) -> Iterator[Risk]:
     if not resources.requests and not resources.limits:
         yield (
             "no-resources",

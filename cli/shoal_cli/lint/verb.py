@@ -22,11 +22,12 @@ def lint(
     output: OutputOption = "table",
 ) -> int:
     """Check manifests without a cluster: what the API server would refuse, and settings that are risky."""
-    documents = [each for each in read_documents(files) if is_ours(each)]
+    others = read_documents(files)
+    documents = [each for each in others if is_ours(each)]
     found: list[Finding] = []
     for document in documents:
         problems = check(document)
-        found += problems or warn(document, documents)
+        found += problems or warn(document, others)
     errors = sum(each.severity == "error" for each in found)
     console = Console(soft_wrap=True, highlight=False)
     if output == "json":

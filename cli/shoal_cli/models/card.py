@@ -13,23 +13,26 @@ import typer
 from shoal_cli.errors import ShoalError
 from shoal_cli.models.options import (
     CredentialsOption,
+    FoundStore,
     ModelArgument,
     NamespaceOption,
-    NeededStore,
     VersionArgument,
+    find_store,
     open_store,
     read_key,
     read_version,
     working,
 )
+from shoal_cli.options import ContextOption
 
 
 def card(
     model: ModelArgument,
     version: VersionArgument,
-    store: NeededStore,
+    store: FoundStore = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
+    context: ContextOption = None,
     png: Annotated[bool, typer.Option("--png", help="The overview as a picture, instead of the page.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; MODEL-vVERSION.html or .png unless told.")
@@ -41,6 +44,7 @@ def card(
     from shoal_worker.card.making import draw_card
     from shoal_worker.card.sketch import sketch_artifact
 
+    store, namespace, version = find_store(model, version, store, namespace, context)
     with working("Fetching the card"):
         models = open_store(store, credentials_dir)
         key = read_key(model, namespace)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from shoal_cli.cluster import Cluster
 from shoal_cli.completing import names_of
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.kube import MODELS
@@ -27,6 +28,12 @@ StoreOption = Annotated[
     str | None,
     typer.Option(
         "--store", envvar="SHOAL_STORE", help="The store itself, such as s3://bucket/path; no cluster is asked."
+    ),
+]
+FoundStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store", envvar="SHOAL_STORE", help="The store, such as s3://bucket/path; as the cluster's record tells."
     ),
 ]
 NeededStore = Annotated[
@@ -77,6 +84,18 @@ def open_store(uri: str, credentials_dir: Path | None) -> "ModelStore":
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     return open_models(uri, credentials_dir)
+
+
+def find_store(
+    model: str, version: str, store: str | None, namespace: str | None, context: str | None
+) -> tuple[str, str | None, str]:
+    """Return store, namespace and version as told; without a store, as the cluster's record of the version tells."""
+    if store is not None:
+        return store, namespace, version
+    cluster = Cluster(context)
+    number = str(cluster.latest_version(model, namespace)) if version == "latest" else version.removeprefix("v")
+    found = cluster.version(f"{model}-v{number}", namespace)
+    return cluster.store_of(found), found.namespace, number
 
 
 def read_key(model: str, namespace: str | None) -> "ModelKey":

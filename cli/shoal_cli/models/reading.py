@@ -15,12 +15,14 @@ from shoal_cli.console import make_console, print_json
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.models.options import (
     CredentialsOption,
+    FoundStore,
     ModelArgument,
     NamespaceOption,
     NeededStore,
     OutputOption,
     StoreOption,
     VersionArgument,
+    find_store,
     open_store,
     read_key,
     read_labels,
@@ -141,11 +143,13 @@ def pull(
     model: ModelArgument,
     version: VersionArgument,
     directory: Annotated[Path, typer.Argument(help="Where to write the files.", show_default=False)],
-    store: NeededStore,
+    store: FoundStore = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
+    context: ContextOption = None,
 ) -> None:
     """Fetch a version's files, verified: manifest.json, model.safetensors and its card, if stored."""
+    store, namespace, version = find_store(model, version, store, namespace, context)
     with working("Fetching and verifying"):
         models = open_store(store, credentials_dir)
         key = read_key(model, namespace)

@@ -56,6 +56,7 @@ def predict(
 
     from shoal_cli.predict.protocol import Model, fit_columns
     from shoal_cli.predict.rows import read_arguments, read_file
+    from shoal_cli.predict.stream import explain_stream
 
     if bool(rows) == (file is not None):
         raise UsageError("give rows either as arguments or by --file", field="ROW", remedy="Write 52.5,13.4 or -f FILE")
@@ -66,6 +67,8 @@ def predict(
         if address is None:
             target = looking.find(name, namespace, context)
             names = _columns(target, version)
+            if (ingestion := rules.ingestion_of(target.fetch())) is not None:
+                raise explain_stream(f"{target.namespace}/{target.name}", ingestion, names, table)
             address = stack.enter_context(_reach(target, version))
         channel = stack.enter_context(grpc.insecure_channel(address))
         model = Model(channel, model_name, "" if version is None else str(version))

@@ -13,8 +13,8 @@ from shoal_cli.models.options import working
 from shoal_cli.results.options import (
     CredentialsOption,
     NamespaceOption,
+    NeededStore,
     SomeBatchArgument,
-    StoreOption,
     choose_batches,
     open_store,
 )
@@ -22,7 +22,7 @@ from shoal_cli.results.reading import print_runs
 
 
 def prune(
-    store: StoreOption,
+    store: NeededStore,
     batch: SomeBatchArgument = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,

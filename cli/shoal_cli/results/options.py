@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from shoal_cli.errors import ShoalError
+from shoal_cli.cluster import Cluster
+from shoal_cli.errors import ShoalError, UsageError
+from shoal_cli.kube import MissingError
 from shoal_cli.models.options import CredentialsOption
 from shoal_cli.names import split_name
 
@@ -18,10 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["CredentialsOption"]
 
-StoreOption = Annotated[
+NeededStore = Annotated[
     str,
     typer.Option(
         "--store", envvar="SHOAL_RESULTS", help="spec.output.uri of the batch: s3://bucket/path or file:///path."
+    ),
+]
+FoundStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="SHOAL_RESULTS",
+        help="spec.output.uri of the batch: s3://bucket/path or file:///path; as the cluster's batch tells.",
     ),
 ]
 NamespaceOption = Annotated[
@@ -44,6 +54,26 @@ def open_store(uri: str, credentials_dir: "Path | None") -> "ResultStore":
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     return open_results(uri, credentials_dir)
+
+
+def find_store(
+    batch: str | None, store: str | None, namespace: str | None, context: str | None
+) -> tuple[str, str | None]:
+    """Return store and namespace as told; without a store, as the ClusteringBatch in the cluster tells."""
+    if store is not None:
+        return store, namespace
+    if batch is None:
+        raise UsageError("no store is told", field="--store", remedy="Give it, set SHOAL_RESULTS, or name a batch")
+    cluster = Cluster(context)
+    try:
+        found = cluster.batch(batch, namespace)
+    except MissingError:
+        raise ShoalError(
+            "it is not in the cluster, which could tell where its results are",
+            field=f"batch/{batch}",
+            remedy="Give --store: results stay there when their batch is deleted",
+        ) from None
+    return cluster.results_of(found), found.namespace
 
 
 def read_batch(batch: str, namespace: str | None) -> "BatchKey":

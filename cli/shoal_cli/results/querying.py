@@ -13,15 +13,17 @@ import typer
 
 from shoal_cli.errors import ShoalError, UsageError
 from shoal_cli.models.options import working
+from shoal_cli.options import ContextOption
 from shoal_cli.quantities import read_bytes
 from shoal_cli.results.options import (
     LATEST,
     BatchArgument,
     CredentialsOption,
+    FoundStore,
     NamespaceOption,
     OutputOption,
-    StoreOption,
     find_run,
+    find_store,
     need_complete,
     open_store,
     read_batch,
@@ -42,16 +44,18 @@ _READING_FAILED = "reading the stream registered as"
 def sql(
     batch: BatchArgument,
     statement: Annotated[str, typer.Argument(metavar="SQL", help="The question; - reads it from standard input.")],
-    store: StoreOption,
+    store: FoundStore = None,
     run: Annotated[str, typer.Option("--run", help="The run that is the view `results`.")] = LATEST,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
+    context: ContextOption = None,
     memory: Annotated[str, typer.Option("--memory", help="What DuckDB may use; beyond that it uses the disk.")] = "1Gi",
     output: OutputOption = "table",
 ) -> None:
     """Ask the rows of a batch's runs by SQL. Views: results (one run), each complete run by its name, and runs."""
     if statement == "-":
         statement = typer.get_text_stream("stdin").read()
+    store, namespace = find_store(batch, store, namespace, context)
     limit = read_bytes(memory, "--memory") or 0
     with tempfile.TemporaryDirectory(prefix="shoal-sql-") as scratch:
         with working("Opening the runs"):

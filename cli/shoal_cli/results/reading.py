@@ -13,18 +13,20 @@ from rich.table import Table
 from shoal_cli.console import make_console, print_json
 from shoal_cli.errors import UsageError
 from shoal_cli.models.options import read_time, working
+from shoal_cli.options import ContextOption
 from shoal_cli.quantities import show_bytes
 from shoal_cli.results.options import (
     LATEST,
     BatchArgument,
     CredentialsOption,
+    FoundStore,
     NamespaceOption,
     OutputOption,
     RunArgument,
     SomeBatchArgument,
-    StoreOption,
     choose_batches,
     find_run,
+    find_store,
     open_store,
 )
 from shoal_cli.results.printing import as_text, print_rows
@@ -54,10 +56,11 @@ _LARGEST = 20
 
 
 def ls(
-    store: StoreOption,
     batch: SomeBatchArgument = None,
+    store: FoundStore = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
+    context: ContextOption = None,
     state: Annotated[list[str] | None, typer.Option("--state", help="Complete, Running or Broken; repeatable.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Labelled by this model.")] = None,
     version: Annotated[int | None, typer.Option("--version", help="And by this version of it.")] = None,
@@ -74,6 +77,7 @@ def ls(
         )
     wanted = [each for each in STATES if each in state] if state else None
     start, end = read_time(since, "--since"), read_time(until, "--until")
+    store, namespace = find_store(batch, store, namespace, context)
     with working("Reading the store"):
         results = open_store(store, credentials_dir)
         runs = [
@@ -89,13 +93,15 @@ def ls(
 
 def show(
     batch: BatchArgument,
-    store: StoreOption,
+    store: FoundStore = None,
     run: RunArgument = LATEST,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
+    context: ContextOption = None,
     output: OutputOption = "table",
 ) -> None:
     """Show a run: model, metrics, columns, clusters. -o json prints the manifest, -o csv the rows of each cluster."""
+    store, namespace = find_store(batch, store, namespace, context)
     with working("Reading the store"):
         results = open_store(store, credentials_dir)
         found = find_run(results, batch, namespace, run)
@@ -111,16 +117,18 @@ def show(
 
 
 def verify(
-    store: StoreOption,
     batch: SomeBatchArgument = None,
     run: Annotated[str | None, typer.Argument(help="Name of a run, or latest; all complete ones unless told.")] = None,
+    store: FoundStore = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
+    context: ContextOption = None,
 ) -> None:
     """Read all rows of runs and compare them with their digests; exit code 1 where one is not as it was."""
     from shoal_worker.errors import ResultInvalid
 
     console, sound, failed = make_console(), 0, 0
+    store, namespace = find_store(batch, store, namespace, context)
     with working("Listing"):
         results = open_store(store, credentials_dir)
         if batch and run:

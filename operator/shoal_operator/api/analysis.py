@@ -11,9 +11,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from shoal_operator.api.meta import ApiModel, CelRule
+from shoal_operator.api.question import URL, Promql, PromqlQuestion, QuestionName
 
-URL = r"^https?://[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[^\s#@]*)?$"
-"""No user, no password, no fragment."""
 CRON_JOB_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 LEAST_ROWS = 500
@@ -177,9 +176,7 @@ class ClusterCountGate(RecordOrLiveGate):
 class OutsideGate(Gate):
     """What the gates that ask somebody else have."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-zA-Z0-9]{0,31}$", max_length=32, description="Name of the gate, unique in its list."
-    )
+    name: QuestionName = Field(description="Name of the gate, unique in its list.")
     timeout_seconds: int = Field(
         default=5, ge=1, le=30, description="Seconds after which an answer counts as an error."
     )
@@ -191,7 +188,7 @@ class OutsideGate(Gate):
     )
 
 
-class PrometheusGate(OutsideGate):
+class PrometheusGate(PromqlQuestion, OutsideGate):
     """A query to a Prometheus server, which gives one number for each side."""
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
@@ -201,15 +198,7 @@ class PrometheusGate(OutsideGate):
         ),
     )
 
-    address: str = Field(
-        pattern=URL,
-        max_length=512,
-        description="URL of the server; its host must be among the operator's allowed hosts (analysis.allowedHosts of "
-        "the chart).",
-    )
-    query: str = Field(
-        min_length=1,
-        max_length=4096,
+    query: Promql = Field(
         description="PromQL of one number. $(revision), $(version), $(deployment), $(namespace) and $(seconds), "
         "the length of the window so far, are replaced.",
     )
@@ -250,9 +239,7 @@ class WebhookGate(OutsideGate):
 class JobGate(Gate):
     """A Job that is run once in each step, made of a CronJob of yours: it completes, which passes, or fails."""
 
-    name: str = Field(
-        pattern=r"^[a-z][a-zA-Z0-9]{0,31}$", max_length=32, description="Name of the gate, unique in its list."
-    )
+    name: QuestionName = Field(description="Name of the gate, unique in its list.")
     cron_job: str = Field(
         pattern=CRON_JOB_NAME,
         max_length=253,

@@ -9,8 +9,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shoal_operator.api.analysis import CRON_JOB_NAME, URL
+from shoal_operator.api.analysis import CRON_JOB_NAME
 from shoal_operator.api.meta import ApiModel, CelRule, StatusModel
+from shoal_operator.api.question import URL, QuestionName
 
 HookAt = Literal["BeforeRollout", "BeforePromotion", "AfterPromotion", "AfterRollback"]
 
@@ -25,9 +26,7 @@ class Hook(ApiModel):
         ),
     )
 
-    name: str = Field(
-        pattern=r"^[a-z][a-zA-Z0-9]{0,31}$", max_length=32, description="Name of the hook, unique among spec.hooks."
-    )
+    name: QuestionName = Field(description="Name of the hook, unique among spec.hooks.")
     at: HookAt = Field(
         description="BeforeRollout and BeforePromotion hold the rollout until they succeeded; AfterPromotion and "
         "AfterRollback follow it, and move no traffic whatever becomes of them."

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shoal_operator.api.analysis import URL
 from shoal_operator.api.meta import ApiModel, CelRule, StatusModel
+from shoal_operator.api.question import Promql, PromqlQuestion
 
 
 class AverageTarget(ApiModel):
@@ -28,7 +28,7 @@ class UtilizationTarget(ApiModel):
     )
 
 
-class PrometheusMetric(ApiModel):
+class PrometheusMetric(PromqlQuestion):
     """A number that a Prometheus server gives for the deployment as a whole."""
 
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
@@ -38,18 +38,7 @@ class PrometheusMetric(ApiModel):
         ),
     )
 
-    name: str = Field(
-        pattern=r"^[a-z][a-zA-Z0-9]{0,31}$", max_length=32, description="Name of the metric, unique in its list."
-    )
-    address: str = Field(
-        pattern=URL,
-        max_length=512,
-        description="URL of the server; its host must be among the operator's allowed hosts (analysis.allowedHosts of "
-        "the chart).",
-    )
-    query: str = Field(
-        min_length=1,
-        max_length=4096,
+    query: Promql = Field(
         description="PromQL of one number; $(deployment) and $(namespace) are replaced. Samples that are older than "
         "60 s are not looked at.",
     )

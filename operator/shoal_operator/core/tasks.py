@@ -94,7 +94,7 @@ def build_tasks(snapshot: DeploymentSnapshot, tasks: Iterable[Task]) -> tuple[Ac
     begun = [
         Create(build_task_job(snapshot.deployment, cron_job, task), optional=True)
         for task, cron_job in found
-        if cron_job is not None and _startable(cron_job)
+        if cron_job is not None and is_startable(cron_job)
     ]
     others = [job for job in snapshot.tasks if name_of(job) not in wanted and not is_deleting(job)]
     # A Job is judged as soon as it is bound to fail, and must stay from then on.
@@ -114,7 +114,7 @@ def _absent(snapshot: DeploymentSnapshot, task: Task, began: datetime, now: date
                 f"{task.path}: CronJob {task.cron_job} does not exist in namespace {namespace}. Create it, or correct "
                 "the name.",
             )
-        if not _startable(cron_job):
+        if not is_startable(cron_job):
             return Outcome(
                 "error",
                 f"{task.path}: CronJob {task.cron_job} does not allow it. Let its owner run `kubectl annotate cronjob "
@@ -129,7 +129,8 @@ def _absent(snapshot: DeploymentSnapshot, task: Task, began: datetime, now: date
     return Outcome("running", f"Job {task.job} is being created.")
 
 
-def _startable(cron_job: RawObject) -> bool:
+def is_startable(cron_job: RawObject) -> bool:
+    """Return whether a CronJob's owner lets deployments start it."""
     return annotation_of(cron_job, names.STARTABLE) == "true"
 
 

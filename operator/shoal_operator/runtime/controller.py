@@ -103,10 +103,11 @@ class Controller:
             outcome = "conflict"
             self._after_conflict(key, error)
         except NamespaceGoing as error:
-            # The object is about to be deleted with its namespace; there is nothing to tell anybody.
+            # The object is deleted with its namespace: there is nothing to tell anybody, and no use in another try.
+            # The watch brings its end; should the namespace stay, held by a finalizer, the resync brings it again.
             outcome = "deleting"
             _log.debug("the namespace is being deleted", object=_text(key), error=str(error))
-            self._queue.add_failed(key)
+            self._queue.succeeded(key)
         except Exception as error:
             # Whatever one object provokes, the worker and the other objects go on.
             outcome = "error"
@@ -150,7 +151,7 @@ class Controller:
             await self._write_status(run, plan.status)
         try:
             await self._execute(run, plan.clean_up)
-        except Conflict:
+        except (Conflict, NamespaceGoing):
             raise
         except ApiError as error:
             # The status tells of the object already: telling of this failure there too would provoke the next pass,
@@ -201,6 +202,8 @@ class Controller:
         """Create a record; status holds it until it is seen, so one that cannot be written now comes again."""
         try:
             await self._gateway.create(manifest)
+        except NamespaceGoing:
+            raise
         except ApiError as error:
             name = str(manifest["metadata"]["name"])
             _log.warning("record not written yet", object=_text(run.key), record=name, error=str(error))
@@ -209,8 +212,10 @@ class Controller:
         """Create an object; where it is optional, a refusal, as by a quota, is only told."""
         try:
             await self._gateway.create(manifest)
+        except NamespaceGoing:
+            raise
         except ApiError as error:
-            if not optional or isinstance(error, NamespaceGoing):
+            if not optional:
                 raise
             message = f"{manifest['kind']} {manifest['metadata']['name']} is refused: {error.message[:800]}"
             await self._emit(run, Emit("Warning", Reason.JOB_REFUSED, message))
@@ -219,6 +224,8 @@ class Controller:
         """Record an Event, which people read but nothing depends on: the pass goes on without it."""
         try:
             await self._gateway.emit(run.raw, event)
+        except NamespaceGoing:
+            raise
         except ApiError as error:
             _log.warning("event not recorded", object=_text(run.key), reason=event.reason, error=str(error))
 

@@ -56,8 +56,6 @@ class EventWriter:
             await self._write("POST", EVENT.path(metadata["namespace"]), body=_event(about, event, name, message, now))
         except Conflict:
             await self._count_up(metadata["namespace"], name, now)
-        except NotFound:
-            return  # The namespace is gone, and its events with it.
         self._seen[name] = self._clock()
         self._seen.move_to_end(name)
         while len(self._seen) > _REMEMBERED:

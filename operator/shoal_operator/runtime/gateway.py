@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import structlog
 
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core import names
+from shoal_operator.core import facts, names
 from shoal_operator.core.plan import Adjust, Emit, Label, Manifest
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import NAME_TAKEN, ApiError, Conflict, NotFound
 from shoal_operator.runtime.events import EventWriter
-from shoal_operator.runtime.resources import BY_KIND, CRON_JOB, FIELD_MANAGER, SECRET, Resource
+from shoal_operator.runtime.resources import BY_KIND, CRON_JOB, FIELD_MANAGER, SECRET, SERVICE, Resource
 from shoal_operator.runtime.store import Store, uid_of
 from shoal_operator.runtime.transport import APPLY_PATCH, MERGE_PATCH, METADATA_ONLY, REQUEST_SECONDS, Transport
 
@@ -92,6 +92,8 @@ class AioGateway:
         self._fence = fence
         self._clock = clock
         self._applied: dict[ObjectKey, dict[ObjectKey, _Applied]] = defaultdict(dict)
+        self._addresses: dict[ObjectKey, dict[ObjectKey, str]] = defaultdict(dict)
+        """Owner -> Service -> the cluster IP that its clients know."""
         self._secrets: dict[tuple[str, str], tuple[float, bool]] = {}
         self._cron_jobs: dict[tuple[str, str], tuple[float, RawObject | None]] = {}
         self._events = EventWriter(self._write, transport, clock)
@@ -102,21 +104,41 @@ class AioGateway:
         digest = _digest(manifest)
         live = self._store.get(key)
         known = self._applied[owner].get(key)
+        if address := facts.text_at(live or {}, "spec", "clusterIP"):
+            self._addresses[owner][key] = address
         if live is not None and known == _Applied(digest, uid_of(live), fingerprint(live)):
             return
         if live is None:
             await self._refuse_foreign(key, resource, manifest)
-        answer = await self._write(
+        held = self._addresses[owner].get(key, "") if live is None else ""
+        answer = await (self._apply_at(held, key, manifest) if held else self._send(key, resource, manifest))
+        self._store.put(answer, resource)
+        # Of the store's record, not of the answer: the next pass compares with what the store holds.
+        if (after := self._store.get(key)) is not None:
+            self._applied[owner][key] = _Applied(digest, uid_of(after), fingerprint(after))
+
+    async def _send(self, key: ObjectKey, resource: Resource, manifest: Manifest) -> dict[str, Any]:
+        return await self._write(
             "PATCH",
             resource.path(key.namespace, key.name),
             query={"fieldManager": FIELD_MANAGER, "force": "true"},
             body=manifest,
             content_type=APPLY_PATCH,
         )
-        self._store.put(answer, resource)
-        # Of the store's record, not of the answer: the next pass compares with what the store holds.
-        if (after := self._store.get(key)) is not None:
-            self._applied[owner][key] = _Applied(digest, uid_of(after), fingerprint(after))
+
+    async def _apply_at(self, address: str, key: ObjectKey, manifest: Manifest) -> dict[str, Any]:
+        """Apply a Service that was deleted, at the address that clients may still call, or at any if that is taken.
+
+        Later applies leave the address out; the API server keeps it then.
+        """
+        try:
+            return await self._send(key, SERVICE, {**manifest, "spec": {**manifest["spec"], "clusterIP": address}})
+        except ApiError as error:
+            # So it answers where the address is another's by now, or out of range.
+            if error.status != 422:
+                raise
+            _log.info("a Service does not get its old address", service=key.name, address=address, error=error.message)
+            return await self._send(key, SERVICE, manifest)
 
     async def create(self, manifest: Manifest) -> None:
         """Create an object; one that exists already and is ours is left alone."""
@@ -245,6 +267,7 @@ class AioGateway:
     def forget(self, owner: ObjectKey) -> None:
         """Drop what is known of the objects applied for an owner."""
         self._applied.pop(owner, None)
+        self._addresses.pop(owner, None)
 
     async def _write(
         self,

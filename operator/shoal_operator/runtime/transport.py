@@ -167,10 +167,16 @@ class ApiTransport:
             # The server is overloaded as a whole, so every request is held back, not only this key's.
             self._not_before = max(self._not_before, self._clock() + wait)
         kind = {404: NotFound, 409: Conflict}.get(status, ApiError)
-        causes = (answer.get("details") or {}).get("causes") or ()
-        if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        if _is_namespace_going(status, answer.get("details") or {}):
             kind = NamespaceGoing
         return kind(status, reason, message, wait)
+
+
+def _is_namespace_going(status: int, details: Mapping[str, Any]) -> bool:
+    """Return whether the NamespaceLifecycle admission refused: the namespace is terminating, or not there at all."""
+    if status == 404:
+        return details.get("kind") == "namespaces"
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in details.get("causes") or ())
 
 
 def _json_object(data: bytes) -> dict[str, Any]:

@@ -74,6 +74,18 @@ def test_all_batches_are_listed(records: dict[str, Any], capsys: pytest.CaptureF
     assert "1/4" in table
 
 
+def test_those_of_all_namespaces_are_listed_with_theirs(
+    records: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = batch("weekly")
+    other["metadata"]["namespace"] = "sea"
+    records[f"{ROOT.removesuffix('/namespaces')}/clusteringbatches"] = {"items": [batch(), other]}
+    assert main(["batch", "list", "-A"]) == 0
+    table = capsys.readouterr().out
+    assert "Namespace" in table
+    assert ("fish" in table, "sea" in table) == (True, True)
+
+
 def test_a_name_may_bring_its_namespace(records: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     records[f"{ROOT}/sea/clusteringbatches/nightly"] = batch(**RUNNING)
     assert main(["batch", "show", "sea/nightly"]) == 0

@@ -346,6 +346,36 @@ def test_each_change_has_its_effect(live: Raw, spec: Raw, effects: list[str] | N
     assert told in "; ".join(found.effects)
 
 
+SCALING = {"minReplicas": 2, "maxReplicas": 9, "metrics": {"queue": {"averageValue": 8}}}
+SCALED = {"replicas": 5}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect", "told"),
+    [
+        ((3, SCALING), (4, SCALING), "no effect beside spec.scaling", "the number of pods stays: spec.scaling decides"),
+        ((3, SCALING), (0, SCALING), "scales in place", "from 5 to 0: worker.replicas 0 switches spec.scaling off"),
+        ((0, SCALING), (4, SCALING), "scales in place", "pods come back, as many as spec.scaling decides"),
+        ((3, SCALING), (3, None), None, "pods scale in place from 5 to 3"),
+        ((3, None), (3, SCALING), None, "from 3 pods on, spec.scaling decides"),
+    ],
+)
+def test_beside_scaling_worker_replicas_is_told_for_what_it_is(
+    before: tuple[int, Raw | None], after: tuple[int, Raw | None], effect: str | None, told: str
+) -> None:
+    def spec(replicas: int, scaling: Raw | None) -> Raw:
+        return {"worker": {"replicas": replicas}, **({"scaling": scaling} if scaling else {})}
+
+    live = deployment(spec=spec(*before), **({"scaling": SCALED} if before[1] else {}))
+    wish = {**wanted(live), **spec(*after)}
+    if after[1] is None:
+        wish.pop("scaling", None)
+    found = compare(wish, live)
+    assert told in "; ".join(found.effects)
+    effects = {each.field: each.effect for each in found.changes}
+    assert effects.get("worker.replicas") == effect
+
+
 def test_a_strategy_of_another_length_begins_a_rollout_again() -> None:
     live = on_trial()
     found = compare(wanted(live, strategy={"canary": {"steps": [{"setWeight": 50}]}}), live)

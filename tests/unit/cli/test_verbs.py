@@ -126,6 +126,37 @@ def test_what_is_typed_wrong_is_told(records: dict[str, Any], shoal: Any, words:
     assert told in err
 
 
+@pytest.mark.parametrize(
+    ("subject", "known", "rows", "told"),
+    [
+        ("", True, ("52.5,13.4",), 'pub SUBJECT \'{"lat": 52.5, "lon": 13.4}\' (SUBJECT being any'),
+        ("readings.eu", True, ("52.5,13.4",), 'pub readings.eu \'{"lat": 52.5, "lon": 13.4}\';'),
+        ("readings.>", True, ("52.5",), 'pub SUBJECT \'{"lat": 0.0, "lon": 0.0}\' (SUBJECT'),
+        ("readings.eu", False, ("52.5,13.4",), "pub readings.eu '{\"COLUMN\": 0.0}';"),
+    ],
+    ids=["any subject", "one subject", "wrong width", "columns not known"],
+)
+def test_predict_tells_how_a_row_reaches_a_deployment_that_labels_a_stream(
+    records: dict[str, Any], shoal: Any, subject: str, known: bool, rows: tuple[str, ...], told: str
+) -> None:
+    ingestion = {
+        "nats": {"url": "nats://nats:4222"},
+        "stream": "readings",
+        "subject": subject,
+        "output": {"subject": "labels"},
+        "deadLetterSubject": "labels-dead",
+    }
+    records[TOWNS] = deployment(spec={"ingestion": ingestion})
+    if known:
+        columns = [{"name": name, "dtype": "FP64"} for name in ("lat", "lon")]
+        records[f"{ROOT}/demo/clusteringmodelversions/cities-v3"] = {"spec": {"schema": {"columns": columns}}}
+    code, _, err = shoal("predict", "towns", "-n", "demo", *rows)
+    text = " ".join(err.split())
+    assert code == 1
+    assert "demo/towns: it answers no calls, for it takes its rows from the stream readings" in text
+    assert f"nats -s nats://nats:4222 {told}" in text
+
+
 def test_get_counts_pods_by_one_listing(records: dict[str, Any], shoal: Any) -> None:
     records[LIST] = {"items": [deployment(message="Too long. " * 50), on_trial()]}
     records["/api/v1/namespaces/demo/pods?labelSelector=shoal.dev/deployment"] = {"items": PODS}

@@ -99,7 +99,7 @@ class FakeApi:
                     return self._store(path.removesuffix("/status"), {**held, "status": sent["status"]})
                 return self._store(path, sent)
             case "PATCH" if content_type == "application/apply-patch+yaml":
-                return self._store(path, {**self.objects.get(path, {}), **sent}, uid=f"uid-{path}")
+                return self._store(path, _merge(copy.deepcopy(self.objects.get(path, {})), sent), uid=f"uid-{path}")
             case "PATCH":
                 held = copy.deepcopy(self._existing(path))
                 self._check(held, sent.get("metadata", {}))

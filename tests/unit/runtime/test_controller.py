@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core.plan import Apply, Create, Delete, Emit, Label, Plan, Record, StatusWrite
@@ -178,7 +179,7 @@ async def test_a_passing_failure_shows_only_when_it_persists() -> None:
 async def test_an_event_that_is_refused_does_not_stop_the_pass() -> None:
     plan = Plan(actions=(Emit("Normal", "Promoted", "x"), Apply(service())), status=StatusWrite(KEY, {"phase": "x"}))
     bench = Bench(plan)
-    bench.gateway.failures.append(ApiError(403, "Forbidden", "the namespace is being terminated"))
+    bench.gateway.failures.append(ApiError(403, "Forbidden", "no permission"))
     await bench.controller.reconcile(KEY)
     assert [call[0] for call in bench.gateway.calls] == ["apply", "status"]
     assert bench.outcome("ok") == 1
@@ -232,12 +233,28 @@ async def test_a_clean_up_that_is_refused_waits_its_turn_and_leaves_the_status_a
     assert bench.outcome("error") == 5
 
 
-async def test_a_namespace_that_is_being_deleted_is_no_failure_of_the_object() -> None:
-    bench = Bench(Plan(actions=(Apply(service()),)))
-    bench.gateway.failures.append(NamespaceGoing(403, "Forbidden", "being terminated"))
-    await bench.controller.reconcile(KEY)
-    assert bench.gateway.calls == []
-    assert (bench.outcome("deleting"), bench.outcome("error")) == (1, None)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(actions=(Apply(service()), Apply(service()))),
+        Plan(actions=(Create(service(), optional=True), Apply(service()))),
+        Plan(actions=(Emit("Normal", "Promoted", "x"), Emit("Warning", "RolledBack", "y"), Apply(service()))),
+        Plan(clean_up=(Record(service()), Emit("Normal", "Promoted", "x"))),
+        Plan(clean_up=(Emit("Normal", "Promoted", "x"), Emit("Warning", "RolledBack", "y"))),
+    ],
+    ids=["apply", "optional create", "events", "record", "events after the status"],
+)
+async def test_a_namespace_that_is_being_deleted_ends_the_pass_and_nothing_is_said(plan: Plan) -> None:
+    bench = Bench(plan)
+    for _ in range(16):
+        bench.gateway.failures.append(NamespaceGoing(403, "Forbidden", "being terminated"))
+        with structlog.testing.capture_logs() as logs:
+            await bench.controller.reconcile(KEY)
+        assert {line["log_level"] for line in logs} <= {"debug", "info"}
+    assert [call for call in bench.gateway.calls if call[0] != "status"] == [], "the first refusal ends the pass"
+    assert (bench.outcome("deleting"), bench.outcome("error")) == (16, None)
+    assert bench.queue.failures(KEY) == 0
+    assert bench.due_in() is None, "the watch brings the end"
 
 
 async def test_the_server_s_retry_after_is_honoured() -> None:

@@ -101,6 +101,40 @@ async def test_an_object_that_is_not_ours_is_neither_seized_nor_taken_for_ours(
     assert api.objects[PATH] is existing
 
 
+class Allocating(FakeApi):
+    """Refuses cluster IPs that are taken, as the API server does."""
+
+    taken: str = ""
+
+    async def request(self, method: str, path: str, **parts: Any) -> dict[str, Any]:
+        address = ((parts.get("body") or {}).get("spec") or {}).get("clusterIP")
+        if address and address == self.taken:
+            self.requests.append((method, path))
+            why = f'spec.clusterIPs: Invalid value: ["{address}"]: failed to allocate IP {address}: already allocated'
+            raise ApiError(422, "Invalid", f'Service "pool" is invalid: {why}')
+        return await super().request(method, path, **parts)
+
+
+@pytest.mark.parametrize(("taken", "after"), [("", "10.96.0.7"), ("10.96.0.7", None)], ids=["free", "taken"])
+async def test_a_service_that_was_deleted_comes_back_where_its_clients_call_it_if_it_can(
+    store: Store, clock: ManualClock, taken: str, after: str | None
+) -> None:
+    api = Allocating()
+    gateway = AioGateway(api, store, lambda: 5.0, clock)
+    await gateway.apply(OWNER, manifest(a=1))
+    api.objects[PATH]["spec"]["clusterIP"] = "10.96.0.7"
+    store.put(api.objects[PATH], SERVICE)
+    await gateway.apply(OWNER, manifest(a=1))
+    api.taken = taken
+    store.remove(KEY, api.objects.pop(PATH)["metadata"]["uid"])
+    api.writes()
+    await gateway.apply(OWNER, manifest(a=1))
+    assert api.writes() == [("PATCH", PATH)] * (2 if taken else 1)
+    assert api.objects[PATH]["spec"] == {"a": 1, **({"clusterIP": after} if after else {})}
+    await gateway.apply(OWNER, manifest(a=1))
+    assert api.writes() == []
+
+
 async def test_nothing_is_written_without_the_lease(api: FakeApi, store: Store) -> None:
     def fence() -> float:
         raise LeaseLost("gone")

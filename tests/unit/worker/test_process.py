@@ -1,19 +1,15 @@
 """The real process from outside: a client that Shoal did not write gets the right answers; it ends as it should."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 
 from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
 from shoal_worker.model import build_model
+from tests.serving import COMMAND, environment, run_worker
 from tests.unit.worker.harness import MACHINE, make_table
 
 # In a process of its own: both packages define the protocol's messages, and a process can hold one definition only.
@@ -44,18 +40,8 @@ def test_tritonclient_gets_the_labels_of_the_model(stored: Path, files: Artifact
     points = make_table().numbers
     model = build_model(verify_artifact(files, files.digest), name="blobs", version="3", machine=MACHINE)
     expected = model.predict(points, lambda: False).tolist()
-    environment = serve_environment(stored, files, tmp_path)
-    with subprocess.Popen(
-        [sys.executable, "-m", "shoal_worker", "serve"], env=environment, stderr=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stderr
-            listening = json.loads(server.stderr.readline())
-            wait_until_ready(listening["metrics_port"])
-            answers = ask(f"127.0.0.1:{listening['grpc_port']}", points)
-        finally:
-            server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=10) == 0
+    with run_worker(environment(stored, files.digest, tmp_path), tmp_path) as worker:
+        answers = ask(f"127.0.0.1:{worker.grpc_port}", points)
     assert answers["FP64"] == expected
     assert answers["FP32"] == expected
     assert answers["ready"] is True
@@ -66,8 +52,8 @@ def test_tritonclient_gets_the_labels_of_the_model(stored: Path, files: Artifact
 def test_a_corrupt_artifact_ends_the_process_with_a_report(stored: Path, files: ArtifactFiles, tmp_path: Path) -> None:
     (stored / "model.safetensors").write_bytes(files.model[:-1])
     done = subprocess.run(
-        [sys.executable, "-m", "shoal_worker", "serve"],
-        env=serve_environment(stored, files, tmp_path),
+        COMMAND,
+        env=environment(stored, files.digest, tmp_path),
         capture_output=True,
         timeout=20,
         check=False,
@@ -78,40 +64,10 @@ def test_a_corrupt_artifact_ends_the_process_with_a_report(stored: Path, files: 
 
 
 def test_a_worker_that_waits_for_its_store_ends_cleanly(stored: Path, files: ArtifactFiles, tmp_path: Path) -> None:
-    environment = serve_environment(stored, files, tmp_path) | {
-        "SHOAL_ARTIFACT_URI": "s3://models/a",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "shoal_worker", "serve"], env=environment, stderr=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stderr
-            assert json.loads(server.stderr.readline())["event"] == "listening"
-            assert json.loads(server.stderr.readline())["event"] == "artifact not loaded"
-        finally:
-            server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=10) == 0
-
-
-def serve_environment(stored: Path, files: ArtifactFiles, tmp_path: Path) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "SHOAL_MODEL_NAME": "blobs",
-        "SHOAL_MODEL_VERSION": "3",
-        "SHOAL_ARTIFACT_URI": f"file://{stored}",
-        "SHOAL_ARTIFACT_DIGEST": files.digest,
-        "SHOAL_FILE_ROOT": str(tmp_path),
-        "SHOAL_CACHE_DIR": str(tmp_path / "cache"),
-        "SHOAL_REPORT_PATH": str(tmp_path / "report"),
-        "SHOAL_BIND_ADDRESS": "127.0.0.1",
-        "SHOAL_GRPC_PORT": "0",
-        "SHOAL_METRICS_PORT": "0",
-        "SHOAL_INTERNAL_PORT": "0",
-        "SHOAL_HEALTH_PORT": "0",
-        "SHOAL_DRAIN_DELAY_SECONDS": "0",
-    }
+    variables = environment(stored, files.digest, tmp_path, ARTIFACT_URI="s3://models/a")
+    variables |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true"}
+    with run_worker(variables, tmp_path, until="artifact not loaded"):
+        pass  # Its end is what is tested.
 
 
 def ask(target: str, points: np.ndarray) -> dict[str, object]:
@@ -125,15 +81,3 @@ def ask(target: str, points: np.ndarray) -> dict[str, object]:
     )
     answers: dict[str, object] = json.loads(done.stdout)
     return answers
-
-
-def wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
-                return
-        except urllib.error.HTTPError as error:
-            error.close()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
