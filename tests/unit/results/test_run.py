@@ -76,14 +76,20 @@ def test_a_part_without_rows(run: ResultRun) -> None:
     assert (manifest.rows, manifest.metrics.noise_ratio, manifest.counts) == (0, 0.0, {})
 
 
-def test_a_part_that_was_not_finished_is_absent_and_leaves_nothing(run: ResultRun, place: Place) -> None:
+def test_a_part_that_was_not_finished_is_absent_and_leaves_nothing(
+    run: ResultRun, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))  # Others' parts lie in the machine's.
     run.begin(plan_of(run.key))
     with contextlib.suppress(RuntimeError), run.write_part(0, SCHEMA) as part:
         part.write(rows())
+        assert list(scratch.iterdir())
         raise RuntimeError
     assert run.part(0) is None
     assert [each.name for each in folder(place).iterdir()] == ["plan.json"]
-    assert not list(Path(tempfile.gettempdir()).glob("shoal-part-*"))
+    assert not list(scratch.iterdir())
 
 
 def test_a_part_is_written_once(run: ResultRun, place: Place) -> None:
