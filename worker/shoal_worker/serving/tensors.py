@@ -4,6 +4,7 @@ Invariant: raw numbers are viewed, not copied, and their count is exactly what t
 integers before anything is allocated. Texts are cut out one by one: their places follow from one another.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from shoal_proto import inference_pb2 as pb
 from shoal_worker.errors import RequestInvalid
 
 Tensor = pb.ModelInferRequest.InferInputTensor
-Values = np.ndarray[tuple[int], np.dtype[Any]]
+Values = np.ndarray[Any, np.dtype[Any]]
 
 TEXTS = "BYTES"
 _LENGTH_BYTES = 4
@@ -32,9 +33,10 @@ _NUMBERS: dict[str, tuple[np.dtype[Any], str]] = {
 NUMBERS = frozenset(_NUMBERS)
 
 
-def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, count: int) -> Values:
-    """The numbers of a tensor, which is the input at this index, in their own type."""
+def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, shape: tuple[int, ...]) -> Values:
+    """The numbers of a tensor, which is the input at this index, in their own type and in this shape."""
     dtype, field = _NUMBERS[tensor.datatype]
+    count = prod(shape)
     if request.raw_input_contents:
         raw = _raw_entry(request, tensor, index)
         if len(raw) != count * dtype.itemsize:
@@ -44,10 +46,10 @@ def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, count
                 value=f"{len(raw)} bytes",
                 remedy="Send all values in row-major order, little-endian",
             )
-        return np.frombuffer(raw, dtype=dtype)
+        return np.ndarray(shape, dtype, raw)
     values = _typed_entry(tensor, index, field, count)
     try:
-        return np.fromiter(values, dtype=dtype, count=count)
+        return np.fromiter(values, dtype=dtype, count=count).reshape(shape)
     except OverflowError:
         raise RequestInvalid(
             f"a value does not fit {tensor.datatype}",
