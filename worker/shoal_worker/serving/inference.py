@@ -47,7 +47,9 @@ def declared_rows(request: pb.ModelInferRequest) -> int:
 
     Who says too many, too: a row takes a byte at least, so none has more of them than that.
     """
-    rows = request.inputs[0].shape[0] if request.inputs and request.inputs[0].shape else 0
+    inputs = request.inputs
+    shape = inputs[0].shape if inputs else None
+    rows = shape[0] if shape else 0
     return rows if rows <= _BELIEVED_ROWS else min(rows, request.ByteSize())
 
 

@@ -4,6 +4,7 @@ Invariant: raw numbers are viewed, not copied, and their count is exactly what t
 integers before anything is allocated. Texts are cut out one by one: their places follow from one another.
 """
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -37,8 +38,9 @@ def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, shape
     """The numbers of a tensor, which is the input at this index, in their own type and in this shape."""
     dtype, field = _NUMBERS[tensor.datatype]
     count = prod(shape)
-    if request.raw_input_contents:
-        raw = _raw_entry(request, tensor, index)
+    contents = request.raw_input_contents
+    if contents:
+        raw = _raw_entry(request, contents, tensor, index)
         if len(raw) != count * dtype.itemsize:
             raise RequestInvalid(
                 f"the shape {list(tensor.shape)} of {tensor.datatype} needs {count * dtype.itemsize} bytes",
@@ -60,9 +62,10 @@ def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, shape
 
 def read_texts(request: pb.ModelInferRequest, tensor: Tensor, index: int, count: int, longest: int) -> np.ndarray:
     """The texts of a tensor, as an object array; none is longer than `longest` characters."""
+    contents = request.raw_input_contents
     parts = (
-        _split(_raw_entry(request, tensor, index), index, count)
-        if request.raw_input_contents
+        _split(_raw_entry(request, contents, tensor, index), index, count)
+        if contents
         else _typed_entry(tensor, index, "bytes_contents", count)
     )
     try:
@@ -101,8 +104,7 @@ def _split(raw: bytes, index: int, count: int) -> list[bytes]:
     return parts
 
 
-def _raw_entry(request: pb.ModelInferRequest, tensor: Tensor, index: int) -> bytes:
-    contents = request.raw_input_contents
+def _raw_entry(request: pb.ModelInferRequest, contents: Sequence[bytes], tensor: Tensor, index: int) -> bytes:
     entries, typed = len(contents), tensor.HasField("contents")
     if entries != len(request.inputs) or typed:
         raise RequestInvalid(
