@@ -120,11 +120,14 @@ def _batch() -> int:
 
 
 def _serve() -> int:
+    import uvloop
+
     from shoal_worker.serving.server import serve
 
     settings = load_serve_settings()
     configure_logging(settings.log_level, verb="serve", model=settings.model_name, version=settings.model_version)
-    return asyncio.run(serve(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(settings))
 
 
 def _consume() -> int:

@@ -17,9 +17,13 @@ from shoal_worker.serving.inference import (
     LABELS,
     STRENGTHS,
     build_response,
+    check_finite,
     read_points,
     wanted_outputs,
 )
+
+# So few are counted sooner one by one than by two calls of numpy.
+_FEW_LABELS = 64
 
 
 class Answer(NamedTuple):
@@ -47,10 +51,15 @@ def answer_request(model: Model, request: pb.ModelInferRequest, cancelled: Cance
     else:
         points = read_points(model, request)
     told: dict[str, np.ndarray] = {}
-    if STRENGTHS in outputs:
-        told[LABELS], told[STRENGTHS] = model.predict_with_strengths(points, cancelled)
-    else:
-        told[LABELS] = model.predict(points, cancelled)
+    try:
+        if STRENGTHS in outputs:
+            told[LABELS], told[STRENGTHS] = model.predict_with_strengths(points, cancelled)
+        else:
+            told[LABELS] = model.predict(points, cancelled)
+    except ValueError:
+        if rows is None:
+            check_finite(model, points)
+        raise
     labels = told[LABELS]
     if CLUSTER_IDS in outputs:
         told[CLUSTER_IDS] = model.public_ids(labels)
@@ -59,6 +68,12 @@ def answer_request(model: Model, request: pb.ModelInferRequest, cancelled: Cance
         rows=rows,
         points=points,
         labels=labels,
-        noise=int(np.count_nonzero(labels == -1)),
+        noise=_count_noise(labels),
         out_of_reach=model.ranges.count_outside(points) if model.ranges else None,
     )
+
+
+def _count_noise(labels: LabelArray) -> int:
+    if len(labels) <= _FEW_LABELS:
+        return labels.tolist().count(-1)
+    return int(np.count_nonzero(labels == -1))

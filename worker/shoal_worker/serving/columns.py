@@ -37,7 +37,7 @@ def read_rows(model: Model, request: pb.ModelInferRequest) -> Frame:
         if column.dtype == TEXT:
             texts[column.name] = read_texts(request, tensor, place, rows, LONGEST_TEXT)
         else:
-            numbers.append(_exact(read_values(request, tensor, place, rows), tensor))
+            numbers.append(_exact(read_values(request, tensor, place, (rows,)), tensor))
     # Only now is it known that there are as many rows as the shapes say.
     matrix = np.empty((rows, len(numbers)))
     for position, values in enumerate(numbers):
@@ -59,7 +59,7 @@ def _read_matrix(model: Model, request: pb.ModelInferRequest) -> Frame:
         raise _refuse(model, f"the datatype of {POINTS!r} must be FP32 or FP64", POINTS, tensor.datatype)
     if len(tensor.shape) != 2 or tensor.shape[0] < 0 or tensor.shape[1] != width:
         raise _refuse(model, f"the shape of {POINTS!r} must be [rows, {width}]", POINTS, list(tensor.shape[:8]))
-    values = read_values(request, tensor, 0, tensor.shape[0] * width).reshape(tensor.shape[0], width)
+    values = read_values(request, tensor, 0, (tensor.shape[0], width))
     return Frame(model.columns, values.astype(np.float64, copy=False), {})
 
 

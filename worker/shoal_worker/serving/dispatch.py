@@ -23,8 +23,9 @@ Cancelled = Callable[[], bool]
 INLINE_SECONDS = 0.0002
 
 
-def _never() -> bool:
-    return False
+def is_short(expected: float) -> bool:
+    """Is work of so many seconds done sooner than a thread takes it up? Then it is to be done at once."""
+    return expected < INLINE_SECONDS
 
 
 class Dispatcher:
@@ -52,22 +53,12 @@ class Dispatcher:
         """Tenants with calls admitted and not yet ended."""
         return self._admission.tenants
 
-    async def run(
-        self, work: Callable[[Cancelled], T], seconds: float, expected: float, tenant: Callable[[], str]
-    ) -> T:
-        """Run `work` for at most `seconds`; it should stop soon after its argument turns true.
-
-        Work `expected` to be done sooner than a thread takes it up is done at once, whoever else waits: the event loop
-        is its queue. `tenant` is asked of other work only.
-        """
-        if seconds <= 0:
-            raise DeadlinePassed("the deadline passed before the call's turn", remedy="Allow more time")
-        if expected < INLINE_SECONDS:
-            return work(_never)
+    async def run(self, work: Callable[[Cancelled], T], seconds: float, expected: float, tenant: str) -> T:
+        """Run `work` for at most `seconds`; it should stop soon after its argument turns true."""
         abandoned = Event()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         call = self._admission.admit(
-            tenant(), expected, seconds, time.monotonic(), partial(self._begin, work, abandoned, answer)
+            tenant, expected, seconds, time.monotonic(), partial(self._begin, work, abandoned, answer)
         )
         self._start_next()
         try:

@@ -156,7 +156,8 @@ class Metrics:
     def record_rows(self, rows: int, noise: int, out_of_reach: int | None) -> None:
         """Count the rows of one answered call."""
         self._rows.inc(rows)
-        self._noise_rows.inc(noise)
+        if noise:
+            self._noise_rows.inc(noise)
         if out_of_reach and self._out_of_reach is not None:
             self._out_of_reach.inc(out_of_reach)
 

@@ -6,6 +6,7 @@ end within the grace, exit.
 """
 
 import asyncio
+import gc
 import signal
 from contextlib import suppress
 
@@ -155,7 +156,7 @@ async def serve(settings: ServeSettings) -> int:
     loading = stopping = None
     try:
         await server.start()
-        loading = asyncio.create_task(server.load())
+        loading = asyncio.create_task(_load_for_good(server))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done() and (failure := loading.exception()):
@@ -170,6 +171,13 @@ async def serve(settings: ServeSettings) -> int:
             if task:
                 task.cancel()
         await server.close()
+
+
+async def _load_for_good(server: WorkerServer) -> None:
+    await server.load()
+    # Modules and model stay: collections need not look at them again, which would hold all calls up for 20 to 50 ms.
+    gc.collect()
+    gc.freeze()
 
 
 def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:

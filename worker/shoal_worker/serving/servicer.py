@@ -22,9 +22,9 @@ from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceServicer
 from shoal_worker import __version__
 from shoal_worker.agreement.keeping import Keeper
-from shoal_worker.errors import ModelNotReady, Overloaded, RequestInvalid, RequestRefused, shorten
+from shoal_worker.errors import DeadlinePassed, ModelNotReady, Overloaded, RequestInvalid, RequestRefused, shorten
 from shoal_worker.serving.answering import answer_request
-from shoal_worker.serving.dispatch import Dispatcher
+from shoal_worker.serving.dispatch import Dispatcher, is_short
 from shoal_worker.serving.inference import build_metadata, check_target, declared_rows
 from shoal_worker.serving.metrics import Metrics
 from shoal_worker.serving.parsing import parse_request
@@ -69,16 +69,18 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._keeper = keeper
-        self._max_request_seconds = max_request_seconds
+        self._longest = max_request_seconds
 
     def guard(self, name: str) -> Callable[[Message | _Malformed, Context], Awaitable[Message]]:
         """The method of that name, behind a check that there is a request at all."""
         method = getattr(self, name)
+        if name == "ModelInfer":
+            # It looks itself: one more coroutine around it would be felt in every call.
+            answering: Callable[[Message | _Malformed, Context], Awaitable[Message]] = method
+            return answering
 
         async def guarded(request: Message | _Malformed, context: Context) -> Message:
             if isinstance(request, _Malformed):
-                if name == "ModelInfer":
-                    self._metrics.record_call("INVALID_ARGUMENT", 0)
                 await _abort(context, request.refusal)
             answer: Message = await method(request, context)
             return answer
@@ -116,21 +118,29 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             await _abort(context, error)
         return build_metadata(model)
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: pb.ModelInferRequest | _Malformed, context: Context) -> pb.ModelInferResponse:
         """Label points."""
         started = time.perf_counter()
         code = "OK"
         try:
+            if isinstance(request, _Malformed):
+                raise request.refusal
             model = self._state.require_model()
             check_target(model, request.model_name, request.model_version)
             remaining = context.time_remaining()
-            timeout = self._max_request_seconds if remaining is None else min(remaining, self._max_request_seconds)
-            answer = await self._dispatcher.run(
-                partial(answer_request, model, request),
-                timeout,
-                declared_rows(request) * model.seconds_per_row,
-                partial(_tenant, context),
-            )
+            if remaining is not None and remaining <= 0:
+                raise DeadlinePassed("the deadline passed before the call's turn", remedy="Allow more time")
+            expected = declared_rows(request) * model.seconds_per_row
+            if is_short(expected):
+                # Whoever else waits: the event loop is its queue.
+                answer = answer_request(model, request, _never)
+            else:
+                answer = await self._dispatcher.run(
+                    partial(answer_request, model, request),
+                    self._longest if remaining is None else min(remaining, self._longest),
+                    expected,
+                    _tenant(context),
+                )
             self._metrics.record_rows(len(answer.labels), answer.noise, answer.out_of_reach)
             if self._keeper is not None:
                 self._keeper.offer(model, request, answer)
@@ -147,7 +157,9 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             raise
         except Exception:
             code = "INTERNAL"
-            _log.exception("ModelInfer failed", request_bytes=request.ByteSize())
+            _log.exception(
+                "ModelInfer failed", request_bytes=0 if isinstance(request, _Malformed) else request.ByteSize()
+            )
             await context.abort(grpc.StatusCode.INTERNAL, "internal error of the worker; its log has the details")
         finally:
             self._metrics.record_call(code, time.perf_counter() - started)
@@ -174,6 +186,10 @@ def _tolerant(kind: type[Message]) -> Callable[[bytes], Message | _Malformed]:
             return _Malformed(refusal)
 
     return parse
+
+
+def _never() -> bool:
+    return False
 
 
 async def _abort(context: Context, error: RequestRefused) -> NoReturn:

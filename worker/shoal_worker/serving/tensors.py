@@ -4,6 +4,8 @@ Invariant: raw numbers are viewed, not copied, and their count is exactly what t
 integers before anything is allocated. Texts are cut out one by one: their places follow from one another.
 """
 
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from shoal_proto import inference_pb2 as pb
 from shoal_worker.errors import RequestInvalid
 
 Tensor = pb.ModelInferRequest.InferInputTensor
-Values = np.ndarray[tuple[int], np.dtype[Any]]
+Values = np.ndarray[Any, np.dtype[Any]]
 
 TEXTS = "BYTES"
 _LENGTH_BYTES = 4
@@ -32,11 +34,13 @@ _NUMBERS: dict[str, tuple[np.dtype[Any], str]] = {
 NUMBERS = frozenset(_NUMBERS)
 
 
-def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, count: int) -> Values:
-    """The numbers of a tensor, which is the input at this index, in their own type."""
+def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, shape: tuple[int, ...]) -> Values:
+    """The numbers of a tensor, which is the input at this index, in their own type and in this shape."""
     dtype, field = _NUMBERS[tensor.datatype]
-    if request.raw_input_contents:
-        raw = _raw_entry(request, tensor, index)
+    count = prod(shape)
+    contents = request.raw_input_contents
+    if contents:
+        raw = _raw_entry(request, contents, tensor, index)
         if len(raw) != count * dtype.itemsize:
             raise RequestInvalid(
                 f"the shape {list(tensor.shape)} of {tensor.datatype} needs {count * dtype.itemsize} bytes",
@@ -44,10 +48,10 @@ def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, count
                 value=f"{len(raw)} bytes",
                 remedy="Send all values in row-major order, little-endian",
             )
-        return np.frombuffer(raw, dtype=dtype)
+        return np.ndarray(shape, dtype, raw)
     values = _typed_entry(tensor, index, field, count)
     try:
-        return np.fromiter(values, dtype=dtype, count=count)
+        return np.fromiter(values, dtype=dtype, count=count).reshape(shape)
     except OverflowError:
         raise RequestInvalid(
             f"a value does not fit {tensor.datatype}",
@@ -58,9 +62,10 @@ def read_values(request: pb.ModelInferRequest, tensor: Tensor, index: int, count
 
 def read_texts(request: pb.ModelInferRequest, tensor: Tensor, index: int, count: int, longest: int) -> np.ndarray:
     """The texts of a tensor, as an object array; none is longer than `longest` characters."""
+    contents = request.raw_input_contents
     parts = (
-        _split(_raw_entry(request, tensor, index), index, count)
-        if request.raw_input_contents
+        _split(_raw_entry(request, contents, tensor, index), index, count)
+        if contents
         else _typed_entry(tensor, index, "bytes_contents", count)
     )
     try:
@@ -99,8 +104,7 @@ def _split(raw: bytes, index: int, count: int) -> list[bytes]:
     return parts
 
 
-def _raw_entry(request: pb.ModelInferRequest, tensor: Tensor, index: int) -> bytes:
-    contents = request.raw_input_contents
+def _raw_entry(request: pb.ModelInferRequest, contents: Sequence[bytes], tensor: Tensor, index: int) -> bytes:
     entries, typed = len(contents), tensor.HasField("contents")
     if entries != len(request.inputs) or typed:
         raise RequestInvalid(
