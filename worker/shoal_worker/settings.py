@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shoal_worker.errors import SettingsInvalid
@@ -142,8 +142,23 @@ class ConsumeSettings(ModelSettings):
     deliver: str = Field(default="All", pattern="^(All|New)$")
     """What a consumer that is created begins with: All messages that the stream holds, or New ones only."""
 
-    output_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
-    """Subject that the labels are published to; a stream must take it."""
+    output_subject: str = Field(default="", max_length=1024, pattern=r"^[^\s*>]*$")
+    """Subject that the labels are published to; a stream must take it. Empty: they go to output_uri."""
+
+    output_uri: str = Field(default="", max_length=2048, validate_default=True)
+    """Folder of the result store that the labels are written to instead: s3://bucket/path or file:///path."""
+
+    output_secret_dir: Path = Path("/var/run/shoal/output")
+    """Directory with one file per credential of the result store; it may be absent."""
+
+    output_roll_messages: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Messages of which a file of the result store is made, or half of max_in_flight where that is less."""
+
+    output_roll_seconds: float = Field(default=5, ge=0.1, le=300)
+    """Time after which a file of the result store is made of fewer messages."""
+
+    namespace: str = Field(default="", max_length=63)
+    """Namespace of the ClusteringDeployment, which with its name is its place in the result store; empty: default."""
 
     dead_letter_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
     """Subject for messages that nobody can answer; a stream must take it."""
@@ -165,6 +180,15 @@ class ConsumeSettings(ModelSettings):
 
     share_file: Path | None = None
     """File with the percentage of all leases that this worker may take; absent: all that it can."""
+
+    @field_validator("output_uri")
+    @classmethod
+    def _check_output(cls, uri: str, info: ValidationInfo) -> str:
+        if bool(info.data.get("output_subject")) == bool(uri):
+            raise ValueError("exactly one of SHOAL_OUTPUT_SUBJECT and SHOAL_OUTPUT_URI must be set")
+        if uri and not info.data.get("model_version", "1").isdecimal():
+            raise ValueError("SHOAL_MODEL_VERSION must be a number where labels go into a store")
+        return uri
 
 
 class JobSettings(_Settings):

@@ -94,11 +94,9 @@ class Connection:
         """Find the streams and the consumer, creating the latter where it is missing; StreamError where one is not."""
         settings = self._settings
         source = await self._find_stream(settings.input_stream)
-        for field, subject in (
-            ("SHOAL_OUTPUT_SUBJECT", settings.output_subject),
-            ("SHOAL_DEAD_LETTER_SUBJECT", settings.dead_letter_subject),
-        ):
-            await self._check_target(field, subject)
+        if settings.output_subject:
+            await self._check_target("SHOAL_OUTPUT_SUBJECT", settings.output_subject)
+        await self._check_target("SHOAL_DEAD_LETTER_SUBJECT", settings.dead_letter_subject)
         await self._ensure_consumer()
         return Origin(settings.input_stream, _created(source), settings.consumer)
 
