@@ -151,7 +151,7 @@ class ConsumeSettings(ModelSettings):
     output_secret_dir: Path = Path("/var/run/shoal/output")
     """Directory with one file per credential of the result store; it may be absent."""
 
-    output_roll_messages: int = Field(default=10_000, ge=1, le=1_000_000)
+    output_roll_messages: int = Field(default=10_000, ge=1, le=50_000)
     """Messages of which a file of the result store is made, or half of max_in_flight where that is less."""
 
     output_roll_seconds: float = Field(default=5, ge=0.1, le=300)
@@ -164,7 +164,7 @@ class ConsumeSettings(ModelSettings):
     """Subject for messages that nobody can answer; a stream must take it."""
 
     max_in_flight: int = Field(default=2048, ge=1, le=100_000)
-    """Messages that are leased at once."""
+    """Messages that are leased at once; with a result store at least twice what a file is made of."""
 
     batch_rows: int = Field(default=4096, ge=1, le=1_000_000)
     """Rows of several messages that are labelled at once; a message is never cut."""

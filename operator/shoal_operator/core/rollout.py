@@ -76,7 +76,12 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
 
 def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:
     """Return the names of the Secrets that serving this deployment needs."""
-    named = (defaults.store_secret_name, facts.text_at(deployment, "spec", "ingestion", "nats", "secretRef", "name"))
+    ingestion = facts.mapping_at(deployment, "spec", "ingestion")
+    named = (
+        defaults.store_secret_name,
+        facts.text_at(ingestion, "nats", "secretRef", "name"),
+        facts.text_at(ingestion, "output", "store", "secretRef", "name"),
+    )
     return frozenset(filter(None, named))
 
 
