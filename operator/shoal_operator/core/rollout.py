@@ -304,6 +304,7 @@ class _Pass:
             message=facts.printable(message, 1500),
             **_remember(progress),
             actual_weight=arrangement.actual_weight if arrangement and progress.candidate else 0,
+            measured_weight=arrangement.measured_weight if arrangement and progress.candidate else None,
             verdicts=list(decision.verdicts) if progress.candidate or decision.verdicts else [],
             replicas=len(live_pods(self.snapshot, progress.stable)),
             ready_replicas=len(ready_pods(self.snapshot, progress.stable)),

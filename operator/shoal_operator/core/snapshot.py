@@ -87,6 +87,8 @@ class WindowFigures:
     """The same by look, oldest first; at one index, all revisions of a window were looked at in the same moment."""
     looked_at: str = ""
     """When the last look was, RFC 3339: what gates say of the same look counts once. Empty before the first."""
+    leased: int = 0
+    """Messages of a stream that were leased; 0 where calls are served."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,13 @@ def test_a_canary_takes_its_share_of_the_leases_and_a_promotion_the_rest() -> No
     cluster.settle()
     old, new = cluster.revision("stable"), cluster.revision("candidate")
     assert (cluster.status["weight"], cluster.status["actualWeight"]) == (25, 25)
+    assert "measuredWeight" not in cluster.status
+    for role, leased in (("stable", 769), ("candidate", 231)):
+        revision = cluster.revision(role)
+        cluster.figure(revision, 1)
+        cluster.windows[revision] = replace(cluster.windows[revision], leased=leased)
+    cluster.reconcile()
+    assert cluster.status["measuredWeight"] == 23.1
     assert (shares(cluster, "stable"), shares(cluster, "candidate")) == (["100"] * 4, ["25"])
     good_calls(cluster)
     cluster.wait(61)
