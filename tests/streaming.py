@@ -111,6 +111,12 @@ def environment(stored: Stored, server: NatsServer, name: str, work: Path, **cha
     return {"PATH": os.environ["PATH"], **{f"SHOAL_{key}": value for key, value in settings.items()}}
 
 
+def forget_consumer(variables: Mapping[str, str]) -> int:
+    """Run the verb that deletes the consumer, and return its exit code."""
+    command = [sys.executable, "-m", "shoal_worker", "forget-consumer"]
+    return subprocess.run(command, env=dict(variables), stderr=subprocess.DEVNULL, timeout=60).returncode
+
+
 @contextmanager
 def run_worker(variables: Mapping[str, str], work: Path, *, ready: bool = True) -> Iterator[Worker]:
     """Run a worker, ready unless told otherwise, and kill it at the end."""

@@ -120,8 +120,8 @@ class ServeSettings(ModelSettings):
     the transport begins to refuse some, and at 16 times as many all."""
 
 
-class ConsumeSettings(ModelSettings):
-    """Environment of `shoal-worker consume`."""
+class NatsSettings(_Settings):
+    """What the verbs that have to do with a stream have in common."""
 
     nats_url: str = Field(min_length=1, max_length=2048, pattern=r"^(nats|tls)://[^\s,@]+(,(nats|tls)://[^\s,@]+)*$")
     """Servers of NATS: nats://host:port or tls://host:port, several with commas between."""
@@ -133,11 +133,22 @@ class ConsumeSettings(ModelSettings):
     input_stream: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
     """Stream that messages are taken from."""
 
-    input_subject: str = Field(default="", max_length=1024, pattern=r"^\S*$")
-    """Subject in that stream, wildcards allowed; empty: all of them."""
-
     consumer: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
     """Durable consumer that the workers of all versions share; it is created where there is none."""
+
+    connect_seconds: float = Field(default=20, gt=0, le=600)
+    """Time in which NATS must be reached at the start; later it is waited for."""
+
+
+class ForgetConsumerSettings(NatsSettings):
+    """Environment of `shoal-worker forget-consumer`."""
+
+
+class ConsumeSettings(ModelSettings, NatsSettings):
+    """Environment of `shoal-worker consume`."""
+
+    input_subject: str = Field(default="", max_length=1024, pattern=r"^\S*$")
+    """Subject in that stream, wildcards allowed; empty: all of them."""
 
     deliver: str = Field(default="All", pattern="^(All|New)$")
     """What a consumer that is created begins with: All messages that the stream holds, or New ones only."""
@@ -174,9 +185,6 @@ class ConsumeSettings(ModelSettings):
 
     max_deliveries: int = Field(default=5, ge=1, le=1000)
     """Deliveries of a message that the worker fails at, before it is a dead letter."""
-
-    connect_seconds: float = Field(default=20, gt=0, le=600)
-    """Time in which NATS must be reached at the start; later it is waited for."""
 
     share_file: Path | None = None
     """File with the percentage of all leases that this worker may take; absent: all that it can."""
@@ -262,6 +270,14 @@ def load_consume_settings() -> ConsumeSettings:
     """Read the environment of `consume`, or raise SettingsInvalid naming the wrong variables."""
     try:
         return ConsumeSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_forget_consumer_settings() -> ForgetConsumerSettings:
+    """Read the environment of `forget-consumer`, or raise SettingsInvalid naming the wrong variables."""
+    try:
+        return ForgetConsumerSettings()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
         raise _explained(error) from None
 

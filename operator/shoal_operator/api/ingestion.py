@@ -96,8 +96,13 @@ class Ingestion(ApiModel):
     )
     consumer: StreamName | None = Field(
         default=None,
-        description="Durable consumer; shoal-<namespace>-<name> when absent. It is created where it is missing, and is "
-        "not deleted with the ClusteringDeployment, for it holds the place in the stream.",
+        description="Durable consumer; shoal-<namespace>-<name> when absent. It is created where it is missing.",
+    )
+    consumer_at_deletion: Literal["Keep", "Delete"] = Field(
+        default="Keep",
+        description="What becomes of the consumer, which holds the place in the stream, when the ClusteringDeployment "
+        "is deleted. Delete: a Job deletes it once the pods are gone, and until then, for some minutes at most, the "
+        "ClusteringDeployment is being deleted.",
     )
     deliver: Literal["All", "New"] = Field(
         default="All",

@@ -25,6 +25,7 @@ from shoal_operator.core.contest import Standoff, find_standoff
 from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.desired import Scene, build_objects, find_removals, pool_sizes
+from shoal_operator.core.farewell import plan_farewell, prepare_farewell
 from shoal_operator.core.gates.job import build_gate_tasks
 from shoal_operator.core.group import find_problem
 from shoal_operator.core.hooks import begin_hooks, build_hook_tasks, follow_hooks
@@ -63,7 +64,7 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
     """Plan one pass over a ClusteringDeployment."""
     deployment = snapshot.deployment
     if facts.is_deleting(deployment):
-        return Plan()
+        return plan_farewell(snapshot, now)
     status = read_status(deployment)
     progress = read_progress(deployment, status, known_versions(snapshot.versions))
     try:
@@ -71,7 +72,8 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
     except ValidationError as error:
         return _refuse(snapshot, status, progress, Problem(Reason.INVALID_SPEC, facts.refusal(error)), now)
     scaling = scale(snapshot, spec, status, progress, now)
-    return _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
+    plan = _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
+    return replace(plan, actions=(*prepare_farewell(deployment, spec.ingestion), *plan.actions))
 
 
 def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:

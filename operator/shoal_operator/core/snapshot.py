@@ -209,6 +209,8 @@ class DeploymentSnapshot:
     """The Jobs that its gates and hooks started."""
     task_pods: tuple[RawObject, ...] = ()
     """Pods of these Jobs, raw."""
+    farewell: RawObject | None = None
+    """The Job that deletes its consumer, while it is being deleted."""
     cron_jobs: Mapping[str, RawObject | None] = field(default_factory=dict)
     """Name -> the CronJob that a gate or a hook needs now, None where it does not exist."""
     peers: tuple[RawObject, ...] = ()

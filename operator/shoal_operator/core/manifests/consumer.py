@@ -25,16 +25,29 @@ def consumer_of(deployment: RawObject, ingestion: Ingestion) -> str:
     return ingestion.consumer or names.consumer(namespace_of(deployment), name_of(deployment))
 
 
-def build_variables(deployment: RawObject, ingestion: Ingestion) -> dict[str, str]:
-    """Build what only a consuming pod is configured by."""
-    store = ingestion.output.store
-    held = ingestion.max_in_flight if store is None else max(ingestion.max_in_flight, _FILES_HELD * store.roll_messages)
+def build_nats_variables(deployment: RawObject, ingestion: Ingestion) -> dict[str, str]:
+    """Build what a pod finds the stream and the consumer by."""
     return {
         "SHOAL_NATS_URL": ingestion.nats.url,
         "SHOAL_NATS_SECRET_DIR": _NATS_SECRET_MOUNT,
         "SHOAL_INPUT_STREAM": ingestion.stream,
         "SHOAL_INPUT_SUBJECT": ingestion.subject,
         "SHOAL_CONSUMER": consumer_of(deployment, ingestion),
+    }
+
+
+def build_nats_mounts(ingestion: Ingestion) -> list[tuple[Manifest, Manifest]]:
+    """Build the volume with the credentials, if there are any, and its mount."""
+    secret = ingestion.nats.secret_ref
+    return [metadata.secret("nats-secret", _NATS_SECRET_MOUNT, secret.name)] if secret is not None else []
+
+
+def build_variables(deployment: RawObject, ingestion: Ingestion) -> dict[str, str]:
+    """Build what only a consuming pod is configured by."""
+    store = ingestion.output.store
+    held = ingestion.max_in_flight if store is None else max(ingestion.max_in_flight, _FILES_HELD * store.roll_messages)
+    return {
+        **build_nats_variables(deployment, ingestion),
         "SHOAL_DELIVER": ingestion.deliver,
         **_output(deployment, ingestion.output),
         "SHOAL_DEAD_LETTER_SUBJECT": ingestion.dead_letter_subject,
@@ -68,9 +81,7 @@ def build_mounts(ingestion: Ingestion) -> list[tuple[Manifest, Manifest]]:
     """Build the volumes that only a consuming pod has, each with its mount."""
     field = {"fieldPath": f"metadata.annotations['{names.SHARE}']"}
     share = {"name": "pod", "downwardAPI": {"items": [{"path": _SHARE_FILE, "fieldRef": field}]}}
-    mounts = [(share, {"name": "pod", "mountPath": _POD_MOUNT, "readOnly": True})]
-    if ingestion.nats.secret_ref is not None:
-        mounts.append(metadata.secret("nats-secret", _NATS_SECRET_MOUNT, ingestion.nats.secret_ref.name))
+    mounts = [(share, {"name": "pod", "mountPath": _POD_MOUNT, "readOnly": True}), *build_nats_mounts(ingestion)]
     store = ingestion.output.store
     if store is not None and store.secret_ref is not None:
         mounts.append(metadata.secret("output-secret", metadata.OUTPUT_SECRET_MOUNT, store.secret_ref.name))
