@@ -55,13 +55,17 @@ class Worker:
 
     def metrics(self) -> dict[str, float]:
         """Its metrics, and the CPU time of the process."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
         return {
             name: float(value)
-            for name, _, value in (line.rpartition(" ") for line in lines)
+            for name, _, value in (line.rpartition(" ") for line in self.metrics_text().splitlines())
             if name.startswith(("shoal_", "process_cpu"))
         }
+
+    def metrics_text(self) -> str:
+        """Its metrics as it tells them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            found: str = answer.read().decode()
+        return found
 
     def explanation(self) -> tuple[int, str]:
         """Status and text of /readyz."""

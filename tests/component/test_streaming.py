@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.js.api import DiscardPolicy
 from nats.js.errors import NotFoundError
 
+from shoal_operator.runtime.figures import parse
 from shoal_operator.runtime.monitoring import NatsMonitor
 from shoal_proto import inference_pb2 as pb
 from shoal_worker.settings import ServeSettings
@@ -272,6 +273,8 @@ class TestShares:
             found = await self.versions(streams, count)
             assert 0.08 <= found["4"] / count <= 0.101
             assert candidate.metrics()["shoal_stream_share_percent"] == 10
+            # The operator reports what it reads here as the share that was really taken.
+            assert parse(candidate.metrics_text()).leased == found["4"]
 
     async def test_a_share_of_none_leases_nothing_and_what_was_leased_is_answered(  # type: ignore[no-untyped-def]
         self, streams: Streams, shares, run, stored: Stored

@@ -138,8 +138,9 @@ async def test_labels_are_rows_of_a_run_that_is_complete_when_the_worker_ends(
     await streams.publish([json.dumps([{"x": 0.0, "y": 0.0}] * 3).encode()], {"Nats-Msg-Id": "theirs"})
     with run_worker(variables(), tmp_path) as worker:
         await streams.await_settled()
+        # The worker counts once it has heard of it, a moment after the server.
+        await await_that(lambda: worker.metrics()["shoal_stream_unstored"] == 0)
         assert worker.metrics()['shoal_stream_messages_total{outcome="answered"}'] == len(points) + 1
-        assert worker.metrics()["shoal_stream_unstored"] == 0
         # What is stored can be read while the run grows.
         (run,) = labels.open().runs(KEY)
         assert (run.state, run.is_stream, run.rows) == ("Running", True, None)
@@ -216,6 +217,40 @@ async def test_a_store_that_is_away_is_waited_for_and_told(
         worker.await_ready()
         assert worker.end() == 0
     assert labels.assert_each_once(count) == 0
+
+
+async def test_a_worker_that_ends_while_the_store_is_away_gives_its_messages_back(
+    streams: Streams, variables: Environment, stored: Stored, tmp_path: Path, labels: Labels
+) -> None:
+    count = 500
+    # What was not given back would come again after a minute only, later than anything here waits.
+    patient = variables(ACK_WAIT_SECONDS="60", DRAIN_GRACE_SECONDS="1")
+    with run_worker(patient, tmp_path) as worker:
+        labels.take_away()
+        await streams.publish(rows_of(stored.points, count))
+        await await_that(lambda: worker.metrics()["shoal_stream_unstored"] == count)
+        await await_that(lambda: worker.metrics()["shoal_stream_store_failures_total"] > 0)
+        assert worker.end() == 0
+    labels.bring_back()
+    with run_worker(patient, tmp_path) as worker:
+        await streams.await_settled()
+        assert worker.end() == 0
+    assert labels.assert_each_once(count) == 0
+
+
+async def test_messages_of_many_rows_make_files_of_bounded_size(
+    streams: Streams, variables: Environment, stored: Stored, tmp_path: Path, labels: Labels
+) -> None:
+    rows = [{"x": 0.0, "y": 0.0}] * 20_000
+    await streams.publish([json.dumps(rows).encode()] * 30)
+    with run_worker(variables(OUTPUT_ROLL_SECONDS="30"), tmp_path) as worker:
+        await await_that(lambda: worker.metrics()["shoal_stream_files_total"] > 0)
+        await await_that(lambda: worker.metrics()["shoal_stream_backlog"] < 30)
+        assert worker.end() == 0
+    (run,) = labels.open().runs(KEY)
+    parts = [part.rows for part in labels.open().manifest(run.key).parts]
+    assert sum(parts) == 600_000
+    assert max(parts) < 300_000
 
 
 async def test_poison_is_a_dead_letter_and_no_row(

@@ -127,7 +127,7 @@ def farewell_job(deployment: str, uid: str) -> str:
     """Name of the Job that deletes a deployment's consumer; that of a deleted namesake has another name.
 
     >>> farewell_job("towns", "8f0c")
-    'towns-farewell-892bbd31'
+    'towns-farewell-892bd172'
     """
     return bounded(deployment, f"farewell-{hashlib.sha256(uid.encode()).hexdigest()[:8]}")
 

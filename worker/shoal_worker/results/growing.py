@@ -12,6 +12,7 @@ the writer was told to be stored is in the manifest, and what is not, it stores 
 import re
 import secrets
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -24,7 +25,8 @@ from shoal_worker.results.store import ResultStore
 
 _NAME = re.compile(r"(\d{8}t\d{6})-v\d+-[0-9a-f]{8}")
 _TIME = "%Y%m%dt%H%M%S"
-_LOOK_BACK = timedelta(days=7)
+_READERS = 16
+_LOOK_BACK = timedelta(days=2)
 """Runs that began before are not looked at again and again."""
 
 
@@ -82,8 +84,13 @@ def seal(run: ResultRun) -> RunManifest:
 def find_abandoned(results: ResultStore, stream: BatchKey, now: datetime, lifetime: timedelta) -> list[ResultRun]:
     """Return the runs that began more than a lifetime ago and are not complete: their writers are gone."""
     names = [name for name in results.run_names(stream) if _began_between(name, now - _LOOK_BACK, now - lifetime)]
-    runs = (results.run(RunKey(stream, name)) for name in names)
-    return [run for run in runs if run.manifest() is None and run.grows()]
+
+    def look(name: str) -> ResultRun | None:
+        run = results.run(RunKey(stream, name))
+        return run if run.manifest() is None and run.grows() else None
+
+    with ThreadPoolExecutor(_READERS) as readers:
+        return [run for run in readers.map(look, names) if run is not None]
 
 
 def _write(run: ResultRun, number: int, rows: Iterable[pa.RecordBatch]) -> PartRecord | None:

@@ -24,6 +24,8 @@ from shoal_worker.streaming.runs import StreamRuns
 
 _MOST_BYTES = 32 << 20
 """Bytes of messages in a file: half of what a worker holds at once, so that leasing goes on while it is written."""
+_MOST_ROWS = 262_144
+"""Rows in a file, or little more: small messages may have many, and rows take more memory than messages."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +48,7 @@ class StreamFiles:
         # What is not acknowledged is held: a file of all that may be held would leave nothing to go on with.
         self._messages = max(1, min(settings.output_roll_messages, settings.max_in_flight // 2))
         self._gathered: list[Tabled] = []
-        self._count = self._bytes = 0
+        self._count = self._bytes = self._rows = 0
         self._begun = 0.0
         self._writing: Sequence[Tabled] = ()
         self._changed = asyncio.Event()
@@ -68,6 +70,7 @@ class StreamFiles:
             self._begun = time.monotonic()
         self._gathered += items
         self._count += sum(len(item.messages) for item in items)
+        self._rows += sum(item.rows.num_rows for item in items)
         self._bytes += sum(len(message.data) for item in items for message in item.messages)
         self._changed.set()
 
@@ -76,7 +79,7 @@ class StreamFiles:
         while True:
             while not self._is_due():
                 await self._await_change()
-            self._writing, self._gathered, self._count, self._bytes = self._gathered, [], 0, 0
+            self._writing = self._take()
             if self._writing:
                 await self._write([item.rows for item in self._writing])
                 await self._stored(self._writing)
@@ -100,8 +103,20 @@ class StreamFiles:
         await self._in_thread(self._runs.close)
         self._thread.shutdown(wait=False)
 
+    def _take(self) -> list[Tabled]:
+        """Begin a file with what was gathered, or as much of it as a file may hold."""
+        count = rows = place = 0
+        for place, item in enumerate(self._gathered, 1):  # noqa: B007 - how many were taken
+            count, rows = count + len(item.messages), rows + item.rows.num_rows
+            if count >= self._messages or rows >= _MOST_ROWS:
+                break
+        taken, left = self._gathered[:place], self._gathered[place:]
+        self._gathered, self._count, self._bytes, self._rows = [], 0, 0, 0
+        self.add(left)
+        return taken
+
     def _is_due(self) -> bool:
-        full = self._count >= self._messages or self._bytes >= _MOST_BYTES
+        full = self._count >= self._messages or self._bytes >= _MOST_BYTES or self._rows >= _MOST_ROWS
         old = bool(self._gathered) and time.monotonic() - self._begun >= self._seconds
         return full or old or self._finishing
 
