@@ -112,7 +112,11 @@ def environment(stored: Stored, server: NatsServer, name: str, work: Path, **cha
         "ACK_WAIT_SECONDS": "2",
         **changes,
     }
-    return {"PATH": os.environ["PATH"], **{f"SHOAL_{key}": value for key, value in settings.items()}}
+    return {
+        "PATH": os.environ["PATH"],
+        "TMPDIR": str(work),
+        **{f"SHOAL_{key}": value for key, value in settings.items()},
+    }
 
 
 def forget_consumer(variables: Mapping[str, str]) -> int:

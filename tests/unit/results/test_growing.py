@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -15,6 +19,7 @@ from shoal_worker.results.layout import RunKey, batch_key
 from shoal_worker.results.record import STREAM_FORMAT, RunInput, RunModel
 from shoal_worker.results.schema import STREAM_SCHEMA
 from shoal_worker.results.store import ResultStore
+from shoal_worker.results.writer import remove_left_files
 from shoal_worker.spec.output import Retention
 from tests.unit.models.conftest import Place
 from tests.unit.results.conftest import DIGEST
@@ -150,3 +155,14 @@ def test_the_command_line_counts_a_message_once(
     assert main(["results", "verify", "demo/readings", *where]) == 0
     assert "2 sound" in capsys.readouterr().out
     assert main(["results", "ls", "demo/readings", *where]) == 0
+
+
+def test_local_files_of_killed_writers_are_removed_and_those_of_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, age in (("shoal-part-old.parquet", 7200), ("shoal-part-new.parquet", 60), ("theirs.parquet", 7200)):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    remove_left_files()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shoal-part-new.parquet", "theirs.parquet"]

@@ -16,6 +16,7 @@ from shoal_worker.results.growing import GrowingRun, find_abandoned, seal
 from shoal_worker.results.layout import batch_key
 from shoal_worker.results.record import STREAM_FORMAT, RunInput, RunModel
 from shoal_worker.results.store import ResultStore
+from shoal_worker.results.writer import remove_left_files
 from shoal_worker.settings import ConsumeSettings
 from shoal_worker.store.objects import open_store
 
@@ -45,6 +46,8 @@ class StreamRuns:
     def open(self) -> None:
         """Raise StoreError unless the store answers and knows us; then complete what others left behind."""
         self._store.check_reachable()
+        # The pod's disk outlives its processes.
+        remove_left_files()
         self._seal_abandoned()
 
     def write(self, rows: Sequence[pa.RecordBatch]) -> None:
