@@ -55,13 +55,17 @@ class Worker:
 
     def metrics(self) -> dict[str, float]:
         """Its metrics, and the CPU time of the process."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
         return {
             name: float(value)
-            for name, _, value in (line.rpartition(" ") for line in lines)
+            for name, _, value in (line.rpartition(" ") for line in self.metrics_text().splitlines())
             if name.startswith(("shoal_", "process_cpu"))
         }
+
+    def metrics_text(self) -> str:
+        """Its metrics as it tells them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            found: str = answer.read().decode()
+        return found
 
     def explanation(self) -> tuple[int, str]:
         """Status and text of /readyz."""
@@ -108,7 +112,17 @@ def environment(stored: Stored, server: NatsServer, name: str, work: Path, **cha
         "ACK_WAIT_SECONDS": "2",
         **changes,
     }
-    return {"PATH": os.environ["PATH"], **{f"SHOAL_{key}": value for key, value in settings.items()}}
+    return {
+        "PATH": os.environ["PATH"],
+        "TMPDIR": str(work),
+        **{f"SHOAL_{key}": value for key, value in settings.items()},
+    }
+
+
+def forget_consumer(variables: Mapping[str, str]) -> int:
+    """Run the verb that deletes the consumer, and return its exit code."""
+    command = [sys.executable, "-m", "shoal_worker", "forget-consumer"]
+    return subprocess.run(command, env=dict(variables), stderr=subprocess.DEVNULL, timeout=60).returncode
 
 
 @contextmanager

@@ -13,10 +13,17 @@ from rich.console import Console
 from tests.bench.machine import stamp
 from tests.bench_streams import page
 from tests.bench_streams.measures import measure_kill, measure_latency, measure_rate, measure_share
+from tests.bench_streams.storing import measure_store
 from tests.nats_server import run_nats
 from tests.streaming import store_model
 
-MEASURES = {"rate": measure_rate, "latency": measure_latency, "kill": measure_kill, "share": measure_share}
+MEASURES = {
+    "rate": measure_rate,
+    "latency": measure_latency,
+    "kill": measure_kill,
+    "share": measure_share,
+    "store": measure_store,
+}
 
 
 def main() -> int:

@@ -43,6 +43,8 @@ def figures(found: Mapping[str, Any]) -> Table:
     """Return the figures, each with its goal where it has one."""
     rate, latency, kill, share = (found[name] for name in ("rate", "latency", "kill", "share"))
     small, p99 = rate["smallMessagesPerSecond"], latency["p99Ms"]
+    store = found["store"]
+    stored = store["messagesPerSecond"]
     off = abs(share["takenPercent"] - share["toldPercent"])
     lines = [
         ["messages of one row, a second", f"{small:,}", f"≥ {LEAST_RATE:,}", _met(small >= LEAST_RATE)],
@@ -59,6 +61,11 @@ def figures(found: Mapping[str, Any]) -> Table:
             "10 ± 0.5 %",
             _met(off <= NEAR_SHARE),
         ],
+        ["messages of one row into a store, a second", f"{stored:,}", f"≥ {LEAST_RATE:,}", _met(stored >= LEAST_RATE)],
+        ["CPU of the worker for each", f"{store['cpuMicrosecondsPerMessage']:g} µs", "", ""],
+        ["messages in a file", f"{store['messagesInAFile']:,}", "", ""],
+        ["messages lost from the store by a kill", f"{store['lost']}", "0", _met(store["lost"] == 0)],
+        ["rows stored twice by it, which readers drop", f"{store['doubles']:,} of {store['messages']:,}", "", ""],
     ]
     return Table("Figures", ["", "measured", "goal", "met"], lines)
 

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from nats.aio.msg import Msg
 from nats.js.api import DiscardPolicy
+from nats.js.errors import NotFoundError
 
+from shoal_operator.runtime.figures import parse
 from shoal_operator.runtime.monitoring import NatsMonitor
 from shoal_proto import inference_pb2 as pb
 from shoal_worker.settings import ServeSettings
 from tests.nats_server import NatsServer, run_nats
-from tests.streaming import Stored, Worker, environment, run_worker, store_model
+from tests.streaming import Stored, Worker, environment, forget_consumer, run_worker, store_model
 from tests.streams import CONSUMER, Streams, open_streams, rows_of
 from tests.unit.worker.harness import run_server
 
@@ -216,6 +218,30 @@ async def test_the_operator_reads_the_backlog_where_no_pod_tells_it(
         await refuse.close()
 
 
+class TestForgettingTheConsumer:
+    async def test_it_is_deleted_and_one_that_is_gone_is_as_good(
+        self, streams: Streams, variables: Environment, tmp_path: Path
+    ) -> None:
+        with run_worker(variables(), tmp_path):
+            pass
+        jetstream = streams.client.jetstream()
+        assert (await jetstream.consumer_info(f"{streams.name}-in", CONSUMER)).name == CONSUMER
+        for _ in range(2):
+            assert await asyncio.to_thread(forget_consumer, variables()) == 0
+            with pytest.raises(NotFoundError):
+                await jetstream.consumer_info(f"{streams.name}-in", CONSUMER)
+        assert await asyncio.to_thread(forget_consumer, variables(INPUT_STREAM="none")) == 0
+
+    def test_servers_that_are_away_are_told_in_bounded_time(
+        self, stored: Stored, server: NatsServer, tmp_path: Path
+    ) -> None:
+        changes = {"NATS_URL": "nats://127.0.0.1:1", "CONNECT_SECONDS": "3"}
+        assert forget_consumer(environment(stored, server, "none", tmp_path, **changes)) == 2
+        report = json.loads((tmp_path / "report").read_text())
+        assert (report["reason"], report["transient"]) == ("StreamUnavailable", True)
+        assert "nats consumer rm none-in labels --force" in report["remedy"]
+
+
 class TestShares:
     """Two versions of one deployment lease from one consumer."""
 
@@ -250,6 +276,8 @@ class TestShares:
             found = await self.versions(streams, count)
             assert 0.08 <= found["4"] / count <= 0.101
             assert candidate.metrics()["shoal_stream_share_percent"] == 10
+            # The operator reports what it reads here as the share that was really taken.
+            assert parse(candidate.metrics_text()).leased == found["4"]
 
     async def test_a_share_of_none_leases_nothing_and_what_was_leased_is_answered(  # type: ignore[no-untyped-def]
         self, streams: Streams, shares, run, stored: Stored

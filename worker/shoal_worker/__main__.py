@@ -1,4 +1,4 @@
-"""Command line of the worker image: `shoal-worker serve`, `consume`, `train`, `import`, `maintain` and `batch`.
+"""Command line of the worker image: `shoal-worker serve`, `consume`, `forget-consumer`, `train` and others.
 
 Configured by the environment only; the verbs take no options. Nothing is decided here.
 """
@@ -15,12 +15,14 @@ from shoal_worker.report import failure_report, write_report
 from shoal_worker.settings import (
     BatchSettings,
     ConsumeSettings,
+    ForgetConsumerSettings,
     ImportSettings,
     MaintainSettings,
     ServeSettings,
     TrainSettings,
     load_batch_settings,
     load_consume_settings,
+    load_forget_consumer_settings,
     load_import_settings,
     load_maintain_settings,
     load_serve_settings,
@@ -53,6 +55,9 @@ environment of serve:
 
 environment of consume:
 {consume}
+
+environment of forget-consumer:
+{forget-consumer}
 
 environment of train:
 {train}
@@ -138,9 +143,18 @@ def _consume() -> int:
     return asyncio.run(consume(settings))
 
 
+def _forget_consumer() -> int:
+    from shoal_worker.streaming.forgetting import forget_consumer
+
+    settings = load_forget_consumer_settings()
+    configure_logging(settings.log_level, verb="forget-consumer")
+    return asyncio.run(forget_consumer(settings))
+
+
 _VERBS = {
     "serve": _serve,
     "consume": _consume,
+    "forget-consumer": _forget_consumer,
     "train": _train,
     "import": _import,
     "maintain": _maintain,
@@ -159,6 +173,7 @@ def _build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(_VERBS))
     verbs.add_parser("serve", help="serve one artifact until SIGTERM")
     verbs.add_parser("consume", help="label the messages of a stream of NATS JetStream until SIGTERM")
+    verbs.add_parser("forget-consumer", help="delete the durable consumer of a stream, exit 0 or 2 (retry)")
     verbs.add_parser("train", help="fit a model, write its artifact and a report, exit 0, 1 (permanent) or 2 (retry)")
     verbs.add_parser("import", help="fetch an artifact, test it and store it as a version, exit as train")
     verbs.add_parser("maintain", help="retire, archive, bring back or delete versions in the store, exit as train")
@@ -176,6 +191,7 @@ def _epilog() -> str:
 _ENVIRONMENTS: dict[str, type[BaseSettings]] = {
     "serve": ServeSettings,
     "consume": ConsumeSettings,
+    "forget-consumer": ForgetConsumerSettings,
     "train": TrainSettings,
     "import": ImportSettings,
     "maintain": MaintainSettings,

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shoal_worker.errors import SettingsInvalid
@@ -120,8 +120,8 @@ class ServeSettings(ModelSettings):
     the transport begins to refuse some, and at 16 times as many all."""
 
 
-class ConsumeSettings(ModelSettings):
-    """Environment of `shoal-worker consume`."""
+class NatsSettings(_Settings):
+    """What the verbs that have to do with a stream have in common."""
 
     nats_url: str = Field(min_length=1, max_length=2048, pattern=r"^(nats|tls)://[^\s,@]+(,(nats|tls)://[^\s,@]+)*$")
     """Servers of NATS: nats://host:port or tls://host:port, several with commas between."""
@@ -133,23 +133,49 @@ class ConsumeSettings(ModelSettings):
     input_stream: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
     """Stream that messages are taken from."""
 
-    input_subject: str = Field(default="", max_length=1024, pattern=r"^\S*$")
-    """Subject in that stream, wildcards allowed; empty: all of them."""
-
     consumer: str = Field(pattern=r"^[^\s.*>/\\]{1,255}$")
     """Durable consumer that the workers of all versions share; it is created where there is none."""
+
+    connect_seconds: float = Field(default=20, gt=0, le=600)
+    """Time in which NATS must be reached at the start; later it is waited for."""
+
+
+class ForgetConsumerSettings(NatsSettings):
+    """Environment of `shoal-worker forget-consumer`."""
+
+
+class ConsumeSettings(ModelSettings, NatsSettings):
+    """Environment of `shoal-worker consume`."""
+
+    input_subject: str = Field(default="", max_length=1024, pattern=r"^\S*$")
+    """Subject in that stream, wildcards allowed; empty: all of them."""
 
     deliver: str = Field(default="All", pattern="^(All|New)$")
     """What a consumer that is created begins with: All messages that the stream holds, or New ones only."""
 
-    output_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
-    """Subject that the labels are published to; a stream must take it."""
+    output_subject: str = Field(default="", max_length=1024, pattern=r"^[^\s*>]*$")
+    """Subject that the labels are published to; a stream must take it. Empty: they go to output_uri."""
+
+    output_uri: str = Field(default="", max_length=2048, validate_default=True)
+    """Folder of the result store that the labels are written to instead: s3://bucket/path or file:///path."""
+
+    output_secret_dir: Path = Path("/var/run/shoal/output")
+    """Directory with one file per credential of the result store; it may be absent."""
+
+    output_roll_messages: int = Field(default=10_000, ge=1, le=50_000)
+    """Messages of which a file of the result store is made, or half of max_in_flight where that is less."""
+
+    output_roll_seconds: float = Field(default=5, ge=0.1, le=300)
+    """Time after which a file of the result store is made of fewer messages."""
+
+    namespace: str = Field(default="", max_length=63)
+    """Namespace of the ClusteringDeployment, which with its name is its place in the result store; empty: default."""
 
     dead_letter_subject: str = Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")
     """Subject for messages that nobody can answer; a stream must take it."""
 
     max_in_flight: int = Field(default=2048, ge=1, le=100_000)
-    """Messages that are leased at once."""
+    """Messages that are leased at once; with a result store at least twice what a file is made of."""
 
     batch_rows: int = Field(default=4096, ge=1, le=1_000_000)
     """Rows of several messages that are labelled at once; a message is never cut."""
@@ -160,11 +186,17 @@ class ConsumeSettings(ModelSettings):
     max_deliveries: int = Field(default=5, ge=1, le=1000)
     """Deliveries of a message that the worker fails at, before it is a dead letter."""
 
-    connect_seconds: float = Field(default=20, gt=0, le=600)
-    """Time in which NATS must be reached at the start; later it is waited for."""
-
     share_file: Path | None = None
     """File with the percentage of all leases that this worker may take; absent: all that it can."""
+
+    @field_validator("output_uri")
+    @classmethod
+    def _check_output(cls, uri: str, info: ValidationInfo) -> str:
+        if bool(info.data.get("output_subject")) == bool(uri):
+            raise ValueError("exactly one of SHOAL_OUTPUT_SUBJECT and SHOAL_OUTPUT_URI must be set")
+        if uri and not info.data.get("model_version", "1").isdecimal():
+            raise ValueError("SHOAL_MODEL_VERSION must be a number where labels go into a store")
+        return uri
 
 
 class JobSettings(_Settings):
@@ -238,6 +270,14 @@ def load_consume_settings() -> ConsumeSettings:
     """Read the environment of `consume`, or raise SettingsInvalid naming the wrong variables."""
     try:
         return ConsumeSettings()  # type: ignore[call-arg]  # required fields come from the environment
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_forget_consumer_settings() -> ForgetConsumerSettings:
+    """Read the environment of `forget-consumer`, or raise SettingsInvalid naming the wrong variables."""
+    try:
+        return ForgetConsumerSettings()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
         raise _explained(error) from None
 

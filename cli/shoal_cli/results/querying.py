@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from shoal_worker.results.listing import RunSummary
 
 _AT_ONCE = 1000
+_EACH_ONCE = """
+CREATE VIEW results AS SELECT * FROM deliveries
+QUALIFY row_number() OVER (PARTITION BY message_id, row ORDER BY labelled_at, version) = 1
+"""
+"""A message that was delivered again counts once: as it was labelled first."""
 _READING_FAILED = "reading the stream registered as"
 """What a failure of Arrow, which reads the rows, looks like to DuckDB."""
 
@@ -45,14 +50,19 @@ def sql(
     batch: BatchArgument,
     statement: Annotated[str, typer.Argument(metavar="SQL", help="The question; - reads it from standard input.")],
     store: FoundStore = None,
-    run: Annotated[str, typer.Option("--run", help="The run that is the view `results`.")] = LATEST,
+    run: Annotated[
+        str, typer.Option("--run", help="The run that is the view `results`; latest: of a stream all.")
+    ] = LATEST,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     memory: Annotated[str, typer.Option("--memory", help="What DuckDB may use; beyond that it uses the disk.")] = "1Gi",
     output: OutputOption = "table",
 ) -> None:
-    """Ask the rows of a batch's runs by SQL. Views: results (one run), each complete run by its name, and runs."""
+    """Ask the rows of a batch or a stream by SQL. Views: results, each complete run by its name, and runs.
+
+    Of a batch results is one run, of a stream all that it has, each message once; deliveries is that with doubles.
+    """
     if statement == "-":
         statement = typer.get_text_stream("stdin").read()
     store, namespace = find_store(batch, store, namespace, context)
@@ -60,18 +70,25 @@ def sql(
     with tempfile.TemporaryDirectory(prefix="shoal-sql-") as scratch:
         with working("Opening the runs"):
             results = open_store(store, credentials_dir)
-            chosen = find_run(results, batch, namespace, run)
-            need_complete(chosen)
-            complete = [each for each in results.runs(read_batch(batch, namespace)) if each.state == "Complete"]
+            runs = results.runs(read_batch(batch, namespace))
+            complete = [each for each in runs if each.state == "Complete"]
+            deliveries = results.stream_rows(runs) if run == LATEST else None
+            views = {} if deliveries else {"results": find_run(results, batch, namespace, run)}
+            for each in views.values():
+                need_complete(each)
             # A view costs a look into a file, so only runs that the statement speaks of get one.
-            views = {each.key.run: each for each in complete if each.key.run in statement} | {"results": chosen}
+            views |= {each.key.run: each for each in complete if each.key.run in statement}
             opened = {
                 name: results.run(each.key).rows(results.manifest(each.key).parts) for name, each in views.items()
             }
+            if deliveries is not None:
+                opened["deliveries"] = deliveries
         with _telling(list(opened.values())), _connect(limit, scratch) as database:
             database.register("runs", _runs_table(complete))
             for name, rows in opened.items():
                 database.register(name, rows.dataset)
+            if deliveries is not None:
+                database.execute(_EACH_ONCE)
             database.execute("SET lock_configuration = true")
             with working("Asking"):
                 answer = database.execute(statement)

@@ -118,7 +118,9 @@ def show(
 
 def verify(
     batch: SomeBatchArgument = None,
-    run: Annotated[str | None, typer.Argument(help="Name of a run, or latest; all complete ones unless told.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="Name of a run, or latest; all that can be read unless told.")
+    ] = None,
     store: FoundStore = None,
     credentials_dir: CredentialsOption = None,
     namespace: NamespaceOption = None,
@@ -136,7 +138,7 @@ def verify(
         else:
             runs = [each for key in choose_batches(results, batch, namespace) for each in results.runs(key)]
     for each in runs:
-        if each.state == "Running" and run is None:
+        if each.state == "Running" and not each.is_stream and run is None:
             continue
         with working(f"Reading {each.key}"):
             try:
@@ -187,7 +189,7 @@ def print_runs(runs: "list[RunSummary]") -> None:
             run.state,
             run.created[:16].replace("T", " "),
             as_text(f"{run.model.name} v{run.model.version}" if run.model else ""),
-            str(run.parts) if run.state == "Complete" else f"{run.parts_done}/{run.parts or '?'}",
+            str(run.parts) if run.state == "Complete" else _progress(run),
             "" if run.rows is None else f"{run.rows:,}",
             "" if run.clusters is None else f"{run.clusters:,}",
             "" if run.noise_ratio is None else f"{run.noise_ratio:.1%}",
@@ -199,6 +201,10 @@ def print_runs(runs: "list[RunSummary]") -> None:
     for run in runs:
         if run.message:
             errors.print(as_text(f"{run.key}: {run.message}"), style="yellow")
+
+
+def _progress(run: "RunSummary") -> str:
+    return str(run.parts_done) if run.is_stream else f"{run.parts_done}/{run.parts or '?'}"
 
 
 def _print_manifest(run: "RunSummary", manifest: "RunManifest", uri: str) -> None:

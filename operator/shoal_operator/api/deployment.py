@@ -340,6 +340,13 @@ class ClusteringDeploymentStatus(StatusModel):
     )
     weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the candidate should get.")
     actual_weight: int = Field(default=0, ge=0, le=100, description="Percent of the traffic that the router gives it.")
+    measured_weight: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="Percent of a stream's leases that it took since windowStartedAt, as its pods and those of stable "
+        "counted them; absent where nothing was counted.",
+    )
     mirror: int = Field(default=0, ge=0, le=100, description="Percent of the calls that the candidate gets copies of.")
     header: HeaderMatch | None = Field(
         default=None, description="Metadata whose calls the candidate gets whatever its weight."

@@ -175,6 +175,8 @@ class Reason(StrEnum):
     CONSUMER_MISSING = "ConsumerMissing"
     CONSUMER_UNFIT = "ConsumerUnfit"
     DUPLICATE_WINDOW_TOO_SHORT = "DuplicateWindowTooShort"
+    CONSUMER_DELETED = "ConsumerDeleted"
+    CONSUMER_LEFT = "ConsumerLeft"
     # Any kind
     AVAILABLE = "Available"
     NOT_AVAILABLE = "NotAvailable"

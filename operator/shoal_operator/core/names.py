@@ -45,6 +45,9 @@ INTERNAL_PORT = 8003
 HEALTH_PORT = 8004
 """Where workers tell the kubelet how they are, whatever becomes of calls; in no Service."""
 
+CONSUMER_FINALIZER = f"{GROUP}/consumer"
+"""On a ClusteringDeployment whose consumer is to be deleted before it is gone."""
+
 _LONGEST_LABEL = 63
 _LONGEST_INDEX = len("-1999")
 
@@ -118,6 +121,15 @@ def decision(deployment: str, uid: str, number: int) -> str:
     """
     tag = hashlib.sha256(uid.encode()).hexdigest()[:4]
     return bounded(deployment, f"{tag}-{number:05d}")
+
+
+def farewell_job(deployment: str, uid: str) -> str:
+    """Name of the Job that deletes a deployment's consumer; that of a deleted namesake has another name.
+
+    >>> farewell_job("towns", "8f0c")
+    'towns-farewell-892bd172'
+    """
+    return bounded(deployment, f"farewell-{hashlib.sha256(uid.encode()).hexdigest()[:8]}")
 
 
 def consumer(namespace: str, deployment: str) -> str:

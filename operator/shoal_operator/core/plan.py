@@ -66,6 +66,15 @@ class Adjust:
 
 
 @dataclass(frozen=True, slots=True)
+class Finalize:
+    """Set the finalizers of the reconciled object itself; without any, one that is being deleted is gone."""
+
+    key: ObjectKey
+    uid: str
+    finalizers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """A Kubernetes Event on the reconciled object."""
 
@@ -76,7 +85,7 @@ class Emit:
     """Name of the ClusteringDecision that has all of it; empty for none."""
 
 
-Action = Apply | Create | Record | Delete | Label | Adjust | Emit
+Action = Apply | Create | Record | Delete | Label | Adjust | Finalize | Emit
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,9 @@ def build_revision(spec: ClusteringDeploymentSpec, version: KnownVersion, defaul
         "settings": settings.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     }
     if spec.ingestion is not None:
-        bundle["ingestion"] = spec.ingestion.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        bundle["ingestion"] = spec.ingestion.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, exclude={"consumer_at_deletion"}
+        )
     canonical = json.dumps(bundle, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return Revision(
         revision=hashlib.sha256(canonical.encode()).hexdigest()[:8],

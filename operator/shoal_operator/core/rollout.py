@@ -25,6 +25,7 @@ from shoal_operator.core.contest import Standoff, find_standoff
 from shoal_operator.core.decided import Moment
 from shoal_operator.core.decision import Decision, Facts
 from shoal_operator.core.desired import Scene, build_objects, find_removals, pool_sizes
+from shoal_operator.core.farewell import plan_farewell, prepare_farewell
 from shoal_operator.core.gates.job import build_gate_tasks
 from shoal_operator.core.group import find_problem
 from shoal_operator.core.hooks import begin_hooks, build_hook_tasks, follow_hooks
@@ -63,7 +64,7 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
     """Plan one pass over a ClusteringDeployment."""
     deployment = snapshot.deployment
     if facts.is_deleting(deployment):
-        return Plan()
+        return plan_farewell(snapshot, now)
     status = read_status(deployment)
     progress = read_progress(deployment, status, known_versions(snapshot.versions))
     try:
@@ -71,12 +72,18 @@ def plan_deployment(snapshot: DeploymentSnapshot, now: datetime) -> Plan:
     except ValidationError as error:
         return _refuse(snapshot, status, progress, Problem(Reason.INVALID_SPEC, facts.refusal(error)), now)
     scaling = scale(snapshot, spec, status, progress, now)
-    return _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
+    plan = _Pass(snapshot, now, resize(spec, scaling), status, progress, build_schedule(spec), scaling).plan()
+    return replace(plan, actions=(*prepare_farewell(deployment, spec.ingestion), *plan.actions))
 
 
 def required_secrets(deployment: RawObject, defaults: Defaults) -> frozenset[str]:
     """Return the names of the Secrets that serving this deployment needs."""
-    named = (defaults.store_secret_name, facts.text_at(deployment, "spec", "ingestion", "nats", "secretRef", "name"))
+    ingestion = facts.mapping_at(deployment, "spec", "ingestion")
+    named = (
+        defaults.store_secret_name,
+        facts.text_at(ingestion, "nats", "secretRef", "name"),
+        facts.text_at(ingestion, "output", "store", "secretRef", "name"),
+    )
     return frozenset(filter(None, named))
 
 
@@ -299,6 +306,7 @@ class _Pass:
             message=facts.printable(message, 1500),
             **_remember(progress),
             actual_weight=arrangement.actual_weight if arrangement and progress.candidate else 0,
+            measured_weight=arrangement.measured_weight if arrangement and progress.candidate else None,
             verdicts=list(decision.verdicts) if progress.candidate or decision.verdicts else [],
             replicas=len(live_pods(self.snapshot, progress.stable)),
             ready_replicas=len(ready_pods(self.snapshot, progress.stable)),

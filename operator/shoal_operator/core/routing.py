@@ -47,6 +47,8 @@ class Arrangement:
     """The candidate's pods that get calls now, where pods are what is routed; None where weights are."""
     mirror: int = 0
     """Percent of the calls that the candidate gets copies of now."""
+    measured_weight: float | None = None
+    """Percent that the candidate really took since the window began, where that is counted."""
 
 
 def live_pods(snapshot: DeploymentSnapshot, revision: Revision | None) -> tuple[PodFacts, ...]:

@@ -87,6 +87,8 @@ class WindowFigures:
     """The same by look, oldest first; at one index, all revisions of a window were looked at in the same moment."""
     looked_at: str = ""
     """When the last look was, RFC 3339: what gates say of the same look counts once. Empty before the first."""
+    leased: int = 0
+    """Messages of a stream that were leased; 0 where calls are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,8 @@ class DeploymentSnapshot:
     """The Jobs that its gates and hooks started."""
     task_pods: tuple[RawObject, ...] = ()
     """Pods of these Jobs, raw."""
+    farewell: RawObject | None = None
+    """The Job that deletes its consumer, while it is being deleted."""
     cron_jobs: Mapping[str, RawObject | None] = field(default_factory=dict)
     """Name -> the CronJob that a gate or a hook needs now, None where it does not exist."""
     peers: tuple[RawObject, ...] = ()

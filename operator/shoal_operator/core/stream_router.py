@@ -29,6 +29,7 @@ def arrange(question: Question) -> Arrangement:
         settled=not changes,
         actual_weight=_actual_weight(question),
         routed=frozenset(pod.revision for pod in pods.values() if pod.revision and _percent(pod.share)),
+        measured_weight=_measured_weight(question),
     )
 
 
@@ -75,6 +76,17 @@ def _actual_weight(question: Question) -> int:
         # Between two arrangements: whoever asks gets.
         return round(100 * candidate.count(100) / (candidate.count(100) + stable.count(100)))
     return round(100 - theirs) if 100 in candidate else round(min(mine, 100))
+
+
+def _measured_weight(question: Question) -> float | None:
+    """Return the candidate's part of the leases that the pods counted; None before there are any."""
+    if question.candidate is None:
+        return None
+    windows = question.snapshot.windows
+    mine, theirs = (windows.get(item.revision) for item in (question.candidate, question.stable))
+    if mine is None or theirs is None or not mine.leased + theirs.leased:
+        return None
+    return round(100 * mine.leased / (mine.leased + theirs.leased), 1)
 
 
 def _percent(share: str) -> float:

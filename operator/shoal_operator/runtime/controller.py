@@ -15,6 +15,8 @@ from typing import assert_never
 import structlog
 
 from shoal_operator.api.meta import ObjectKey, Reason
+from shoal_operator.core import names
+from shoal_operator.core.farewell import let_go
 from shoal_operator.core.group import group_of
 from shoal_operator.core.plan import (
     Action,
@@ -23,6 +25,7 @@ from shoal_operator.core.plan import (
     Create,
     Delete,
     Emit,
+    Finalize,
     Label,
     Manifest,
     Plan,
@@ -126,6 +129,8 @@ class Controller:
             self._anew.discard(key)
             return "gone"
         if "deletionTimestamp" in raw["metadata"]:
+            if names.CONSUMER_FINALIZER in (raw["metadata"].get("finalizers") or ()):
+                await self._bid_farewell(key, raw)
             return "deleting"
         group = group_of(raw) if key.kind == "ClusteringDeployment" else None
         if group is None:
@@ -140,6 +145,13 @@ class Controller:
             return await self._execute_plan(key, raw)
         finally:
             self._groups.discard(group)
+
+    async def _bid_farewell(self, key: ObjectKey, raw: RawObject) -> None:
+        try:
+            await self._execute_plan(key, raw)
+        except NamespaceGoing:
+            # No Job can run there any more, and the namespace waits for the object.
+            await self._gateway.finalize(let_go(raw), str(raw["metadata"].get("resourceVersion", "")))
 
     async def _execute_plan(self, key: ObjectKey, raw: RawObject) -> str:
         if key in self._anew:
@@ -192,6 +204,9 @@ class Controller:
                     await self._label(run, action)
                 case Adjust():
                     await self._gateway.adjust(action)
+                case Finalize():
+                    written = await self._gateway.finalize(action, run.resource_version)
+                    run.resource_version = written or run.resource_version
                 case Emit(_, reason, message):
                     _log.info(message, object=_text(run.key), reason=reason)
                     await self._emit(run, action)
@@ -292,7 +307,7 @@ def _check_boundary(key: ObjectKey, action: Action) -> None:
             target = key_of(manifest)
         case Delete(target, _):
             pass
-        case Label() | Adjust():
+        case Label() | Adjust() | Finalize():
             target = action.key
         case _:
             return

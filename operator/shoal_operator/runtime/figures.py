@@ -22,8 +22,10 @@ _REQUESTS = "shoal_requests_total"
 _ROWS, _NOISE_ROWS = "shoal_rows_total", "shoal_noise_rows_total"
 _OUT_OF_REACH_ROWS = "shoal_out_of_reach_rows_total"
 """Only of workers whose model knows the range of its training data."""
+_LEASED = "shoal_stream_leased"
+"""Only of workers that consume a stream; it counts since the start, as the others do."""
 _DURATION = "shoal_request_duration_seconds"
-_READ = {_REQUESTS, _ROWS, _NOISE_ROWS, _OUT_OF_REACH_ROWS, f"{_DURATION}_sum", f"{_DURATION}_bucket"}
+_READ = {_REQUESTS, _ROWS, _NOISE_ROWS, _OUT_OF_REACH_ROWS, _LEASED, f"{_DURATION}_sum", f"{_DURATION}_bucket"}
 _MOST = 1e15
 """More than any process counts; sums and squares of less stay finite."""
 
@@ -42,6 +44,8 @@ class Counters:
     ranged_rows: float = 0.0
     """Rows where the worker tells how many of them are out of reach."""
     out_of_reach_rows: float = 0.0
+    leased: float = 0.0
+    """Messages of a stream that were leased."""
 
     def __add__(self, other: Counters) -> Counters:
         return self._with(other, 1)
@@ -60,6 +64,7 @@ class Counters:
             self.noise_rows + sign * other.noise_rows,
             self.ranged_rows + sign * other.ranged_rows,
             self.out_of_reach_rows + sign * other.out_of_reach_rows,
+            self.leased + sign * other.leased,
         )
 
     def to_look(self) -> Look:
@@ -90,7 +95,7 @@ def parse(text: str) -> Counters:
     Raises ValueError where they are not in the Prometheus format, or are none that a worker can have: a value that is
     no count (NaN, negative, infinite), or the same series twice. All of a reading is believed, or nothing of it.
     """
-    calls = errors = seconds = rows = noise_rows = out_of_reach_rows = 0.0
+    calls = errors = seconds = rows = noise_rows = out_of_reach_rows = leased = 0.0
     ranged = False
     buckets: dict[float, float] = {}
     seen: set[object] = set()
@@ -108,13 +113,15 @@ def parse(text: str) -> Counters:
             elif sample.name == _OUT_OF_REACH_ROWS:
                 out_of_reach_rows += sample.value
                 ranged = True
+            elif sample.name == _LEASED:
+                leased += sample.value
             elif sample.name == f"{_DURATION}_sum":
                 seconds += sample.value
             elif sample.name == f"{_DURATION}_bucket":
                 bound = float(sample.labels.get("le", ""))
                 buckets[bound] = buckets.get(bound, 0.0) + sample.value
     return Counters(
-        calls, errors, seconds, _apart(buckets), rows, noise_rows, rows if ranged else 0.0, out_of_reach_rows
+        calls, errors, seconds, _apart(buckets), rows, noise_rows, rows if ranged else 0.0, out_of_reach_rows, leased
     )
 
 
@@ -169,7 +176,8 @@ class PodSeries:
 
     def update(self, reading: Counters) -> None:
         """Take a new reading; smaller counters than before mean that the worker restarted."""
-        if reading.calls < self._last.calls or reading.seconds < self._last.seconds:
+        last = self._last
+        if reading.calls < last.calls or reading.seconds < last.seconds or reading.leased < last.leased:
             self.pass_over(Counters())
         self._last = reading
 
@@ -212,4 +220,5 @@ class RevisionSeries:
             seconds_square_sum=whole.squares,
             looks=tuple(look.to_look() for look in self._looks),
             looked_at=looked_at,
+            leased=round(self._counted.leased),
         )

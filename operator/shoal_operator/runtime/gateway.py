@@ -19,7 +19,7 @@ import structlog
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import facts, names
-from shoal_operator.core.plan import Adjust, Emit, Label, Manifest
+from shoal_operator.core.plan import Adjust, Emit, Finalize, Label, Manifest
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import NAME_TAKEN, ApiError, Conflict, NotFound
 from shoal_operator.runtime.events import EventWriter
@@ -50,6 +50,9 @@ class KubeGateway(Protocol):
 
     async def adjust(self, action: Adjust) -> None:
         """Merge fields into an object's spec."""
+
+    async def finalize(self, action: Finalize, resource_version: str) -> str | None:
+        """Set an object's finalizers if it is still at this resourceVersion; return the new one, None if it is gone."""
 
     async def write_status(self, key: ObjectKey, status: Mapping[str, Any], uid: str, resource_version: str) -> str:
         """Replace an object's status if it is still at this resourceVersion, and return the new one."""
@@ -188,6 +191,11 @@ class AioGateway:
         """Merge fields into the spec of an object that still has its uid."""
         await self._merge(action.key, {"metadata": {"uid": action.uid}, "spec": dict(action.spec)})
 
+    async def finalize(self, action: Finalize, resource_version: str) -> str | None:
+        """Replace the finalizers, which the resourceVersion guards against those that others set meanwhile."""
+        metadata = {"uid": action.uid, "resourceVersion": resource_version, "finalizers": list(action.finalizers)}
+        return await self._merge(action.key, {"metadata": metadata})
+
     async def _merge(self, key: ObjectKey, body: Mapping[str, Any]) -> str | None:
         """Merge a patch; return the resourceVersion after it, or None where the object is gone."""
         resource = BY_KIND[key.kind]
@@ -206,7 +214,9 @@ class AioGateway:
             if error.status == 422 and "metadata.uid" in error.message:
                 raise Conflict(409, "Conflict", error.message) from error
             raise
-        self._store.put(answer, resource)
+        if "deletionTimestamp" not in answer["metadata"] or answer["metadata"].get("finalizers"):
+            # Else it is gone with this very write, and nobody would remove it from the store again.
+            self._store.put(answer, resource)
         return str(answer["metadata"]["resourceVersion"])
 
     async def write_status(self, key: ObjectKey, status: Mapping[str, Any], uid: str, resource_version: str) -> str:

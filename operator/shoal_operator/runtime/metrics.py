@@ -79,6 +79,11 @@ class _StoreCollector(Collector):
         actual = GaugeMetricFamily(
             "shoal_deployment_actual_weight", "Percent of the traffic that the router gives it.", labels=owner
         )
+        measured = GaugeMetricFamily(
+            "shoal_deployment_measured_weight",
+            "Percent of a stream's leases that the candidate took; absent where not counted.",
+            labels=owner,
+        )
         ready = GaugeMetricFamily("shoal_deployment_ready_replicas", "Ready pods of the stable revision.", labels=owner)
         serving = GaugeMetricFamily(
             "shoal_deployment_version", "Model version of the stable revision; absent without one.", labels=owner
@@ -91,6 +96,8 @@ class _StoreCollector(Collector):
             status, labels = raw.get("status") or {}, _owner_labels(raw)
             weight.add_metric(labels, _number(status.get("weight")))
             actual.add_metric(labels, _number(status.get("actualWeight")))
+            if status.get("measuredWeight") is not None:
+                measured.add_metric(labels, _number(status["measuredWeight"]))
             ready.add_metric(labels, _number(status.get("readyReplicas")))
             if status.get("stable"):
                 serving.add_metric(labels, _number(status["stable"].get("version")))
@@ -100,7 +107,7 @@ class _StoreCollector(Collector):
             if status.get("latestVersion") is not None:
                 latest.add_metric(labels, _number(status["latestVersion"]))
             phase.add_metric(["ClusteringModel", *labels, str(status.get("phase") or "Pending")], 1)
-        yield from (weight, actual, ready, serving, latest, *self._batches(phase), phase)
+        yield from (weight, actual, measured, ready, serving, latest, *self._batches(phase), phase)
 
     def _batches(self, phase: GaugeMetricFamily) -> Iterator[Metric]:
         owner = ("namespace", "name")

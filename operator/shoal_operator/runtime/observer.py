@@ -154,6 +154,7 @@ class Observer:
             hook_answers=self._hook_answers(raw),
             tasks=tasks,
             task_pods=self._job_pods(ours, tasks),
+            farewell=self._store.get(ObjectKey("Job", namespace, names.farewell_job(metadata["name"], uid_of(raw)))),
             cron_jobs=await self._cron_jobs(namespace, wanted_cron_jobs(raw)),
             peers=self._peers(raw),
             load=self._load(raw),

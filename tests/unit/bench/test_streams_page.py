@@ -14,11 +14,27 @@ FOUND: dict[str, Any] = {
     "latency": {"p50Ms": 4.2, "p99Ms": 60.0},
     "kill": {"messages": 25_000, "redelivered": 2048.0, "lost": 0, "doubled": 1},
     "share": {"toldPercent": 10, "takenPercent": 9.7},
+    "store": {
+        "messagesPerSecond": 6000,
+        "cpuMicrosecondsPerMessage": 30.5,
+        "messagesInAFile": 10_000,
+        "messages": 25_000,
+        "lost": 0,
+        "doubles": 800,
+    },
 }
 
 
 def test_goals_are_judged() -> None:
-    assert [row[3] for row in figures(FOUND).rows if row[3]] == ["met", "not met", "met", "not met", "met"]
+    assert [row[3] for row in figures(FOUND).rows if row[3]] == [
+        "met",
+        "not met",
+        "met",
+        "not met",
+        "met",
+        "met",
+        "met",
+    ]
 
 
 def test_figures_and_machine_are_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from shoal_operator.core import names
 from shoal_operator.core.comparison import Comparison
 from shoal_operator.core.facts import timestamp
 from shoal_operator.core.observed_route import Rule, read_rules, weights_of
-from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Label, Plan, Record
+from shoal_operator.core.plan import Action, Apply, Create, Delete, Emit, Finalize, Label, Plan, Record
 from shoal_operator.core.rollout import plan_deployment
 from shoal_operator.core.snapshot import Answer, Defaults, DeploymentSnapshot, Load, PodFacts, WindowFigures
 from tests.unit.core import objects
@@ -78,6 +78,7 @@ class FakeCluster:
             hook_answers=dict(self.hook_answers),
             tasks=tuple(copy.deepcopy(self._of_kind("Job"))),
             task_pods=tuple(copy.deepcopy(self.task_pods)),
+            farewell=copy.deepcopy(self.objects.get(("Job", self._farewell()))),
             cron_jobs=dict(self.cron_jobs),
             peers=tuple(copy.deepcopy(self.peers)),
             defaults=self.defaults,
@@ -119,6 +120,9 @@ class FakeCluster:
                     self.writes += 1
             case Label(key, uid, labels, annotations):
                 self._label(key.kind, key.name, uid, dict(labels), dict(annotations))
+            case Finalize():
+                self.deployment["metadata"]["finalizers"] = list(action.finalizers)
+                self._touch()
             case Emit():
                 self.events.append(action)
 
@@ -259,6 +263,10 @@ class FakeCluster:
     def jobs(self) -> list[str]:
         """Return the names of the Jobs, oldest first."""
         return [item["metadata"]["name"] for item in self._of_kind("Job")]
+
+    def _farewell(self) -> str:
+        metadata = self.deployment["metadata"]
+        return names.farewell_job(metadata["name"], metadata["uid"])
 
     def _of_kind(self, kind: str) -> list[Raw]:
         return [item for (found, _), item in self.objects.items() if found == kind]

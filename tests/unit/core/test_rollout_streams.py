@@ -64,12 +64,47 @@ def test_its_pods_consume_and_there_is_no_service() -> None:
     assert pod["terminationGracePeriodSeconds"] == 25
 
 
+def test_labels_may_go_into_a_store_and_the_pods_get_its_credentials() -> None:
+    store = {"uri": "file:///var/lib/shoal/store/labels", "secretRef": {"name": "labels"}, "rollMessages": 4000}
+    spec = {"ingestion": {**INGESTION, "output": {"store": store}}, "strategy": CANARY}
+    cluster = FakeCluster(objects.deployment(spec), [objects.version(1)])
+    cluster.defaults = replace(cluster.defaults, store_claim_name="models")
+    cluster.settle()
+    [workload] = cluster._of_kind("Deployment")
+    pod = workload["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    variables = {item["name"]: item["value"] for item in container["env"]}
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert "SHOAL_OUTPUT_SUBJECT" not in variables
+    assert variables["SHOAL_OUTPUT_URI"] == store["uri"]
+    assert variables["SHOAL_OUTPUT_SECRET_DIR"] == mounts["output-secret"]["mountPath"]
+    assert (variables["SHOAL_NAMESPACE"], variables["SHOAL_OUTPUT_ROLL_MESSAGES"]) == ("fish", "4000")
+    # One file is gathered while another one is written.
+    assert variables["SHOAL_MAX_IN_FLIGHT"] == "8000"
+    assert mounts["model-store"]["readOnly"] is False
+    assert "labels" in required_secrets(cluster.deployment, cluster.defaults)
+
+
+@pytest.mark.parametrize("output", [{}, {"subject": "labels", "store": {"uri": "s3://a/b"}}])
+def test_labels_go_to_one_place(output: dict[str, Any]) -> None:
+    spec = {**objects.deployment()["spec"], "ingestion": {**INGESTION, "output": output}}
+    with pytest.raises(ValidationError, match="exactly one of subject and store"):
+        ClusteringDeploymentSpec.model_validate(spec)
+
+
 def test_a_canary_takes_its_share_of_the_leases_and_a_promotion_the_rest() -> None:
     cluster = consuming()
     cluster.versions.append(objects.version(2))
     cluster.settle()
     old, new = cluster.revision("stable"), cluster.revision("candidate")
     assert (cluster.status["weight"], cluster.status["actualWeight"]) == (25, 25)
+    assert "measuredWeight" not in cluster.status
+    for role, leased in (("stable", 769), ("candidate", 231)):
+        revision = cluster.revision(role)
+        cluster.figure(revision, 1)
+        cluster.windows[revision] = replace(cluster.windows[revision], leased=leased)
+    cluster.reconcile()
+    assert cluster.status["measuredWeight"] == 23.1
     assert (shares(cluster, "stable"), shares(cluster, "candidate")) == (["100"] * 4, ["25"])
     good_calls(cluster)
     cluster.wait(61)

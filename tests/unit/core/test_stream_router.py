@@ -117,3 +117,18 @@ def test_a_pod_that_is_not_ready_gets_no_part_of_a_paced_one() -> None:
 def test_a_share_that_somebody_else_wrote_is_none_and_is_mended(share: str) -> None:
     found = ask(10, pool(STABLE, 1, "100") + pool(CANDIDATE, 1, share))
     assert (found.actual_weight, told(found)) == (0, {"b0": "10"})
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "measured"), [(200, 800, 20.0), (1, 2, 33.3), (0, 50, 0.0), (0, 0, None), (7, None, None)]
+)
+def test_what_was_really_leased_is_reported(mine: int, theirs: int | None, measured: float | None) -> None:
+    pods = (*pool(STABLE, 1, "100"), *pool(CANDIDATE, 1, "10"))
+    counted = {CANDIDATE.revision: mine, STABLE.revision: theirs}
+    windows = {
+        revision: replace(objects.window(10), leased=count) for revision, count in counted.items() if count is not None
+    }
+    snapshot = DeploymentSnapshot(objects.deployment(), pods=pods, windows=windows)
+    found = arrange(Question(snapshot, SPEC, STABLE, CANDIDATE, 10))
+    assert (found.actual_weight, found.measured_weight) == (10, measured)
+    assert arrange(Question(snapshot, SPEC, STABLE, None, 0)).measured_weight is None

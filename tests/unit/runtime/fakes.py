@@ -10,7 +10,7 @@ from typing import Any
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
-from shoal_operator.core.plan import Adjust, Emit, Label, Manifest, Plan
+from shoal_operator.core.plan import Adjust, Emit, Finalize, Label, Manifest, Plan
 from shoal_operator.core.snapshot import RawObject
 from shoal_operator.errors import ApiError, Conflict, NotFound
 from shoal_operator.runtime.observer import Decisions
@@ -179,6 +179,11 @@ class FakeGateway:
         """Record."""
         self._note("label", action.key.name, resource_version)
         return "labelled"
+
+    async def finalize(self, action: Finalize, resource_version: str) -> str | None:
+        """Record."""
+        self._note("finalize", action.key.name, (action.finalizers, resource_version))
+        return "finalized"
 
     async def adjust(self, action: Adjust) -> None:
         """Record."""

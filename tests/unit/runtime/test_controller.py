@@ -6,7 +6,8 @@ import pytest
 import structlog
 
 from shoal_operator.api.meta import ObjectKey
-from shoal_operator.core.plan import Apply, Create, Delete, Emit, Label, Plan, Record, StatusWrite
+from shoal_operator.core import names
+from shoal_operator.core.plan import Apply, Create, Delete, Emit, Finalize, Label, Plan, Record, StatusWrite
 from shoal_operator.core.snapshot import Defaults
 from shoal_operator.errors import ApiError, Conflict, LeaseLost, NamespaceGoing, Unreachable
 from shoal_operator.runtime.controller import Controller
@@ -295,6 +296,28 @@ async def test_a_plan_that_reaches_out_of_its_namespace_is_refused(action: Any) 
     bench = Bench(Plan(actions=(action,)))
     await bench.controller.reconcile(KEY)
     assert [call[0] for call in bench.gateway.calls] == ["status"]
+
+
+async def test_an_object_that_goes_with_a_consumer_to_delete_is_planned_for() -> None:
+    metadata = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [names.CONSUMER_FINALIZER]}
+    bench = Bench(Plan(actions=(Finalize(KEY, "uid-one", ("theirs",)),)), metadata=metadata)
+    await bench.controller.reconcile(KEY)
+    assert [call[:2] for call in bench.gateway.calls] == [("finalize", "one")]
+    assert bench.outcome("deleting") == 1
+    elsewhere = Finalize(KEY._replace(namespace="other"), "uid", ())
+    bench = Bench(Plan(actions=(elsewhere,)))
+    await bench.controller.reconcile(KEY)
+    assert bench.outcome("error") == 1
+
+
+async def test_a_namespace_that_goes_is_not_held_up_by_a_consumer() -> None:
+    metadata = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["theirs", names.CONSUMER_FINALIZER]}
+    job = raw("Job", "farewell")
+    bench = Bench(Plan(actions=(Create(job),)), metadata=metadata)
+    bench.gateway.failures.append(NamespaceGoing(403, "Forbidden", "being terminated"))
+    await bench.controller.reconcile(KEY)
+    assert bench.gateway.calls[-1][:2] == ("finalize", "one")
+    assert bench.gateway.calls[-1][2][0] == ("theirs",)
 
 
 async def test_an_object_that_is_gone_is_forgotten_and_one_that_goes_is_left_alone() -> None:

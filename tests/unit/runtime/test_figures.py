@@ -85,3 +85,14 @@ def test_looks_are_kept_apart_and_add_up_however_many_there_are() -> None:
         assert len(figures.looks) < MOST_LOOKS
         assert sum(look.calls for look in figures.looks) == figures.calls == 10 * number
     assert series.figures("").looks[-1] == Look(10, 1, 1, 0.1, {0.1: 10})
+
+
+def test_leases_of_a_stream_count_as_the_rest_does_and_never_backwards() -> None:
+    gauge = "# TYPE shoal_stream_leased gauge\nshoal_stream_leased {}\n"
+    series = RevisionSeries()
+    series.pods["a"] = PodSeries(parse(gauge.format(100)))
+    for leased in (130, 20):
+        # The second is of a worker that was started again.
+        series.pods["a"].update(parse(gauge.format(leased)))
+    series.end_look()
+    assert series.figures("now").leased == 50

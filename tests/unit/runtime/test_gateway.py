@@ -4,7 +4,7 @@ import pytest
 
 from shoal_operator.api.meta import ObjectKey
 from shoal_operator.core import names
-from shoal_operator.core.plan import Adjust, Emit, Label
+from shoal_operator.core.plan import Adjust, Emit, Finalize, Label
 from shoal_operator.errors import ApiError, Conflict, LeaseLost
 from shoal_operator.runtime.gateway import AioGateway
 from shoal_operator.runtime.resources import SERVICE
@@ -219,3 +219,20 @@ async def test_fields_of_a_spec_are_merged_and_the_rest_stays(gateway: AioGatewa
         await gateway.adjust(Adjust(KEY, "another", {"b": 4}))
     await gateway.delete(KEY, uid)
     await gateway.adjust(Adjust(KEY, uid, {"b": 4}))
+
+
+async def test_an_object_that_goes_with_its_last_finalizer_does_not_stay_in_the_store(
+    gateway: AioGateway, api: FakeApi, store: Store
+) -> None:
+    await gateway.create(manifest(a=1))
+    uid, version = (api.objects[PATH]["metadata"][name] for name in ("uid", "resourceVersion"))
+    held = await gateway.finalize(Finalize(KEY, uid, ("theirs", "ours")), version)
+    assert held is not None
+    assert store.get(KEY)["metadata"]["finalizers"] == ["theirs", "ours"]  # type: ignore[index]
+    with pytest.raises(Conflict):
+        await gateway.finalize(Finalize(KEY, uid, ()), version)
+    api.objects[PATH]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    # The watch is faster than the answer.
+    store.remove(KEY, uid)
+    await gateway.finalize(Finalize(KEY, uid, ()), held)
+    assert store.get(KEY) is None

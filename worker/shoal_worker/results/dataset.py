@@ -1,6 +1,6 @@
-"""The rows of a run as an Arrow dataset that reads of the store only what is asked for; called by `run`.
+"""Rows of runs as an Arrow dataset that reads of the store only what is asked for; called by `run` and `store`.
 
-Invariant: only files that the run's records name are read, and no byte beyond their sizes. Every page that is read is
+Invariant: only files that the runs' records name are read, and no byte beyond their sizes. Every page that is read is
 held against its checksum. What the store refused while Arrow read is kept in `failure`, since Arrow tells it as text.
 """
 
@@ -11,19 +11,17 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from shoal_worker.errors import ResultInvalid, WorkerError, shorten
-from shoal_worker.results.record import ManifestPart, PartRecord
-from shoal_worker.store.objects import Location, ObjectInfo, Store
+from shoal_worker.store.objects import ObjectInfo, Store
 
 _BATCH_ROWS = 65_536
 
 
 class RunRows:
-    """Rows of some parts of a run; `dataset` may be scanned again and again, by several threads."""
+    """Rows of some parts that have the same columns; `dataset` may be scanned again and again, by several threads."""
 
-    def __init__(self, store: Store, folder: Location, parts: Sequence[PartRecord | ManifestPart]) -> None:
+    def __init__(self, store: Store, infos: Sequence[ObjectInfo]) -> None:
         self.failure: WorkerError | None = None
         self._store = store
-        infos = [ObjectInfo(folder.child(part.file), part.bytes, "") for part in parts]
         options = ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=True)
         parquet = ds.ParquetFileFormat(default_fragment_scan_options=options)
         try:

@@ -49,6 +49,8 @@ class RunSummary:
     processing_time: float | None = None
     message: str = ""
     """Why it is Broken."""
+    is_stream: bool = False
+    """Whether it grows by the labels of a stream's messages, and can be read while it does."""
     is_ours: bool = True
     """Whether the folder has anything that no other program writes."""
 
@@ -75,6 +77,7 @@ def summarize(
     records = sum(1 for name in own if RECORD_NAME.fullmatch(name))
     about = manifest if isinstance(manifest, RunManifest) else plan if isinstance(plan, RunPlan) else None
     written = max(facts.modified for facts in own.values())
+    is_stream = about is not None and about.input.is_stream
     state, message = _judge(own, plan, manifest, now - written)
     whole = manifest if isinstance(manifest, RunManifest) else None
     return RunSummary(
@@ -84,7 +87,7 @@ def summarize(
         bytes=sum(facts.size for facts in own.values()),
         written=written,
         parts_done=records,
-        parts=len(about.parts) if isinstance(about, RunManifest) else about.parts if about else None,
+        parts=len(about.parts) if isinstance(about, RunManifest) else about.parts if about and not is_stream else None,
         created=about.created if about else "",
         finished=whole.finished if whole else "",
         model=about.model if about else None,
@@ -94,6 +97,7 @@ def summarize(
         noise_ratio=whole.metrics.noise_ratio if whole else None,
         processing_time=whole.metrics.processing_time if whole else None,
         message=message,
+        is_stream=is_stream,
         is_ours=about is not None or any(name not in (PLAN_NAME, MANIFEST_NAME) for name in own),
     )
 
@@ -118,6 +122,9 @@ def _judge(
             return "Broken", f"plan: {plan}"
         case None:
             return "Broken", "there is no plan"
+        case RunPlan() if plan.input.is_stream:
+            # Every part is there with its record, and whoever reads a stream reads by the records.
+            return "Running", ""
     if silent > CUT_AFTER:
         return "Broken", f"cut off: nothing was written for {int(silent / timedelta(hours=1))} hours"
     return "Running", ""

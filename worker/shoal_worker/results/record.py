@@ -17,6 +17,8 @@ PLAN_LIMIT = 64 << 20
 RECORD_LIMIT = 32 << 20
 MANIFEST_LIMIT = 128 << 20
 MOST_CLUSTERS = 1_000_000
+STREAM_FORMAT = "jetstream"
+"""Format of an input that is a stream: its run has no plan of its parts, it grows."""
 _MOST_COLUMNS = 512
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
@@ -50,6 +52,11 @@ class RunInput(Stored):
     rows: Rows | None = None
     bytes: Rows | None = None
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the rows are messages, which come one after another."""
+        return self.format == STREAM_FORMAT
+
 
 class ResultColumn(Stored):
     """A column of the results, with its type as Arrow writes it."""
@@ -73,6 +80,7 @@ class RunPlan(Stored):
     input: RunInput
     columns: Columns
     parts: int = Field(ge=1, le=MOST_PARTS)
+    """How many there will be; where the input is a stream, how many there may be at most."""
     work: dict[str, Any] = Field(default_factory=dict)
     """What the shards need to know beyond that; it means something to the batch alone."""
 

@@ -1,6 +1,7 @@
 """Which runs of a batch may go; called by `store`. Pure: `now` is an argument.
 
-Invariant: the newest complete run stays, and so does what is written to.
+Invariant: the newest complete run stays, and so does what is written to. What a pod left of a stream's run without
+completing it are labels like all others: they go by number or age only.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,7 +17,7 @@ def choose_expired(
 ) -> tuple[RunSummary, ...]:
     """Choose the runs of one batch that go; `protected` ones, by name, stay and are counted all the same."""
     ordered = sorted(runs, key=lambda run: (run.ended, run.key.run), reverse=True)
-    ended = [run for run in ordered if MANIFEST_NAME in run.files]
+    ended = [run for run in ordered if MANIFEST_NAME in run.files or (run.is_stream and now - run.written > CUT_AFTER)]
     newest = next((run for run in ended if run.state == "Complete"), None)
     oldest = None if retention.max_age_days is None else now - timedelta(days=retention.max_age_days)
     expired = [
@@ -25,7 +26,9 @@ def choose_expired(
         if (retention.keep_runs is not None and place >= retention.keep_runs)
         or (oldest is not None and run.ended < oldest)
     ]
-    remains = [run for run in ordered if MANIFEST_NAME not in run.files and now - run.written > CUT_AFTER]
+    remains = [
+        run for run in ordered if MANIFEST_NAME not in run.files and not run.is_stream and now - run.written > CUT_AFTER
+    ]
     return tuple(
         run for run in (*expired, *remains) if run is not newest and run.is_ours and run.key.run not in protected
     )

@@ -16,7 +16,15 @@ import pyarrow as pa
 from shoal_worker.errors import ObjectMissing, ResultInvalid
 from shoal_worker.results import layout
 from shoal_worker.results.dataset import RunRows
-from shoal_worker.results.layout import MANIFEST_NAME, PLAN_NAME, RunKey, record_name, rows_name, run_folder
+from shoal_worker.results.layout import (
+    MANIFEST_NAME,
+    PLAN_NAME,
+    RECORD_NAME,
+    RunKey,
+    record_name,
+    rows_name,
+    run_folder,
+)
 from shoal_worker.results.record import (
     MANIFEST_LIMIT,
     PLAN_LIMIT,
@@ -31,7 +39,7 @@ from shoal_worker.results.record import (
 )
 from shoal_worker.results.summing import sum_up
 from shoal_worker.results.writer import RowsFile
-from shoal_worker.store.objects import Location, Store
+from shoal_worker.store.objects import Location, ObjectInfo, Store
 
 Clock = Callable[[], datetime]
 _READERS = 16
@@ -97,8 +105,9 @@ class ResultRun:
         if (there := self.manifest()) is not None:
             return there
         plan = self.plan()
+        numbers = range(plan.parts) if not plan.input.is_stream else self._recorded()
         with ThreadPoolExecutor(_READERS) as readers:
-            found = list(readers.map(self.part, range(plan.parts)))
+            found = list(readers.map(self.part, numbers))
         records = [each for each in found if each is not None]
         if missing := [number for number, each in enumerate(found) if each is None]:
             raise ResultInvalid(
@@ -130,6 +139,32 @@ class ResultRun:
         _check_owned(found, self.key, place)
         return found
 
+    def parts(self) -> tuple[PartRecord | ManifestPart, ...]:
+        """Return the parts whose rows count now: of a complete run all, of a stream's what it has grown to.
+
+        Raises ResultInvalid with the reason ResultMissing for a batch that is not complete.
+        """
+        if (manifest := self.manifest()) is not None:
+            return manifest.parts
+        if not self.grows():
+            raise ResultInvalid(
+                "the run is not complete",
+                reason="ResultMissing",
+                field="run",
+                value=self.key,
+                remedy="Let the batch finish; `shoal results ls` tells how far it is",
+            )
+        with ThreadPoolExecutor(_READERS) as readers:
+            found = readers.map(self.part, self._recorded())
+            return tuple(each for each in found if each is not None)
+
+    def grows(self) -> bool:
+        """Tell whether it is a stream's run, which can be read before it is complete."""
+        try:
+            return self.plan().input.is_stream
+        except ObjectMissing:
+            return False
+
     def read_rows(self, part: PartRecord | ManifestPart) -> Iterator[memoryview]:
         """Read the Parquet bytes of a part in chunks; raise ResultInvalid at their end if they are not its own."""
         place = self._folder.child(part.file)
@@ -146,7 +181,15 @@ class ResultRun:
 
     def rows(self, parts: Sequence[PartRecord | ManifestPart]) -> RunRows:
         """Open the rows of complete parts; nothing is read but what a scan asks for."""
-        return RunRows(self._store, self._folder, parts)
+        return RunRows(self._store, self.files(parts))
+
+    def files(self, parts: Sequence[PartRecord | ManifestPart]) -> list[ObjectInfo]:
+        """Where the rows of complete parts lie, and how many bytes they have."""
+        return [ObjectInfo(self._folder.child(part.file), part.bytes, "") for part in parts]
+
+    def _recorded(self) -> range:
+        """Numbers of the parts that are there, which in a run that grows have no gaps."""
+        return range(sum(1 for name in self._store.list_names(self._folder) if RECORD_NAME.fullmatch(name)))
 
     def _record(self, number: int, file: RowsFile, seconds: float) -> PartRecord:
         """Upload a part's file, then create its record; where another attempt was faster, its record counts."""
@@ -211,6 +254,10 @@ class PartWriter:
         """Store the part and return its record; seconds count from the opening of the part."""
         self._file.close()
         return self._run._record(self._number, self._file, time.monotonic() - self._begun)
+
+    def wrote(self, record: PartRecord) -> bool:
+        """Tell whether a part's record is of the rows that were written here, and not of another attempt's."""
+        return record.sha256 == self._file.sha256
 
 
 def _check_owned(found: RunPlan | RunManifest, key: RunKey, place: Location) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shoal_worker.errors import ObjectMissing, ResultInvalid, SettingsInvalid
+from shoal_worker.results.dataset import RunRows
 from shoal_worker.results.layout import (
     MANIFEST_NAME,
     PLAN_NAME,
@@ -27,7 +28,7 @@ from shoal_worker.results.record import RunManifest, RunPlan, told
 from shoal_worker.results.retention import choose_expired
 from shoal_worker.results.run import Clock, ResultRun
 from shoal_worker.spec.output import Retention
-from shoal_worker.store.objects import Location, Store
+from shoal_worker.store.objects import Location, ObjectInfo, Store
 from shoal_worker.store.opening import open_place
 
 _WORKERS = 16
@@ -55,6 +56,10 @@ class ResultStore:
             for name in self._store.list_folders(self._base.child(each))
         )
         return tuple(key for key in found if key is not None)
+
+    def run_names(self, batch: BatchKey) -> list[str]:
+        """Return the names that runs of a batch may have, without a look into them."""
+        return [name for name in self._store.list_folders(batch_folder(self._base, batch)) if is_run_name(name)]
 
     def runs(
         self,
@@ -106,9 +111,24 @@ class ResultStore:
         return self._summarize(key, files)
 
     def verify(self, key: RunKey) -> int:
-        """Read all rows of a complete run and return their bytes, or raise ResultInvalid saying what is wrong."""
+        """Read all rows of a run that is complete or grows and return their bytes; ResultInvalid says what is wrong."""
         run = self.run(key)
-        return sum(len(chunk) for part in self.manifest(key).parts for chunk in run.read_rows(part))
+        return sum(len(chunk) for part in run.parts() for chunk in run.read_rows(part))
+
+    def stream_rows(self, runs: Iterable[RunSummary]) -> RunRows | None:
+        """Open all rows of those of some runs that are a stream's, growing or not; None where there are none.
+
+        A message that was delivered again may be there twice, under the same message_id.
+        """
+        keys = [run.key for run in runs if run.is_stream and run.state != "Broken"]
+
+        def files(key: RunKey) -> list[ObjectInfo]:
+            run = self.run(key)
+            return run.files([part for part in run.parts() if part.rows])
+
+        with ThreadPoolExecutor(_WORKERS) as workers:
+            found = [info for infos in workers.map(files, sorted(keys)) for info in infos]
+        return RunRows(self._store, found) if found else None
 
     def manifest(self, key: RunKey) -> RunManifest:
         """Return the manifest of a complete run."""

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
@@ -23,6 +24,8 @@ from shoal_worker.results.schema import CLUSTER_ID, LABEL, NOISE, ROW
 
 ROW_GROUP_ROWS = 131_072
 _ROW_GROUP_BYTES = 32 << 20
+_PREFIX = "shoal-part-"
+_LEFT_SECONDS = 3600
 
 
 class Tally:
@@ -86,7 +89,7 @@ class RowsFile:
 
     def __enter__(self) -> "RowsFile":
         """Make the local file."""
-        self._file = tempfile.NamedTemporaryFile(prefix="shoal-part-", suffix=".parquet")
+        self._file = tempfile.NamedTemporaryFile(prefix=_PREFIX, suffix=".parquet")
         encodings = {ROW: "DELTA_BINARY_PACKED"} if ROW in self._schema.names else None
         self._parquet = pq.ParquetWriter(
             cast(IO[bytes], _Hashing(self)),
@@ -158,6 +161,14 @@ class RowsFile:
         self._digest.update(content)
         self.bytes += len(content)
         return self._file.write(content)
+
+
+def remove_left_files() -> None:
+    """Remove local files of processes that were killed while they wrote; whoever writes still takes minutes at most."""
+    with contextlib.suppress(OSError):
+        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            if time.time() - path.stat().st_mtime > _LEFT_SECONDS:
+                path.unlink(missing_ok=True)
 
 
 class _Hashing:

@@ -73,7 +73,7 @@ class Connection:
                 reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type]  # any number of seconds
                 ping_interval=_PING_SECONDS,
                 skip_subject_validation=True,
-                **_read_credentials(settings.nats_secret_dir),
+                **read_credentials(settings.nats_secret_dir),
             )
         )
         refused = asyncio.create_task(self._refused.wait())
@@ -94,11 +94,9 @@ class Connection:
         """Find the streams and the consumer, creating the latter where it is missing; StreamError where one is not."""
         settings = self._settings
         source = await self._find_stream(settings.input_stream)
-        for field, subject in (
-            ("SHOAL_OUTPUT_SUBJECT", settings.output_subject),
-            ("SHOAL_DEAD_LETTER_SUBJECT", settings.dead_letter_subject),
-        ):
-            await self._check_target(field, subject)
+        if settings.output_subject:
+            await self._check_target("SHOAL_OUTPUT_SUBJECT", settings.output_subject)
+        await self._check_target("SHOAL_DEAD_LETTER_SUBJECT", settings.dead_letter_subject)
         await self._ensure_consumer()
         return Origin(settings.input_stream, _created(source), settings.consumer)
 
@@ -274,7 +272,7 @@ def _is_refusal(error: BaseException | None) -> bool:
     return error is not None and "authorization violation" in str(error).lower()
 
 
-def _read_credentials(directory: Path) -> dict[str, Any]:
+def read_credentials(directory: Path) -> dict[str, Any]:
     """What the Secret's files make of the connection's options."""
 
     def text(name: str) -> str | None:

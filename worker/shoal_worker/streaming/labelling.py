@@ -1,6 +1,6 @@
 """Labels a batch of messages with the code that answers gRPC calls; run by `consumer` in a thread.
 
-Invariant: every message of a batch gets exactly one outcome, and no message has an effect on another's: rows that are
+Invariant: every message of a batch is in exactly one outcome, and no message has an effect on another's: rows that are
 refused together are asked for one message at a time.
 """
 
@@ -15,42 +15,16 @@ from shoal_proto import inference_pb2 as pb
 from shoal_worker.errors import DeadlinePassed, MessageRefused, RequestRefused, WorkerError
 from shoal_worker.model import Cancelled, Model
 from shoal_worker.serving.answering import Answer, answer_request
-from shoal_worker.streaming.answers import Origin, Outgoing, build_answer, build_dead_letter
-from shoal_worker.streaming.formats import JSON, PROTOBUF, Row, Rows, build_request, read_message, write_answers
+from shoal_worker.streaming.answers import Origin, build_dead_letter
+from shoal_worker.streaming.formats import Row, Rows, build_request, read_message
+from shoal_worker.streaming.forms import Form
 from shoal_worker.streaming.message import Message
+from shoal_worker.streaming.outcomes import Failed, Outcome, Refused
 from shoal_worker.streaming.suspects import Suspects
 
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Its answer is to be published."""
-
-    message: Message
-    answer: Outgoing
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """It is to be published as a dead letter."""
-
-    message: Message
-    letter: Outgoing
-    code: str
-    """The gRPC status that a call would have got."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It is to be delivered again: the fault is the worker's."""
-
-    message: Message
-
-
-Outcome = Answered | Refused | Failed
 
 
 @dataclass(slots=True)
@@ -66,9 +40,10 @@ class Labeller:
     """Labels for one stream with one model."""
 
     def __init__(
-        self, model: Model, origin: Origin, suspects: Suspects, *, batch_rows: int, max_deliveries: int
+        self, model: Model, origin: Origin, form: Form, suspects: Suspects, *, batch_rows: int, max_deliveries: int
     ) -> None:
         self._model = model
+        self._form = form
         self._origin = origin
         self._suspects = suspects
         self._batch_rows = batch_rows
@@ -113,6 +88,7 @@ class Labeller:
         request = build_request(self._model, [row for _, rows in waiting for row in rows])
         try:
             answer = answer_request(self._model, request, cancelled)
+            outcomes = self._form.write([message for message, _ in waiting], [len(rows) for _, rows in waiting], answer)
         except Exception as error:
             if len(waiting) > 1:
                 for item in waiting:
@@ -121,17 +97,19 @@ class Labeller:
                 self._give_up(found, waiting[0][0], error)
             return
         found.answers.append((request, answer))
-        payloads = write_answers(self._model, answer.response, [len(rows) for _, rows in waiting])
-        for (message, _), payload in zip(waiting, payloads, strict=True):
-            found.outcomes.append(self._answered(message, payload, JSON))
+        found.outcomes += outcomes
 
     def _answer_one(
         self, found: Labelled, message: Message, request: pb.ModelInferRequest, cancelled: Cancelled
     ) -> None:
-        answer = self._attempt(found, message, partial(answer_request, self._model, request, cancelled))
-        if answer is not None:
+        def work() -> tuple[Answer, Outcome]:
+            answer = answer_request(self._model, request, cancelled)
+            return answer, self._form.write_one(message, answer)
+
+        if (made := self._attempt(found, message, work)) is not None:
+            answer, outcome = made
             found.answers.append((request, answer))
-            found.outcomes.append(self._answered(message, answer.response.SerializeToString(), PROTOBUF))
+            found.outcomes.append(outcome)
 
     def _attempt(self, found: Labelled, message: Message, work: Callable[[], T]) -> T | None:
         try:
@@ -155,9 +133,6 @@ class Labeller:
             remedy="See the worker's log",
         )
         found.outcomes.append(self._refuse(message, told, "INTERNAL"))
-
-    def _answered(self, message: Message, payload: bytes, content_type: str) -> Answered:
-        return Answered(message, build_answer(self._origin, message, payload, content_type, self._model.version))
 
     def _refuse(self, message: Message, error: WorkerError, code: str) -> Refused:
         return Refused(message, build_dead_letter(self._origin, message, error), code)

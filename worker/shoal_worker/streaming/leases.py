@@ -53,6 +53,7 @@ class Leases:
         self._asked_at = 0.0
         self._arrived = asyncio.Event()
         self._stopping = False
+        self._on_hold = False
         self._looked_at = 0.0
         self._looked = False
         self.standing = Standing(0, 0, 0)
@@ -121,6 +122,10 @@ class Leases:
         after = b" " + json.dumps({"delay": round(delay * 1e9)}).encode() if delay else b""
         await self._tell(message, _GIVE_BACK + after)
 
+    def hold(self, on: bool) -> None:
+        """Lease nothing more, or go on: what is held cannot be settled now."""
+        self._on_hold = on
+
     async def change_share(self, share: float | None) -> None:
         """Keep to another share; with none, what has not been begun goes back at once."""
         if share == self._pacer.share:
@@ -159,7 +164,13 @@ class Leases:
     async def _ask(self, now: float) -> None:
         room = self._settings.max_in_flight - self.held - self._asked
         wanted = min(room, MOST_AT_ONCE)
-        if self._stopping or wanted < 1 or self._bytes > _MOST_BYTES or self._asked > MOST_AT_ONCE // 2:
+        if (
+            self._stopping
+            or self._on_hold
+            or wanted < 1
+            or self._bytes > _MOST_BYTES
+            or self._asked > MOST_AT_ONCE // 2
+        ):
             return
         allowed = self._pacer.allow(self.standing, self.held + self._asked, now)
         if allowed is not None:

@@ -28,6 +28,20 @@ class StreamMetrics(Metrics):
         self._duplicates = Counter(
             "shoal_stream_duplicates_total", "Answers that the output stream had already.", registry=self.registry
         )
+        self._files = Counter(
+            "shoal_stream_files_total", "Files of rows written to the result store.", registry=self.registry
+        )
+        self._file_seconds = Counter(
+            "shoal_stream_file_seconds_total",
+            "Seconds that they took, attempts that failed included.",
+            registry=self.registry,
+        )
+        self._store_failures = Counter(
+            "shoal_stream_store_failures_total", "Attempts to write such a file that failed.", registry=self.registry
+        )
+        self._unstored = self._gauge(
+            "shoal_stream_unstored", "Messages that are labelled and whose rows are not known to be stored."
+        )
         self._leased = self._gauge("shoal_stream_leased", "Messages leased since the start.")
         self._redelivered = self._gauge("shoal_stream_redelivered", "Those of them that had been delivered before.")
         self._held = self._gauge("shoal_stream_in_flight", "Messages that this worker holds.")
@@ -68,6 +82,19 @@ class StreamMetrics(Metrics):
     def record_given_back(self, messages: int) -> None:
         """Count messages that are to be delivered again."""
         self._by_outcome["given_back"].inc(messages)
+
+    def watch_files(self, unstored: Callable[[], float]) -> None:
+        """Read at scrape time how many messages wait to be stored."""
+        self._unstored.set_function(unstored)
+
+    def record_file(self, seconds: float) -> None:
+        """Count a file of the result store that was written."""
+        self._files.inc()
+        self._file_seconds.inc(seconds)
+
+    def record_store_failure(self) -> None:
+        """Count an attempt that failed."""
+        self._store_failures.inc()
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)

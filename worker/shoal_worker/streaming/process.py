@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from shoal_worker.errors import StreamError, StreamUnavailable, WorkerError
+from shoal_worker.model import Model
 from shoal_worker.report import clear_report, failure_report, write_report
 from shoal_worker.serving.loading import load_model
 from shoal_worker.serving.ports import HttpPorts
@@ -20,10 +21,12 @@ from shoal_worker.settings import ConsumeSettings
 from shoal_worker.streaming.confirming import Confirmer
 from shoal_worker.streaming.connection import Connection
 from shoal_worker.streaming.consumer import Consumer
+from shoal_worker.streaming.forms import AnswerForm, RowForm
 from shoal_worker.streaming.labelling import Labeller
 from shoal_worker.streaming.leases import Leases
 from shoal_worker.streaming.metrics import StreamMetrics
 from shoal_worker.streaming.pacing import ALL
+from shoal_worker.streaming.runs import StreamRuns
 from shoal_worker.streaming.state import StreamState
 from shoal_worker.streaming.suspects import Suspects
 
@@ -63,10 +66,15 @@ class StreamWorker:
         except StreamError as error:
             self._report(error)
             raise
-        clear_report(self._settings.report_path)
+        try:
+            runs = await self._open_runs(model)
+        except WorkerError as error:
+            self._report(error)
+            raise
         labeller = Labeller(
             model,
             origin,
+            AnswerForm(model, origin) if runs is None else RowForm(model, origin),
             Suspects(self._settings.cache_dir / "suspects"),
             batch_rows=self._settings.batch_rows,
             max_deliveries=self._settings.max_deliveries,
@@ -76,8 +84,9 @@ class StreamWorker:
         await self._confirmer.start()
         await leases.start()
         self._consumer = Consumer(
-            self._settings, model, leases, labeller, self._confirmer, self._metrics, self._http.keeper
+            self._settings, model, leases, labeller, self._confirmer, self._metrics, self._http.keeper, runs
         )
+        clear_report(self._settings.report_path)
         self._metrics.watch_stream(
             leased=lambda: leases.leased,
             redelivered=lambda: leases.redelivered,
@@ -85,6 +94,8 @@ class StreamWorker:
             backlog=lambda: nan if leases.backlog is None else leases.backlog,
             share=lambda: -1 if leases.share is None else leases.share,
         )
+        if (files := self._consumer.files) is not None:
+            self._metrics.watch_files(lambda: files.waiting)
         self._connection.on_disconnect = self._on_disconnect
         self._state.record_stream("")
         _log.info("consuming", stream=origin.stream, consumer=origin.consumer, digest=model.digest)
@@ -98,8 +109,9 @@ class StreamWorker:
         self._keeping = asyncio.create_task(leases.keep_leased())
         work = (leases.run(), consumer.run(), self._follow(leases, consumer), self._watch())
         tasks = [asyncio.create_task(part) for part in work]
+        storing = consumer.start()
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*tasks, *([storing] if storing else [])], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         except StreamError as error:
@@ -146,10 +158,18 @@ class StreamWorker:
         if self._confirmer is not None:
             self._confirmer.give_up()
 
-    def _report(self, error: StreamError) -> None:
+    async def _open_runs(self, model: Model) -> StreamRuns | None:
+        """Open the result store; None where answers are published. Raises WorkerError."""
+        if not self._settings.output_uri:
+            return None
+        runs = StreamRuns(self._settings, model)
+        await asyncio.get_running_loop().run_in_executor(None, runs.open)
+        return runs
+
+    def _report(self, error: WorkerError) -> None:
         self._state.record_stream(f"{error.reason}: {error}")
         write_report(self._settings.report_path, failure_report(error))
-        _log.error("no stream", reason=error.reason, message=str(error))
+        _log.error("nothing can be consumed", reason=error.reason, message=str(error))
 
 
 async def consume(settings: ConsumeSettings) -> int:

@@ -12,7 +12,7 @@ from shoal_operator.api.deployment import Revision, WorkerSettings
 from shoal_operator.core import names
 from shoal_operator.core.facts import name_of
 from shoal_operator.core.manifests import metadata
-from shoal_operator.core.manifests.consumer import build_mounts, build_probes, build_variables
+from shoal_operator.core.manifests.consumer import build_mounts, build_probes, build_variables, writes_files
 from shoal_operator.core.manifests.preview import preview_url
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import Defaults, RawObject
@@ -93,7 +93,8 @@ def _pod(deployment: RawObject, revision: Revision, selector: dict[str, str], de
         mounted.append(metadata.secret("store-secret", metadata.STORE_SECRET_MOUNT, defaults.store_secret_name))
         variables["SHOAL_STORE_SECRET_DIR"] = metadata.STORE_SECRET_MOUNT
     if defaults.store_claim_name:
-        mounted.append(metadata.claim(defaults.store_claim_name, read_only=True))
+        read_only = revision.ingestion is None or not writes_files(revision.ingestion)
+        mounted.append(metadata.claim(defaults.store_claim_name, read_only=read_only))
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

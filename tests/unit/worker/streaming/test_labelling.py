@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,10 @@ from shoal_proto import inference_pb2 as pb
 from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
 from shoal_worker.model import Model, build_model
 from shoal_worker.streaming import labelling
-from shoal_worker.streaming.labelling import Answered, Failed, Labeller, Outcome, Refused
+from shoal_worker.streaming.forms import AnswerForm, RowForm
+from shoal_worker.streaming.labelling import Labeller
 from shoal_worker.streaming.message import Message
+from shoal_worker.streaming.outcomes import Answered, Failed, Outcome, Refused, Tabled
 from shoal_worker.streaming.suspects import Suspects
 from tests.unit.worker.harness import MACHINE, make_table
 from tests.unit.worker.streaming.messages import ORIGIN, message
@@ -35,7 +38,8 @@ def labeller(model: Model, tmp_path: Path) -> Labeller:
 
 
 def build_labeller(model: Model, directory: Path, batch_rows: int = 4096) -> Labeller:
-    return Labeller(model, ORIGIN, Suspects(directory / "suspects"), batch_rows=batch_rows, max_deliveries=3)
+    form = AnswerForm(model, ORIGIN)
+    return Labeller(model, ORIGIN, form, Suspects(directory / "suspects"), batch_rows=batch_rows, max_deliveries=3)
 
 
 def label(labeller: Labeller, messages: Sequence[Message]) -> dict[int, Outcome]:
@@ -229,3 +233,36 @@ class TestRowsOfTexts:
     def test_a_text_that_is_none_is_a_dead_letter(self, mixed: Model, tmp_path: Path, kind: str) -> None:
         headers = refusal(build_labeller(mixed, tmp_path), f'{{"size": 20, "kind": {kind}, "y": 1.0}}'.encode())
         assert headers["Shoal-Field"] == "kind"
+
+
+def test_rows_have_the_labels_of_answers_and_tell_their_messages(model: Model, tmp_path: Path) -> None:
+    points = make_table().numbers
+    request = pb.ModelInferRequest()
+    request.inputs.add(name="points", datatype="FP64", shape=[2, 2])
+    request.raw_input_contents.append(np.array([[0.0, 0.0], [50.0, 50.0]]).astype("<f8").tobytes())
+    messages = [
+        message(json.dumps([{"x": x, "y": y} for x, y in points[:3].tolist()]).encode(), 7),
+        message(b"[]", 8),
+        message(json.dumps({"x": points[3, 0], "y": points[3, 1]}).encode(), 9, headers={"Nats-Msg-Id": "theirs"}),
+        message(b"no json", 10),
+        message(request.SerializeToString(), 11, headers={"Content-Type": "application/x-protobuf"}),
+    ]
+    form = RowForm(model, ORIGIN)
+    suspects = Suspects(tmp_path / "suspects")
+    labeller = Labeller(model, ORIGIN, form, suspects, batch_rows=4096, max_deliveries=3)
+    outcomes = labeller.label(messages, lambda: False).outcomes
+    tabled = [outcome for outcome in outcomes if isinstance(outcome, Tabled)]
+    assert sum(len(outcome.messages) for outcome in tabled) == len(messages) - 1
+    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, Tabled)] == [Refused]
+    found = pa.Table.from_batches([outcome.rows for outcome in tabled]).sort_by(
+        [("sequence", "ascending"), ("row", "ascending")]
+    )
+    assert found["sequence"].to_pylist() == [7, 7, 7, 9, 11, 11]
+    assert found["row"].to_pylist() == [0, 1, 2, 0, 0, 1]
+    assert found["message_id"].to_pylist()[3] == "labels.readings.1700000000.9"
+    assert found["sender_id"].to_pylist() == [None, None, None, "theirs", None, None]
+    labels = model.predict(np.vstack([points[:4], [[0.0, 0.0], [50.0, 50.0]]]), lambda: False)
+    assert found["label"].to_pylist() == labels.tolist()
+    assert found["cluster_id"].to_pylist() == model.public_ids(labels).tolist()
+    assert [distance is None for distance in found["distance"].to_pylist()] == (labels == -1).tolist()
+    assert (set(found["version"].to_pylist()), set(found["digest"].to_pylist())) == ({3}, {model.digest})
