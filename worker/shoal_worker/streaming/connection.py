@@ -242,7 +242,9 @@ class Connection:
         )
 
     async def _on_error(self, error: Exception) -> None:
-        self._last_error = error
+        # A server that refuses closes the connection too, and that may be told last.
+        if not self._refused.is_set():
+            self._last_error = error
         if _is_refusal(error):
             self._refused.set()
         _log.warning("nats", problem=f"{type(error).__name__}: {shorten(error, 300)}")
