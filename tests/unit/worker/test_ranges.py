@@ -53,6 +53,17 @@ def test_no_rows_are_not_outside() -> None:
     assert KNOWN.count_outside(np.empty((0, 2))) == 0
 
 
+@pytest.mark.parametrize("rows", [16, 17, 2048, 2049, 10_000])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_however_many_rows_there_are_each_is_looked_at(rows: int, dtype: type) -> None:
+    points = np.random.default_rng(rows).uniform(-2, 2, (rows, 2)).astype(dtype)
+    points[-1] = 9
+    low, high = KNOWN.bounds
+    outside = ((points < low) | (points > high)).any(axis=1)
+    assert KNOWN.count_outside(points) == outside.sum()
+    assert np.array_equal(KNOWN.find_outside(points), outside)
+
+
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 20), st.integers(1, 4)), elements=finite))
 def test_no_training_row_is_outside_in_either_precision(points: np.ndarray) -> None:
     ranges = Ranges.build(measure_ranges(points))

@@ -386,9 +386,10 @@ class TestLoad:
 
 
 class TestMetrics:
-    async def test_calls_rows_noise_and_the_model_are_counted(self, running: Running, stored: Path) -> None:
-        request = make_request(2)
-        request.raw_input_contents[0] = np.array([[0.0, 0.0], [99.0, 99.0]]).tobytes()
+    @pytest.mark.parametrize("pairs", [1, 100])
+    async def test_calls_rows_noise_and_the_model_are_counted(self, running: Running, stored: Path, pairs: int) -> None:
+        request = make_request(2 * pairs)
+        request.raw_input_contents[0] = np.array([[0.0, 0.0], [99.0, 99.0]] * pairs).tobytes()
         await running.stub.ModelInfer(request)
         with pytest.raises(grpc.aio.AioRpcError):
             await running.stub.ModelInfer(pb.ModelInferRequest(model_name="x" * 50))
@@ -396,8 +397,8 @@ class TestMetrics:
         assert metrics['shoal_requests_total{code="OK"}'] == 1
         assert metrics['shoal_requests_total{code="NOT_FOUND"}'] == 1
         assert metrics["shoal_request_duration_seconds_count"] == 2
-        assert metrics["shoal_rows_total"] == 2
-        assert metrics["shoal_noise_rows_total"] == 1
+        assert metrics["shoal_rows_total"] == 2 * pairs
+        assert metrics["shoal_noise_rows_total"] == pairs
         assert metrics["shoal_model_clusters"] == 2
         digest = stored.name.replace("-", ":")
         assert metrics[f'shoal_model_info{{digest="{digest}",model="blobs",version="3"}}'] == 1
