@@ -72,6 +72,14 @@ def _consuming(spec: ClusteringDeploymentSpec, ingestion: Ingestion) -> Iterator
             "what goes out comes in again, without end; give the output and the dead letters subjects of their own",
         )
     queue = spec.scaling.metrics.queue if spec.scaling else None
+    store = ingestion.output.store
+    if queue is not None and store is not None and 1 <= queue.average_value < store.roll_messages:
+        yield (
+            "files-look-like-backlog",
+            ("scaling", "metrics", "queue", "averageValue"),
+            f"up to {store.roll_messages:,} messages wait in each pod for their file and count as backlog, so pods are "
+            "added without need; name more than output.store.rollMessages",
+        )
     if queue is not None and queue.average_value < 1:
         yield (
             "pod-per-message",

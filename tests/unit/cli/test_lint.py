@@ -196,6 +196,9 @@ INGESTION: Raw = {
 }
 
 
+STORE: Raw = {"uri": "s3://shoal-data/results"}
+
+
 @pytest.mark.parametrize(
     ("rule", "ingestion", "scaling"),
     [
@@ -203,6 +206,12 @@ INGESTION: Raw = {
         ("mixed-letters", {"deadLetterSubject": "labels"}, None),
         ("stream-loop", {"subject": "labels"}, None),
         ("pod-per-message", {}, {"maxReplicas": 5, "metrics": {"queue": {"averageValue": 0.5}}}),
+        (None, {"output": {"store": STORE}}, {"maxReplicas": 5, "metrics": {"queue": {"averageValue": 12_000}}}),
+        (
+            "files-look-like-backlog",
+            {"output": {"store": STORE}},
+            {"maxReplicas": 5, "metrics": {"queue": {"averageValue": 5000}}},
+        ),
     ],
 )
 def test_what_is_risky_with_a_stream_is_warned_of_and_nothing_that_is_only_so_with_calls(
