@@ -384,6 +384,12 @@ class TestLoad:
         assert names[0] == threading.current_thread().name
         assert names[1].startswith("predict")
 
+        # Nor is more work begun on the event loop than it could bear if the rows were hard ones.
+        model = running.server._state.require_model()
+        running.server._state.record_model(replace(model, loop_rows=1))
+        await running.stub.ModelInfer(make_request(2))
+        assert names[2].startswith("predict")
+
 
 class TestMetrics:
     async def test_calls_rows_noise_and_the_model_are_counted(self, running: Running, stored: Path) -> None:

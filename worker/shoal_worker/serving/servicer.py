@@ -24,7 +24,7 @@ from shoal_worker import __version__
 from shoal_worker.agreement.keeping import Keeper
 from shoal_worker.errors import ModelNotReady, Overloaded, RequestInvalid, RequestRefused, shorten
 from shoal_worker.serving.answering import answer_request
-from shoal_worker.serving.dispatch import Dispatcher
+from shoal_worker.serving.dispatch import INLINE_SECONDS, Dispatcher
 from shoal_worker.serving.inference import build_metadata, check_target, declared_rows
 from shoal_worker.serving.metrics import Metrics
 from shoal_worker.serving.parsing import parse_request
@@ -125,10 +125,12 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             check_target(model, request.model_name, request.model_version)
             remaining = context.time_remaining()
             timeout = self._max_request_seconds if remaining is None else min(remaining, self._max_request_seconds)
+            rows = declared_rows(request)
+            expected = rows * model.seconds_per_row
             answer = await self._dispatcher.run(
                 partial(answer_request, model, request),
                 timeout,
-                declared_rows(request) * model.seconds_per_row,
+                expected if rows <= model.loop_rows else max(expected, INLINE_SECONDS),
                 partial(_tenant, context),
             )
             self._metrics.record_rows(len(answer.labels), answer.noise, answer.out_of_reach)
