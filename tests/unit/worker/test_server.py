@@ -420,6 +420,20 @@ class TestMetrics:
             await running.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff")
         assert (await read_metrics(running))['shoal_requests_total{code="INVALID_ARGUMENT"}'] == 1
 
+    async def test_what_the_transport_received_and_what_was_answered(self, running: Running) -> None:
+        await running.stub.ModelInfer(make_request())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.stub.ModelInfer(pb.ModelInferRequest())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.channel.unary_unary("/no.such/Method")(b"")
+
+        async def counted() -> bool:
+            metrics = await read_metrics(running)
+            print({k: v for k, v in metrics.items() if "transport" in k or ("requests_total" in k and v)})
+            return metrics["shoal_transport_calls_total"] == metrics["shoal_transport_answers_total"] == 3
+
+        await wait_until(counted)
+
 
 class TestDrain:
     async def test_calls_in_flight_and_during_the_delay_succeed(

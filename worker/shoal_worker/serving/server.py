@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from shoal_worker.errors import WorkerError
 from shoal_worker.resources import available_cpus
+from shoal_worker.serving.arrivals import make_counted
 from shoal_worker.serving.departure import await_departure
 from shoal_worker.serving.dispatch import Dispatcher
 from shoal_worker.serving.health import HealthPort
@@ -51,11 +52,14 @@ class WorkerServer:
         self._metrics.watch_load(self._dispatcher, self._http.heartbeat.lag)
         self._health = health.HealthServicer()
         self._health_port = HealthPort(self._state, self._http.heartbeat, _SERVICES)
-        self._grpc = grpc.aio.server(
-            options=_channel_options(settings),
-            # Far above the places: who sends a message slowly must not keep others out.
-            maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight),
+        self._grpc, arrivals = make_counted(
+            lambda: grpc.aio.server(
+                options=_channel_options(settings),
+                # Far above the places: who sends a message slowly must not keep others out.
+                maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight),
+            )
         )
+        self._metrics.watch_arrivals(arrivals)
         self.grpc_port = 0
         self.health_port = 0
 
@@ -195,6 +199,8 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", 20_000),
         # The size limit is applied to the message as sent, so a compressed one could grow without bound: identity only.
         ("grpc.compression_enabled_algorithms_bitset", 1),
+        # What the transport refuses is counted by gRPC alone.
+        ("grpc.enable_channelz", 1),
         # Two workers on one port would share its calls unseen.
         ("grpc.so_reuseport", 0),
     ]
