@@ -19,12 +19,15 @@ import grpc
 import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from shoal_engine import DBSCAN
 from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
 from shoal_worker.artifact.files import directory_name
+from shoal_worker.models import export
 from tests.unit.worker.harness import make_spec, make_table, train_table
 
 MODEL = "blobs"
+HARD_CLUSTERS, HARD_COLUMNS = 10_000, 32
 # Long enough for a machine that many tests share; what a call takes on one of its own is measured elsewhere.
 CALL_SECONDS = 30
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -81,20 +84,60 @@ def make_request(rows: int = 1) -> pb.ModelInferRequest:
     return request
 
 
-@contextmanager
-def run_worker(directory: Path, **settings: str) -> Iterator[WorkerProcess]:
-    """Train a model, serve it in a process, wait until it is ready, and end it."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An artifact in a folder."""
+
+    folder: Path
+    digest: str
+
+
+def store_easy_model(directory: Path) -> Stored:
+    """A model of two columns: a row takes some nanoseconds."""
     files = train_table(make_table(), make_spec()).files
     stored = directory / directory_name(files.digest)
     stored.mkdir(parents=True)
     (stored / "manifest.json").write_bytes(files.manifest)
     (stored / "model.safetensors").write_bytes(files.model)
+    return Stored(stored, files.digest)
+
+
+def store_hard_model(directory: Path) -> Stored:
+    """A model of many small clusters among many columns; rows of `make_hard_request` lie between them.
+
+    So a row takes a fraction of a millisecond, a thousand times what its transport does.
+    """
+    random = np.random.default_rng(1)
+    centres = np.repeat(random.random((HARD_CLUSTERS, HARD_COLUMNS)), 3, axis=0)
+    points = centres + random.normal(0.0, 0.001, centres.shape)
+    fitted = DBSCAN(1.0, min_samples=3).fit(points)
+    folder = directory / "hard"
+    return Stored(folder, export(fitted, points, folder, card_points=False))
+
+
+def make_hard_request(rows: int) -> pb.ModelInferRequest:
+    points = np.random.default_rng(2).random((rows, HARD_COLUMNS), dtype=np.float32)
+    request = pb.ModelInferRequest(model_name=MODEL, raw_input_contents=[points.tobytes()])
+    request.inputs.add(name="points", datatype="FP32", shape=points.shape)
+    return request
+
+
+@contextmanager
+def run_worker(
+    directory: Path,
+    store: Callable[[Path], Stored] = store_easy_model,
+    *,
+    before: tuple[str, ...] = (),
+    **settings: str,
+) -> Iterator[WorkerProcess]:
+    """Store a model, serve it in a process, wait until it is ready, and end it. `before`: a command that starts it."""
+    stored = store(directory)
     environment = {
         "PATH": os.environ["PATH"],
         "SHOAL_MODEL_NAME": MODEL,
         "SHOAL_MODEL_VERSION": "3",
-        "SHOAL_ARTIFACT_URI": f"file://{stored}",
-        "SHOAL_ARTIFACT_DIGEST": files.digest,
+        "SHOAL_ARTIFACT_URI": f"file://{stored.folder}",
+        "SHOAL_ARTIFACT_DIGEST": stored.digest,
         "SHOAL_FILE_ROOT": str(directory),
         "SHOAL_CACHE_DIR": str(directory / "cache"),
         "SHOAL_REPORT_PATH": str(directory / "report"),
@@ -107,7 +150,9 @@ def run_worker(directory: Path, **settings: str) -> Iterator[WorkerProcess]:
     log = directory / "log"
     with (
         log.open("wb") as stream,
-        subprocess.Popen([sys.executable, "-m", "shoal_worker", "serve"], env=environment, stderr=stream) as process,
+        subprocess.Popen(
+            [*before, sys.executable, "-m", "shoal_worker", "serve"], env=environment, stderr=stream
+        ) as process,
     ):
         try:
             events = wait_for_events(log, process)
