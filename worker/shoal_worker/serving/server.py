@@ -194,6 +194,8 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.http2.max_ping_strikes", 2),
+        # Who connects and says nothing holds a file for so long.
+        ("grpc.server_handshake_timeout_ms", 20_000),
         # Peers that vanished without a word are noticed.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
