@@ -24,10 +24,10 @@ from shoal_proto import inference_pb2 as pb
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
 from shoal_worker.artifact.files import directory_name
 from shoal_worker.models import export
+from tests import hard_rows
 from tests.unit.worker.harness import make_spec, make_table, train_table
 
 MODEL = "blobs"
-HARD_CLUSTERS, HARD_COLUMNS = 10_000, 32
 # Long enough for a machine that many tests share; what a call takes on one of its own is measured elsewhere.
 CALL_SECONDS = 30
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -103,20 +103,16 @@ def store_easy_model(directory: Path) -> Stored:
 
 
 def store_hard_model(directory: Path) -> Stored:
-    """A model of many small clusters among many columns; rows of `make_hard_request` lie between them.
-
-    So a row takes a fraction of a millisecond, a thousand times what its transport does.
-    """
-    random = np.random.default_rng(1)
-    centres = np.repeat(random.random((HARD_CLUSTERS, HARD_COLUMNS)), 3, axis=0)
-    points = centres + random.normal(0.0, 0.001, centres.shape)
-    fitted = DBSCAN(1.0, min_samples=3).fit(points)
+    """A model of hard rows."""
+    points = hard_rows.training_rows()
+    fitted = DBSCAN(hard_rows.EPS, min_samples=hard_rows.MIN_SAMPLES).fit(points)
     folder = directory / "hard"
     return Stored(folder, export(fitted, points, folder, card_points=False))
 
 
 def make_hard_request(rows: int) -> pb.ModelInferRequest:
-    points = np.random.default_rng(2).random((rows, HARD_COLUMNS), dtype=np.float32)
+    """In single precision, so that a hundred of them fit into one HTTP/2 frame."""
+    points = hard_rows.rows_between(rows).astype(np.float32)
     request = pb.ModelInferRequest(model_name=MODEL, raw_input_contents=[points.tobytes()])
     request.inputs.add(name="points", datatype="FP32", shape=points.shape)
     return request
