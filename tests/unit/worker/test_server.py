@@ -207,6 +207,20 @@ class TestHealthPort:
             assert (await watch.read()).status == NOT_SERVING
             await draining
 
+    async def test_a_corrupt_model_is_never_said_to_serve(self, stored: Path, make_settings: Settings) -> None:
+        content = bytearray((stored / "model.safetensors").read_bytes())
+        content[-1] ^= 1
+        (stored / "model.safetensors").write_bytes(content)
+        async with run_server(make_settings(), load=False) as running, open_health(running) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == NOT_SERVING
+            with pytest.raises(ArtifactInvalid):
+                await running.server.load()
+            assert (await stub.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(watch.read(), 0.6)
+
     async def test_it_says_so_while_the_event_loop_is_blocked(self, running: Running) -> None:
         seen: list[int] = []
 
