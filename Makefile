@@ -58,6 +58,10 @@ fuzz: setup ## hostile arrays and parameters against the engine (FUZZ_SECONDS=60
 		nice -n 19 cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048; \
 	done
 
+.PHONY: fuzz-requests
+fuzz-requests: setup ## damaged requests against the worker's parser and answers (CASES=1000000: about a minute)
+	@nice -n 19 $(PYTHON) -m tests.fuzz_requests --cases $(or $(CASES),1000000)
+
 .PHONY: check
 check: lint unit ## the quick gate: lint and the tests that need no cluster
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +82,13 @@ def environment(artifact: Path, digest: str, work: Path, **changes: str) -> dict
 
 
 @contextmanager
-def run_worker(variables: Mapping[str, str], work: Path, *, until: str = "serving") -> Iterator[WorkerProcess]:
-    """Run a worker, wait until it logs the event, and have it end cleanly."""
+def run_worker(
+    variables: Mapping[str, str], work: Path, *, until: str = "serving", before: Sequence[str] = ()
+) -> Iterator[WorkerProcess]:
+    """Run a worker, wait until it logs the event, and have it end cleanly. `before`: a command that starts it."""
     log = work / "log"
-    with log.open("wb") as stream, subprocess.Popen(COMMAND, env=dict(variables), stderr=stream) as process:
+    command = [*before, *COMMAND]
+    with log.open("wb") as stream, subprocess.Popen(command, env=dict(variables), stderr=stream) as process:
         try:
             listening = _await_event(log, process, until)["listening"]
             yield WorkerProcess(process, *(listening[f"{port}_port"] for port in ("grpc", "metrics", "health")))
@@ -109,3 +112,13 @@ def _await_event(log: Path, process: subprocess.Popen[bytes], event: str) -> dic
         assert process.poll() is None, log.read_text()
         time.sleep(0.02)
     raise AssertionError(f"no event {event!r}: {log.read_text()}")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll a condition that another process brings about; tell whether it came."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -35,7 +35,7 @@ from tests.bench_serving.contestants import (
 )
 from tests.bench_serving.load import Caller, build_caller
 from tests.bench_serving.model import RACE_ROWS, draw_batches, encode_request, make_model
-from tests.bench_serving.overload import overload
+from tests.bench_serving.overload import cases, overload
 from tests.bench_serving.race import Effort, Row, race
 from tests.bench_serving.starting import start
 
@@ -91,8 +91,10 @@ def _steps(name: str, caller: Caller, folder: Path, core: int, effort: Effort) -
     served = make_model(RACE_ROWS, folder)
     first = encode_request(draw_batches(served, 1, 1)[0])
     if name == "overload":
-        with run_server(Contestant("Shoal", shoal), served, folder / name, core, first) as server:
-            yield from overload(server, served, caller, folder, effort.seconds)
+        for number, case in enumerate(cases(served, folder)):
+            place, (request,) = folder / f"{name}-{number}", case.draw(1, 1)
+            with run_server(Contestant("Shoal", shoal), case.served, place, core, request) as server:
+                yield from overload(server, case, caller, folder, effort.seconds)
         return
     yield "preparing the peers' model"
     prepare_peers(served, CACHE, folder)

@@ -72,7 +72,7 @@ def overload_goals(rows: Rows) -> list[Goal]:
     """What is left under five times the load, and after it."""
     goals = []
     for row in rows:
-        words = _words(row["batch"])
+        words = f"{row['batch']:,} hard rows" if row.get("hard") else _words(row["batch"])
         refused = row["refusedP99"]
         goals += [
             at_least(f"overload x5, {words}: goodput, share of the peak", 0.9, row["goodput"], ""),

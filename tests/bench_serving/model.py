@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shoal_engine import DBSCAN
 from shoal_proto import inference_pb2 as pb
 from shoal_worker.models import export
+from tests import hard_rows
 from tests.bench.synthetic import blobs
 
 NAME = "bench"
@@ -37,7 +38,7 @@ class Served:
     digest: str
     size: int
     cores: Path
-    """cores, labels and eps, for the peers."""
+    """cores, labels and eps, for the peers; of the hard model there are none."""
     predictor: DBSCAN
     rows: NDArray[np.float64]
 
@@ -57,6 +58,21 @@ def make_model(rows: int, folder: Path) -> Served:
     np.savez(cores, cores=points[fitted.core_sample_indices_], labels=labels, eps=_EPS[rows])
     size = sum((artifact / name).stat().st_size for name in ("manifest.json", "model.safetensors"))
     return Served(artifact, digest, size, cores, fitted, points)
+
+
+def make_hard_model(folder: Path) -> Served:
+    """Fit and export the model whose rows are hard to label."""
+    points = hard_rows.training_rows()
+    fitted = DBSCAN(hard_rows.EPS, min_samples=hard_rows.MIN_SAMPLES).fit(points)
+    artifact = folder / "artifact-hard"
+    digest = export(fitted, points, artifact, card_points=False)
+    size = sum((artifact / name).stat().st_size for name in ("manifest.json", "model.safetensors"))
+    return Served(artifact, digest, size, Path(), fitted, points)
+
+
+def draw_hard_batches(batch: int, count: int) -> list[NDArray[np.float64]]:
+    """Rows between its clusters."""
+    return list(hard_rows.rows_between(batch * count).reshape(count, batch, hard_rows.COLUMNS))
 
 
 def draw_batches(model: Served, batch: int, count: int) -> list[NDArray[np.float64]]:

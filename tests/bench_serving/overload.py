@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tests.bench_serving.contestants import Server
 from tests.bench_serving.load import Caller, Outcome, Phase
-from tests.bench_serving.model import Served, draw_batches, encode_request, write_messages
+from tests.bench_serving.model import (
+    Served,
+    draw_batches,
+    draw_hard_batches,
+    encode_request,
+    make_hard_model,
+    write_messages,
+)
 from tests.bench_serving.race import IN_FLIGHT, QUESTIONS, answers_of
 
 Row = dict[str, Any]
-BATCHES = (1, 1_000)
+BATCHES, HARD_BATCHES = (1, 1_000), (64,)
+REFUSALS = ("ResourceExhausted", "Canceled")
 FACTOR = 5.0
 CONNECTIONS = 32
 """As many clients. One connection alone is limited by the calls that the worker takes on it."""
@@ -25,26 +34,51 @@ SLOWER = 5.0
 """As many times the median latency from before the overload are not recovered yet."""
 
 
-def overload(server: Server, served: Served, caller: Caller, folder: Path, seconds: float) -> Iterator[str | list[Row]]:
+@dataclass(frozen=True)
+class Case:
+    """Calls of one kind, and the model that they ask."""
+
+    hard: bool
+    """Whether labelling is what they cost, so that the worker refuses; else the transport costs more, and refuses."""
+    served: Served
+    batches: tuple[int, ...]
+
+    def draw(self, batch: int, count: int) -> list[bytes]:
+        """Different requests of so many rows."""
+        drawn = draw_hard_batches(batch, count) if self.hard else draw_batches(self.served, batch, count)
+        return [encode_request(rows) for rows in drawn]
+
+
+def cases(served: Served, folder: Path) -> tuple[Case, ...]:
+    """Short calls of the race's model, and long ones of a model whose rows are hard."""
+    return Case(False, served, BATCHES), Case(True, make_hard_model(folder), HARD_BATCHES)
+
+
+def overload(server: Server, case: Case, caller: Caller, folder: Path, seconds: float) -> Iterator[str | list[Row]]:
     """Yield a line saying what comes next, or the row of what is done."""
-    for batch in BATCHES:
-        yield f"overload by calls of {batch:,} rows"
-        requests = [encode_request(rows) for rows in draw_batches(served, batch, QUESTIONS)]
-        asked = write_messages(folder / f"requests-overload-{batch}", requests)
-        expected = answers_of(server, requests, folder / f"answers-overload-{batch}")
+    for batch in case.batches:
+        yield f"overload by calls of {batch:,} {'hard ' * case.hard}rows"
+        requests = case.draw(batch, QUESTIONS)
+        asked = write_messages(folder / f"requests-overload-{case.hard}-{batch}", requests)
+        expected = answers_of(server, requests, folder / f"answers-overload-{case.hard}-{batch}")
         closed = [Phase(0.3, inFlight=IN_FLIGHT), Phase(2.0, inFlight=IN_FLIGHT)]
         peak = caller.load(server, asked, expected, closed, connections=CONNECTIONS)[-1].rate
+        resident = server.resident_bytes()
         phases = [
             Phase(CALM_SECONDS, rate=CALM_SHARE * peak),
             Phase(seconds, rate=FACTOR * peak),
             Phase(AFTER_SECONDS, rate=CALM_SHARE * peak),
         ]
         before, during, after = caller.load(server, asked, expected, phases, connections=CONNECTIONS)
-        yield [{"batch": batch, "peak": peak, **_judge(before, during, after, peak), "rss": server.resident_bytes()}]
+        grown = server.resident_bytes() - resident
+        told = {"batch": batch, "hard": case.hard, "peak": peak, "rss": server.resident_bytes(), "grown": grown}
+        yield [told | _judge(before, during, after, peak)]
 
 
 def _judge(before: Outcome, during: Outcome, after: Outcome, peak: float) -> Row:
     calm = median(each["p50"] for each in before.bins if each["right"])
+    # The worker's own refusals, or the transport's where that refuses.
+    refusals = max(REFUSALS, key=lambda code: during.calls.get(code, {"count": 0})["count"])
     return {
         "factor": during.sent / during.seconds / peak,
         "goodput": during.rate / peak,
@@ -52,8 +86,8 @@ def _judge(before: Outcome, during: Outcome, after: Outcome, peak: float) -> Row
         "answeredP99": during.latency("p99"),
         "calls": {code: int(calls["count"]) for code, calls in during.calls.items()},
         "wrong": before.wrong + during.wrong + after.wrong,
-        "refusedP50": during.latency("p50", "ResourceExhausted"),
-        "refusedP99": during.latency("p99", "ResourceExhausted"),
+        "refusedP50": during.latency("p50", refusals),
+        "refusedP99": during.latency("p99", refusals),
         "recovery": recovery(after.bins, calm),
         "clientBusy": during.cpu_seconds / during.seconds,
         "lateness": during.lateness,

@@ -148,7 +148,7 @@ def _starts(rows: Rows) -> Table:
 def _overloads(rows: Rows) -> Table:
     lines = [
         [
-            f"{row['batch']:,}",
+            f"{row['batch']:,}{' hard' * row.get('hard', False)}",
             f"{row['peak']:,.0f}",
             f"{row['factor']:.1f}x",
             f"{row['goodput']:.0%}",
@@ -156,6 +156,7 @@ def _overloads(rows: Rows) -> Table:
             _latencies(row["answeredP50"], row["answeredP99"]),
             _latencies(row["refusedP50"], row["refusedP99"]),
             seconds(row["recovery"]) if row["recovery"] else "0 s",
+            f"{row['grown'] / MIB:+.0f} MiB" if "grown" in row else "",
             f"{row['clientBusy']:.0%}",
         ]
         for row in rows
@@ -169,6 +170,7 @@ def _overloads(rows: Rows) -> Table:
         "answered: p50, p99",
         "refused: p50, p99",
         "recovery",
+        "memory",
         "client's core",
     ]
     return Table("Overload of Shoal", columns, lines)

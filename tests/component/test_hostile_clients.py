@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Iterator
 
@@ -11,9 +12,11 @@ import pytest
 from shoal_proto import inference_pb2 as pb
 from tests.component.attacks import ATTACKS, Attack
 from tests.component.honest import INFER, honest_client, make_request, serve_model
-from tests.serving import WorkerProcess
+from tests.component.wire import Call, Connection, Outcome
+from tests.serving import CALL_SECONDS, WorkerProcess
 
 GROWTH_MIB = 64
+SPARE_MIB = 8
 REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNIMPLEMENTED}
 
 
@@ -76,6 +79,43 @@ def test_a_message_that_is_none_is_refused_in_words(name: str, worker: WorkerPro
         assert pb.ModelInferResponse.FromString(answer).model_name == "blobs"
     assert honest.failures == []
     assert worker.resident_mib() - before <= GROWTH_MIB
+
+
+def test_refused_messages_leave_no_memory_behind(worker: WorkerProcess) -> None:
+    def refuse_all() -> float:
+        with worker.open_channel() as channel:
+            call = channel.unary_unary(INFER)
+            for message in (*MESSAGES.values(), b"\0" * (17 << 20)):
+                with pytest.raises(grpc.RpcError) as refusal:
+                    call(message, timeout=CALL_SECONDS)
+                assert refusal.value.code() in REFUSALS | {grpc.StatusCode.NOT_FOUND}
+        return worker.resident_mib()
+
+    # What the allocator holds back for the next grows at first, by thread.
+    before = max(refuse_all() for _ in range(8))
+    after = max(refuse_all() for _ in range(6))
+    print(f"at most {before:.0f} MiB, then {after:.0f} MiB")
+    assert after <= 1.05 * before + SPARE_MIB
+
+
+@pytest.mark.parametrize("value", ["%%% no base64 %%%", "\x00\xff", "=" * 64])
+def test_binary_metadata_that_is_none_ends_its_own_call_only(value: str, worker: WorkerProcess) -> None:
+    message = make_request().SerializeToString()
+    good, bad = Call.build(message), Call.build(message, ("trace-bin", value))
+    assert asyncio.run(send_in_turn(worker.grpc_port, [good, bad, good, bad, good])).good
+
+
+async def send_in_turn(port: int, calls: list[Call]) -> Outcome:
+    """Send calls over one connection, each after the answer to the one before."""
+    outcome = Outcome(seconds=CALL_SECONDS)
+    _, connection = await asyncio.get_running_loop().create_connection(lambda: Connection(outcome), "127.0.0.1", port)
+    async with asyncio.timeout(CALL_SECONDS):
+        for call in calls:
+            connection.send(call)
+            while connection.open:  # noqa: ASYNC110 - the answer comes from another process
+                await asyncio.sleep(0.002)
+    connection.close()
+    return outcome
 
 
 def test_a_compressed_message_is_not_unpacked(worker: WorkerProcess) -> None:

@@ -16,12 +16,12 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
-from tests.component.honest import make_request, serve_model
+from tests.component.honest import make_hard_request, make_request, serve_model, store_hard_model
 from tests.component.wire import Call, run_closed, run_open
-from tests.serving import CALL_SECONDS, WorkerProcess
+from tests.serving import CALL_SECONDS, WorkerProcess, wait_until
 
-# What the transport refuses with, and what the worker does.
-REFUSALS = {"1", "8"}
+TRANSPORT_REFUSES, WORKER_REFUSES = "1", "8"
+HARD_ROWS = 100
 MOST_WAITING = 16 * 64
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -30,6 +30,39 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
     with serve_model(tmp_path) as worker:
         yield worker
+
+
+@pytest.fixture
+def hard_worker(tmp_path: Path) -> Iterator[WorkerProcess]:
+    with serve_model(tmp_path, store_hard_model, THREADS="1") as worker:
+        yield worker
+
+
+def test_long_calls_are_refused_with_a_hint_and_counted(hard_worker: WorkerProcess) -> None:
+    worker, call = hard_worker, Call.build(make_hard_request(HARD_ROWS).SerializeToString())
+    asyncio.run(run_closed(worker.grpc_port, call, 4, 1.0))
+    began = worker.cpu_seconds()
+    calm = asyncio.run(run_closed(worker.grpc_port, call, 4, 3.0))
+    calm_cpu, resident = worker.cpu_seconds() - began, worker.resident_mib()
+    began = worker.cpu_seconds()
+    with watched_health(worker) as health:
+        outcome = asyncio.run(run_open(worker.grpc_port, call, 5 * calm.goodput, 6.0))
+    spent = worker.cpu_seconds() - began
+
+    assert outcome.unanswered == 0
+    assert outcome.refused
+    assert set(outcome.statuses) == {WORKER_REFUSES}
+    assert len(outcome.hints) == outcome.statuses.total()
+    assert min(outcome.hints) > 0
+    assert len(outcome.good) / spent >= 0.6 * len(calm.good) / calm_cpu
+    assert np.median(outcome.refused) < np.median(outcome.good) / 4
+    assert set(health) == {SERVING}
+    assert worker.resident_mib() - resident <= 64
+    metrics = worker.metrics()
+    assert sum(count for name, count in metrics.items() if name.startswith("shoal_refusals_total")) == len(
+        outcome.refused
+    )
+    assert metrics["shoal_queue_length"] == 0
 
 
 def test_five_times_the_load_costs_the_excess_only(worker: WorkerProcess) -> None:
@@ -45,7 +78,7 @@ def test_five_times_the_load_costs_the_excess_only(worker: WorkerProcess) -> Non
 
     assert outcome.unanswered == 0
     assert outcome.refused
-    assert set(outcome.statuses) <= REFUSALS
+    assert set(outcome.statuses) == {TRANSPORT_REFUSES}
     # For each second of its CPU, as a shared machine does not give it the same number of them.
     assert len(outcome.good) / spent >= 0.5 * len(calm.good) / calm_cpu
     assert np.median(outcome.refused) < np.median(outcome.good)
@@ -53,6 +86,13 @@ def test_five_times_the_load_costs_the_excess_only(worker: WorkerProcess) -> Non
     assert np.median(outcome.good) * outcome.goodput <= 2 * MOST_WAITING
     assert set(health) == {SERVING}
     assert worker.resident_mib() - resident <= 64
+
+    # Nobody in the worker saw them, but they are counted; calls of `watched_health` go to another server.
+    def refused() -> float:
+        metrics = worker.metrics()
+        return metrics["shoal_transport_calls_total"] - metrics["shoal_transport_answers_total"]
+
+    assert wait_until(lambda: refused() == len(outcome.refused), CALL_SECONDS)
     with worker.open_channel() as channel:
         GRPCInferenceServiceStub(channel).ModelInfer(make_request(), timeout=CALL_SECONDS)
 

@@ -37,6 +37,8 @@ class Outcome:
     """Seconds to each other answer."""
     statuses: Counter[str] = field(default_factory=Counter)
     """Of some of the latter."""
+    hints: list[int] = field(default_factory=list)
+    """Milliseconds after which those would be welcome."""
     held: int = 0
     """Calls not sent, for the worker allows no more on a connection."""
     unanswered: int = 0
@@ -154,8 +156,10 @@ class Connection(asyncio.Protocol):
         else:
             self._outcome.refused.append(seconds)
             if len(self._outcome.refused) <= _DECODED:
-                status = dict(Decoder().decode(trailers)).get("grpc-status", "reset") if trailers else "reset"
-                self._outcome.statuses[status] += 1
+                told = dict(Decoder().decode(trailers)) if trailers else {}
+                self._outcome.statuses[told.get("grpc-status", "reset")] += 1
+                if "grpc-retry-pushback-ms" in told:
+                    self._outcome.hints.append(int(told["grpc-retry-pushback-ms"]))
         if self.again is not None:
             self.send(self.again)
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ Cancelled = Callable[[], bool]
 # A cancelled call has ended within a tenth of a second, on a machine half as fast as it seemed too.
 _LOOK_SECONDS = 0.05
 _MEASURED_ROWS, _MEASURED_ROUNDS, _MEASURING_SECONDS = 4096, 5, 0.1
+_HARD_ROWS = 16
+# What the event loop may be held up by one call, should its rows be hard ones.
+_LOOP_SECONDS = 0.002
+# From one batch to the next.
+_MOST_GROWTH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,11 @@ class Model:
     seconds_per_row: float
     """What a row takes at least; tells which calls are too short to be worth a thread, and which are too long."""
     batch_rows: int
-    """Rows after which a call looks whether its answer is still wanted: as planned, or fewer if they take long."""
+    """Rows after which a call looks whether its answer is still wanted, at most."""
+    first_rows: int
+    """The same for a call that has just begun, as its rows may be hard ones."""
+    loop_rows: int
+    """More rows are not labelled on the event loop, which hard ones would hold up."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -85,11 +95,11 @@ class Model:
 
     def predict(self, points: PointArray, cancelled: Cancelled) -> LabelArray:
         """Label each point, -1 for noise; stop with DeadlinePassed soon after `cancelled()` turns true."""
-        if len(points) <= self.batch_rows:
+        if len(points) <= self.first_rows:
             _check_wanted(cancelled)
             return self.predictor.predict(points)
         labels = np.empty(len(points), dtype=np.int32)
-        for batch in _batches(len(points), self.batch_rows, cancelled):
+        for batch in self._batches(len(points), cancelled):
             labels[batch] = self.predictor.predict(points[batch])
         return labels
 
@@ -98,7 +108,7 @@ class Model:
         if self.densities is None:
             raise TypeError(f"a model of {self.kind} has no strengths")
         labels, strengths = np.empty(len(points), dtype=np.int32), np.empty(len(points))
-        for batch in _batches(len(points), self.batch_rows, cancelled):
+        for batch in self._batches(len(points), cancelled):
             nearest = self.predictor.nearest(points[batch])
             labels[batch], strengths[batch] = nearest[0], self.densities.strengths(*nearest)
         return labels, strengths
@@ -108,6 +118,18 @@ class Model:
         labels, distances, cores = self.predictor.nearest(points)
         strengths = self.densities.strengths(labels, distances, cores) if self.densities is not None else None
         return Located(labels, self.public_ids(labels), distances, strengths)
+
+    def _batches(self, rows: int, cancelled: Cancelled) -> Iterator[slice]:
+        """Cut rows into batches that take about as long as may pass between two looks, by what the last one took."""
+        start, size = 0, self.first_rows
+        while start < rows:
+            _check_wanted(cancelled)
+            began = time.perf_counter()
+            yield slice(start, start + size)
+            took = time.perf_counter() - began
+            start += size
+            wanted = size * min(_LOOK_SECONDS / max(took, 1e-9), _MOST_GROWTH)
+            size = max(min(int(wanted), self.batch_rows), 1)
 
 
 def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine) -> Model:
@@ -136,6 +158,8 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
             remedy="Train the model again with this worker's version",
         )
     seconds_per_row = _measure(predictor, artifact.preprocessor, tensors.probes)
+    hard_seconds = max(_measure_hard(predictor, artifact.preprocessor.apply(tensors.probes)), seconds_per_row)
+    batch_rows = min(plan.batch_rows, max(int(_LOOK_SECONDS / seconds_per_row), 1))
     return Model(
         name=name,
         version=version,
@@ -150,22 +174,40 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
         ids_by_label=np.append(tensors.cluster_ids, -1),
         plan=plan,
         seconds_per_row=seconds_per_row,
-        batch_rows=min(plan.batch_rows, max(int(_LOOK_SECONDS / seconds_per_row), 1)),
+        batch_rows=batch_rows,
+        first_rows=min(batch_rows, max(int(_LOOK_SECONDS / hard_seconds), 1)),
+        loop_rows=max(int(_LOOP_SECONDS / hard_seconds), 1),
     )
 
 
 def _measure(predictor: Predictor, preprocessor: Preprocessor, probes: Frame) -> float:
     """The least seconds that a row took in a few rounds of many: an idle machine's, which no call can beat."""
     rows = probes.select(np.arange(_MEASURED_ROWS) % probes.rows)
+    return _least_seconds(lambda: predictor.predict(preprocessor.apply(rows))) / rows.rows
+
+
+def _measure_hard(predictor: Predictor, probes: PointArray) -> float:
+    """Seconds that a row takes which lies among the data and on none of them, as the search for it ends late."""
+    random = np.random.default_rng(0)
+    shuffled = random.permuted(probes, axis=0)
+    slowest = 0.0
+    for rows in (shuffled, probes / 2 + shuffled / 2):
+        asked = rows[random.integers(0, len(rows), _HARD_ROWS)]
+        slowest = max(slowest, _least_seconds(partial(predictor.predict, asked)) / _HARD_ROWS)
+    return slowest
+
+
+def _least_seconds(work: Callable[[], object]) -> float:
+    """How long the fastest of a few rounds took."""
     least, begun = math.inf, time.perf_counter()
     for _ in range(_MEASURED_ROUNDS):
         started = time.perf_counter()
-        predictor.predict(preprocessor.apply(rows))
+        work()
         ended = time.perf_counter()
         least = min(least, ended - started)
         if ended - begun > _MEASURING_SECONDS:
             break
-    return least / rows.rows
+    return least
 
 
 def _take_up(artifact: Artifact, threads: int) -> Predictor:
@@ -182,12 +224,6 @@ def _take_up(artifact: Artifact, threads: int) -> Predictor:
     if (predictor.n_cores, predictor.n_features) != known:
         raise ValueError(f"the index is of {predictor.n_cores} cores and {predictor.n_features} columns, not {known}")
     return predictor
-
-
-def _batches(rows: int, most: int, cancelled: Cancelled) -> Iterator[slice]:
-    for start in range(0, rows, most):
-        _check_wanted(cancelled)
-        yield slice(start, start + most)
 
 
 def _check_wanted(cancelled: Cancelled) -> None:

@@ -79,6 +79,15 @@ def test_an_overload_without_refusals_has_no_verdict_on_their_latency() -> None:
     assert [goal.met for goal in overload_goals([row])] == [True, None, False]
 
 
+def test_an_overload_by_hard_rows_has_goals_of_its_own() -> None:
+    row = {"batch": 64, "goodput": 0.5, "refusedP99": 0.001, "recovery": 0.0}
+    short, hard = overload_goals([row, {**row, "hard": True}])[::3]
+    assert (short.what, hard.what) == tuple(
+        f"overload x5, 64 {rows}: goodput, share of the peak" for rows in ("rows", "hard rows")
+    )
+    assert [goal.met for goal in overload_goals([row])] == [False, True, True]
+
+
 def test_recovery_ends_with_the_last_tenth_that_is_not_as_before() -> None:
     good, failing = {"calls": 9, "right": 9, "p50": 0.001}, {"calls": 9, "right": 8, "p50": 0.001}
     slow = {"calls": 9, "right": 9, "p50": 0.006}
@@ -127,4 +136,4 @@ def test_a_run_of_one_suite_keeps_the_figures_of_the_others(tmp_path: Path) -> N
 
 def test_goals_of_suites_that_did_not_run_are_not_told() -> None:
     row = {"batch": 1, "goodput": 0.95, "refusedP99": 0.004, "recovery": 0.1}
-    assert [line[3] for line in goals({"overload": suite([row])}).rows] == ["met", "met", "met"]
+    assert [line[3] for line in goals({"overload": suite([row])}).rows] == ["met"] * 3

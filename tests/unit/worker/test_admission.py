@@ -40,8 +40,8 @@ class Line:
         self.start()
 
 
-def make_line(slots: int = 1, places: int = 8, longest: float = 1000.0) -> Line:
-    return Line(Admission(slots=slots, places=places, longest=longest))
+def make_line(slots: int = 1, places: int = 8, longest: float = 1000.0, longest_wait: float = 1000.0) -> Line:
+    return Line(Admission(slots=slots, places=places, longest=longest, longest_wait=longest_wait))
 
 
 def refusal(line: Line, tenant: str = "", cost: float = 1.0, seconds: float = 1000.0) -> Overloaded:
@@ -103,6 +103,21 @@ class TestBounds:
             line.admission.leave(line.admit("flood"), line.now)
         assert len(line.admission._order) < 30
         assert line.admission.tenants == 1
+
+    def test_no_more_work_waits_than_is_soon_done(self) -> None:
+        line = make_line(longest_wait=2.0)
+        for _ in range(4):
+            line.admit("flood")
+        error = refusal(line, "flood")
+        assert (error.reason, error.retry_after) == ("QueueFull", pytest.approx(1.5))
+        # Another's turn comes before those that wait.
+        line.admit("quiet")
+
+    def test_long_calls_wait_for_two_of_their_kind(self) -> None:
+        line = make_line(longest_wait=2.0)
+        for _ in range(4):
+            line.admit(cost=5.0)
+        assert refusal(line, cost=5.0).reason == "QueueFull"
 
     def test_a_long_name_is_cut(self) -> None:
         line = make_line()

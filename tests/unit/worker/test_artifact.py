@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
+from shoal_engine import Predictor
 from shoal_worker.artifact.files import ArtifactFiles, directory_name, verify_artifact
 from shoal_worker.artifact.manifest import MANIFEST_LIMIT, Column, digest_of
 from shoal_worker.artifact.safetensors_view import TensorSpec, view_tensors
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import ArtifactInvalid, DeadlinePassed
-from shoal_worker.model import build_model
+from shoal_worker.model import _measure_hard, build_model
 from shoal_worker.store.cache import load_artifact
 from shoal_worker.store.objects import open_store
 from tests.unit.worker.harness import MACHINE, make_spec, make_table, train_table
@@ -365,3 +366,22 @@ def test_slow_models_look_often_whether_the_answer_is_still_wanted(
     with pytest.raises(DeadlinePassed):
         model.predict(np.zeros((1000, 2)), lambda: next(looks))
     assert next(looks, None) is None
+
+
+def test_rows_that_may_be_hard_are_labelled_a_few_at_first(
+    files: ArtifactFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal_worker.model._measure_hard", lambda *_: 0.005)
+    model = build_model(verify_artifact(files, files.digest), name="m", version="1", machine=MACHINE)
+    assert (model.first_rows, model.loop_rows) == (10, 1)
+    looks: list[int] = []
+    points = np.random.default_rng(0).normal(5.0, 5.0, (3000, 2))
+    labels = model.predict(points, lambda: bool(looks.append(1)))
+    # At most four times as many from one look to the next, and the same labels however they are cut.
+    assert len(looks) >= 5
+    np.testing.assert_array_equal(labels, model.predictor.predict(points))
+
+
+def test_extreme_probes_can_be_made_into_hard_rows() -> None:
+    rows = np.array([[-1.7e308], [1.7e308], [0.0]])
+    assert _measure_hard(Predictor(rows, np.zeros(3, dtype=np.int32), 1.0), rows) > 0

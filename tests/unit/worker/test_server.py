@@ -207,6 +207,20 @@ class TestHealthPort:
             assert (await watch.read()).status == NOT_SERVING
             await draining
 
+    async def test_a_corrupt_model_is_never_said_to_serve(self, stored: Path, make_settings: Settings) -> None:
+        content = bytearray((stored / "model.safetensors").read_bytes())
+        content[-1] ^= 1
+        (stored / "model.safetensors").write_bytes(content)
+        async with run_server(make_settings(), load=False) as running, open_health(running) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest())
+            assert (await watch.read()).status == NOT_SERVING
+            with pytest.raises(ArtifactInvalid):
+                await running.server.load()
+            assert (await stub.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(watch.read(), 0.6)
+
     async def test_it_says_so_while_the_event_loop_is_blocked(self, running: Running) -> None:
         seen: list[int] = []
 
@@ -310,7 +324,7 @@ class TestLoad:
             await running.stub.ModelInfer(make_request())
         assert refusal.value.code() is grpc.StatusCode.INTERNAL
         assert "secret" not in refusal.value.details()
-        assert (await read_metrics(running))['shoal_requests_total{code="INTERNAL"}'] == 1
+        await until_metric(running, 'shoal_requests_total{code="INTERNAL"}', 1)
 
     async def test_old_connections_are_told_to_go_without_losing_calls(
         self, stored: Path, make_settings: Settings
@@ -384,6 +398,12 @@ class TestLoad:
         assert names[0] == threading.current_thread().name
         assert names[1].startswith("predict")
 
+        # Nor is more work begun on the event loop than it could bear if the rows were hard ones.
+        model = running.server._state.require_model()
+        running.server._state.record_model(replace(model, loop_rows=1))
+        await running.stub.ModelInfer(make_request(2))
+        assert names[2].startswith("predict")
+
 
 class TestMetrics:
     @pytest.mark.parametrize("pairs", [1, 100])
@@ -393,9 +413,10 @@ class TestMetrics:
         await running.stub.ModelInfer(request)
         with pytest.raises(grpc.aio.AioRpcError):
             await running.stub.ModelInfer(pb.ModelInferRequest(model_name="x" * 50))
+        # A refusal is counted once it is sent.
+        await until_metric(running, 'shoal_requests_total{code="NOT_FOUND"}', 1)
         metrics = await read_metrics(running)
         assert metrics['shoal_requests_total{code="OK"}'] == 1
-        assert metrics['shoal_requests_total{code="NOT_FOUND"}'] == 1
         assert metrics["shoal_request_duration_seconds_count"] == 2
         assert metrics["shoal_rows_total"] == 2 * pairs
         assert metrics["shoal_noise_rows_total"] == pairs
@@ -414,6 +435,20 @@ class TestMetrics:
         with pytest.raises(grpc.aio.AioRpcError):
             await running.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff")
         assert (await read_metrics(running))['shoal_requests_total{code="INVALID_ARGUMENT"}'] == 1
+
+    async def test_what_the_transport_received_and_what_was_answered(self, running: Running) -> None:
+        await running.stub.ModelInfer(make_request())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.stub.ModelInfer(pb.ModelInferRequest())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.channel.unary_unary("/no.such/Method")(b"")
+
+        async def counted() -> bool:
+            metrics = await read_metrics(running)
+            print({k: v for k, v in metrics.items() if "transport" in k or ("requests_total" in k and v)})
+            return metrics["shoal_transport_calls_total"] == metrics["shoal_transport_answers_total"] == 3
+
+        await wait_until(counted)
 
 
 class TestDrain:

@@ -4,6 +4,7 @@ Called by `dataset` and `reading`. Invariant: numbers become float64 with NaN fo
 None, one object for all equal ones.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from shoal_worker.artifact.manifest import TEXT, Column
 from shoal_worker.data.formats.format import COLUMNS_FIELD, URI_FIELD
 from shoal_worker.data.frame import Frame
 from shoal_worker.errors import SourceInvalid, shorten
+from shoal_worker.preprocessing.records import MOST_COLUMNS
 
 _SHOWN_COLUMNS = 20
 
@@ -29,25 +31,24 @@ def choose_columns(
     texts: columns of texts to take beside all numeric ones, where none are named; None: there must be no texts.
     unasked: columns that are taken only when they are named.
     """
-    names = list(schema.names)
+    names = Counter(schema.names)
     textual = {field.name for field in schema if texts is not None and is_text(field.type)}
-    numeric = [field.name for field in schema if is_numeric(field.type)]
-    if twice := sorted({name for name in names if names.count(name) > 1} & set(wanted or names)):
+    numeric = {field.name: None for field in schema if is_numeric(field.type)}
+    if twice := sorted({name for name, count in names.items() if count > 1} & (set(wanted or names))):
         raise _repeated_column(twice[0])
-    default = [
-        name for name in names if name not in unasked and (name in numeric or name in textual & (texts or frozenset()))
-    ]
+    asked = textual & (texts or frozenset())
+    default = [name for name in names if name not in unasked and (name in numeric or name in asked)]
     if wanted is None and not default:
         raise SourceInvalid(
             "no column is numeric",
             reason="ColumnNotNumeric",
             field=URI_FIELD,
-            value=_listed(names),
+            value=_listed(list(names)),
             remedy="Point to data with numeric columns",
         )
     for name in wanted or ():
         if name not in names:
-            raise missing_column(name, names)
+            raise missing_column(name, list(names))
         # A column of nothing but missing values has no type yet; its first missing value is the better complaint.
         if name not in numeric and name not in textual and not pa.types.is_null(schema.field(name).type):
             raise SourceInvalid(
@@ -55,10 +56,17 @@ def choose_columns(
                 reason="ColumnNotNumeric",
                 field=COLUMNS_FIELD,
                 value=name,
-                remedy=f"Numeric columns are: {_listed(numeric) or 'none'}. Texts become numbers by the preprocessing "
-                "step oneHot",
+                remedy=f"Numeric columns are: {_listed(list(numeric)) or 'none'}. Texts become numbers by the "
+                "preprocessing step oneHot",
             )
     chosen = wanted or tuple(default)
+    if len(chosen) > MOST_COLUMNS:
+        raise SourceInvalid(
+            f"there are {len(chosen)} columns to take, and at most {MOST_COLUMNS} can be trained on",
+            field=COLUMNS_FIELD,
+            value=len(chosen),
+            remedy="Name there the columns that tell rows apart",
+        )
     return tuple(
         Column(name=name, dtype=TEXT if name in textual else _type_name(schema.field(name).type)) for name in chosen
     )
@@ -66,10 +74,11 @@ def choose_columns(
 
 def check_agreement(found: pa.Schema, first: pa.Schema, names: tuple[str, ...], *, uri: str, first_uri: str) -> None:
     """Refuse a file that lacks one of the columns, or holds another kind of values in it than the first file."""
+    there = Counter(found.names)
     for name in names:
-        if name not in found.names:
-            raise missing_column(name, list(found.names), uri)
-        if found.names.count(name) > 1:
+        if name not in there:
+            raise missing_column(name, list(there), uri)
+        if there[name] > 1:
             raise _repeated_column(name, uri)
         kinds = _kind(found.field(name).type), _kind(first.field(name).type)
         if "null" not in kinds and kinds[0] != kinds[1]:
@@ -85,7 +94,8 @@ def check_agreement(found: pa.Schema, first: pa.Schema, names: tuple[str, ...], 
 
 def check_no_more(found: pa.Schema, first: pa.Schema, *, uri: str, first_uri: str) -> None:
     """Refuse a file with numeric columns that the first file lacks, where all numeric columns are meant."""
-    more = [field.name for field in found if is_numeric(field.type) and field.name not in first.names]
+    known = frozenset(first.names)
+    more = [field.name for field in found if is_numeric(field.type) and field.name not in known]
     if more:
         raise SourceInvalid(
             f"{shorten(uri, 200)} has a numeric column that {shorten(first_uri, 200)} lacks",

@@ -56,6 +56,8 @@ class Admission:
     places: int
     longest: float
     """Seconds of work that no call may exceed."""
+    longest_wait: float
+    """Seconds of work that may wait before a call, unless twice its own are more: so soon an overload is over."""
     running: int = 0
     overhead: float = 0.0
     """Mean seconds that calls took beyond what was expected of their rows."""
@@ -89,7 +91,15 @@ class Admission:
         self._check_places(tenant)
         known = self._tenants.get(tenant)
         place = max(self._now, known.finish) if known else self._now
-        wait = self._wait_at(place, now)
+        ahead = self._ahead_of(place)
+        if ahead > max(self.longest_wait, 2 * (cost + self.overhead)):
+            raise Overloaded(
+                f"about {ahead:.3g} s of work wait before the call already",
+                reason=QUEUE_FULL,
+                remedy="Retry after a pause with jitter, or scale the deployment up",
+                retry_after=ahead / 2,
+            )
+        wait = self._wait_after(ahead, now)
         if wait + cost > seconds:
             raise Overloaded(
                 f"the call's turn would come in about {wait:.3g} s, too late for its deadline",
@@ -174,13 +184,18 @@ class Admission:
                 retry_after=sum(self._time(call) for _, _, call in self._order if not call.left) / self.slots / 2,
             )
 
-    def _wait_at(self, place: float, now: float) -> float:
-        """About how long a call with this place in the order waits for a slot."""
+    def _ahead_of(self, place: float) -> float:
+        """About how many seconds the slots take for the calls that wait before this place in the order."""
+        return (
+            sum(self._time(call) for before, _, call in self._order if before <= place and not call.left) / self.slots
+        )
+
+    def _wait_after(self, ahead: float, now: float) -> float:
+        """About how long a call waits for a slot before which so much waits."""
         if self.running < self.slots and not self._waiting:
             return 0.0
-        ahead = sum(self._time(call) for before, _, call in self._order if before <= place and not call.left)
         left = sum(max(self._time(call) - (now - call.started), 0.0) for call in self._busy if call.started is not None)
-        return (ahead + left) / self.slots
+        return ahead + left / self.slots
 
     def _time(self, call: Call) -> float:
         return call.cost + self.overhead

@@ -21,6 +21,7 @@ Cancelled = Callable[[], bool]
 
 # A handover to a thread and back costs about as much, and far more on a busy machine.
 INLINE_SECONDS = 0.0002
+LONGEST_WAIT_SECONDS = 2.0
 
 
 def is_short(expected: float) -> bool:
@@ -35,7 +36,9 @@ class Dispatcher:
         self, *, threads: int, max_in_flight: int, max_seconds: float, record_wait: Callable[[float], None]
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
-        self._admission = Admission(slots=threads, places=max_in_flight, longest=max_seconds)
+        self._admission = Admission(
+            slots=threads, places=max_in_flight, longest=max_seconds, longest_wait=LONGEST_WAIT_SECONDS
+        )
         self._record_wait = record_wait
 
     @property

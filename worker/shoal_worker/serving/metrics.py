@@ -4,7 +4,7 @@ Invariant: the number of time series is fixed. No label ever takes its value fro
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from prometheus_client import (
@@ -16,9 +16,12 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from shoal_worker.model import Model
 from shoal_worker.serving.admission import REASONS
+from shoal_worker.serving.arrivals import Arrivals
 
 DURATION_BUCKETS = (
     0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075,
@@ -51,6 +54,24 @@ class Load(Protocol):
     @property
     def tenants(self) -> int:
         """Tenants with calls admitted and not yet ended."""
+
+
+class _ArrivalCollector(Collector):
+    """Counters that are kept elsewhere."""
+
+    def __init__(self, read: Callable[[], Arrivals]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        arrivals = self._read()
+        yield CounterMetricFamily(
+            "shoal_transport_calls", "Calls of any method that the transport received.", value=arrivals.received
+        )
+        yield CounterMetricFamily(
+            "shoal_transport_answers",
+            "Those that were answered; the transport refused the rest, but for what is open now.",
+            value=arrivals.answered,
+        )
 
 
 class Metrics:
@@ -117,6 +138,10 @@ class Metrics:
         self._queue.set_function(lambda: load.queue_length)
         self._tenants.set_function(lambda: load.tenants)
         self._lag.set_function(lag)
+
+    def watch_arrivals(self, read: Callable[[], Arrivals]) -> None:
+        """Read at scrape time what came, refused calls included."""
+        self.registry.register(_ArrivalCollector(read))
 
     def watch_reservoir(self, rows: Callable[[], float], size: Callable[[], float]) -> None:
         """Read the two gauges of the reservoir at scrape time."""

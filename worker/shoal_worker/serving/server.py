@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from shoal_worker.errors import WorkerError
 from shoal_worker.resources import available_cpus
+from shoal_worker.serving.arrivals import make_counted
 from shoal_worker.serving.departure import await_departure
 from shoal_worker.serving.dispatch import Dispatcher
 from shoal_worker.serving.health import HealthPort
@@ -52,11 +53,14 @@ class WorkerServer:
         self._metrics.watch_load(self._dispatcher, self._http.heartbeat.lag)
         self._health = health.HealthServicer()
         self._health_port = HealthPort(self._state, self._http.heartbeat, _SERVICES)
-        self._grpc = grpc.aio.server(
-            options=_channel_options(settings),
-            # Far above the places: who sends a message slowly must not keep others out.
-            maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight),
+        self._grpc, arrivals = make_counted(
+            lambda: grpc.aio.server(
+                options=_channel_options(settings),
+                # Far above the places: who sends a message slowly must not keep others out.
+                maximum_concurrent_rpcs=max(1024, 4 * settings.max_in_flight),
+            )
         )
+        self._metrics.watch_arrivals(arrivals)
         self.grpc_port = 0
         self.health_port = 0
 
@@ -198,11 +202,15 @@ def _channel_options(settings: ServeSettings) -> list[tuple[str, int]]:
         # Proxies ping idle connections more often than the default of 5 minutes allows; a flood still ends in GOAWAY.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.http2.max_ping_strikes", 2),
+        # Who connects and says nothing holds a file for so long.
+        ("grpc.server_handshake_timeout_ms", 20_000),
         # Peers that vanished without a word are noticed.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         # The size limit is applied to the message as sent, so a compressed one could grow without bound: identity only.
         ("grpc.compression_enabled_algorithms_bitset", 1),
+        # What the transport refuses is counted by gRPC alone.
+        ("grpc.enable_channelz", 1),
         # Two workers on one port would share its calls unseen.
         ("grpc.so_reuseport", 0),
     ]

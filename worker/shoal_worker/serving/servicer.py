@@ -130,8 +130,9 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             remaining = context.time_remaining()
             if remaining is not None and remaining <= 0:
                 raise DeadlinePassed("the deadline passed before the call's turn", remedy="Allow more time")
-            expected = declared_rows(request) * model.seconds_per_row
-            if is_short(expected):
+            rows = declared_rows(request)
+            expected = rows * model.seconds_per_row
+            if rows <= model.loop_rows and is_short(expected):
                 # Whoever else waits: the event loop is its queue.
                 answer = answer_request(model, request, _never)
             else:

@@ -1,0 +1,1 @@
+"""Damaged requests against the worker's parser and answers: `make fuzz-requests`."""
