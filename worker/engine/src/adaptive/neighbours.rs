@@ -147,7 +147,8 @@ impl<'a, K: Kernel> Search<'a, K> {
         let order =
             if right_first { [(right, to_right), (left, to_left)] } else { [(left, to_left), (right, to_right)] };
         for (child, gap) in order {
-            if gap <= self.reach() {
+            // What is as far as the farthest so far changes nothing; among equal rows that is everybody.
+            if gap < self.reach() {
                 self.visit(child);
             }
         }
@@ -160,7 +161,7 @@ impl<'a, K: Kernel> Search<'a, K> {
             let places = lane * self.wanted..(lane + 1) * self.wanted;
             let (distances, slots) = (&mut self.distances[places.clone()], &mut self.slots[places]);
             let reach = distances[self.wanted - 1];
-            if self.tree.nearest(query, span.node) > reach {
+            if self.tree.nearest(query, span.node) >= reach {
                 continue;
             }
             let found = self.tree.distances(query, span.first);
