@@ -115,7 +115,7 @@ def open_stage() -> Iterator[Stage]:
     """Install the chart, train the versions in a namespace of their own, and delete it in the end."""
     kube = Kube(kubeconfig())
     install_chart(kube)
-    upload(kube, {_PATH: _build_data()})
+    upload(kube, {_PATH: build_data()})
     namespace = f"bench-{uuid.uuid4().hex[:8]}"
     prepare_namespace(kube, namespace)
     scene = Scene(kube, namespace)
@@ -154,7 +154,8 @@ def _is_of(pod: Object, version: int) -> bool:
     return bool(pod["metadata"]["labels"].get("shoal.dev/version") == str(version))
 
 
-def _build_data() -> bytes:
+def build_data() -> bytes:
+    """Return 2,000 rows of four blobs as a Parquet file."""
     random = np.random.default_rng(7)
     rows = np.concatenate([random.normal(centre, 0.6, (500, 2)) for centre in ((-5, -5), (5, 5), (-5, 5), (5, -5))])
     sink = io.BytesIO()

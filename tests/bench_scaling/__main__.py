@@ -6,20 +6,17 @@ A run that is cut (Ctrl-C, an error) keeps what it found and removes what it mad
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 import uuid
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from hack.lab.install import install_chart, prepare_namespace, upload
 from hack.lab.kube import Kube, kubeconfig
 from tests.bench.machine import stamp
+from tests.bench_rollouts.stage import build_data
 from tests.bench_scaling import page
 from tests.bench_scaling.drives import drive_calls, drive_stream
 from tests.bench_scaling.plan import PLAN, QUICK, Stage
@@ -38,7 +35,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     kube = Kube(kubeconfig())
     install_chart(kube)
-    upload(kube, {_PATH: _build_data()})
+    upload(kube, {_PATH: build_data()})
     found: dict[str, Any] = {}
     began = time.monotonic()
     try:
@@ -64,14 +61,6 @@ def _drive(kube: Kube, name: str, stages: tuple[Stage, ...]) -> dict[str, Any]:
         return drive_stream(scene, stages) if name == "stream" else drive_calls(scene, name, stages)
     finally:
         kube.kubectl("delete", "namespace", scene.namespace, "--wait=false")
-
-
-def _build_data() -> bytes:
-    random = np.random.default_rng(7)
-    rows = np.concatenate([random.normal(centre, 0.6, (500, 2)) for centre in ((-5, -5), (5, 5), (-5, 5), (5, -5))])
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"x": rows[:, 0], "y": rows[:, 1]}), sink)
-    return sink.getvalue()
 
 
 if __name__ == "__main__":

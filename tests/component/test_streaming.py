@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -21,29 +21,11 @@ from shoal_operator.runtime.monitoring import NatsMonitor
 from shoal_proto import inference_pb2 as pb
 from shoal_worker.settings import ServeSettings
 from tests.nats_server import NatsServer, run_nats
-from tests.streaming import Stored, Worker, environment, forget_consumer, run_worker, store_model
+from tests.streaming import Stored, Worker, environment, forget_consumer, run_worker
 from tests.streams import CONSUMER, Streams, open_streams, rows_of
 from tests.unit.worker.harness import run_server
 
 Environment = Callable[..., dict[str, str]]
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    return store_model(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with run_nats(tmp_path_factory.mktemp("nats")) as running:
-        yield running
-
-
-@pytest.fixture
-async def streams(server: NatsServer, request: pytest.FixtureRequest) -> AsyncIterator[Streams]:
-    name = request.node.name.replace("_", "-")[:60]
-    async with open_streams(server.url, name) as opened:
-        yield opened
 
 
 @pytest.fixture

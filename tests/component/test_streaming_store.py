@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,30 +18,12 @@ from shoal_worker.results.layout import batch_key
 from shoal_worker.results.store import ResultStore, open_results
 from tests.nats_server import NatsServer, run_nats
 from tests.s3 import BUCKET, S3Server, s3_server
-from tests.streaming import Stored, environment, run_worker, store_model
+from tests.streaming import Stored, environment, run_worker
 from tests.streams import Streams, open_streams, rows_of
 
 __all__ = ["s3_server"]
 
 KEY = batch_key("demo", "blobs")
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    return store_model(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with run_nats(tmp_path_factory.mktemp("nats")) as running:
-        yield running
-
-
-@pytest.fixture
-async def streams(server: NatsServer, request: pytest.FixtureRequest) -> AsyncIterator[Streams]:
-    name = request.node.name.translate(str.maketrans("_[", "--", "]"))[:60]
-    async with open_streams(server.url, name) as opened:
-        yield opened
 
 
 @dataclass
