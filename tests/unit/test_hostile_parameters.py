@@ -105,7 +105,7 @@ class TestData:
         points[2] = 1.0
         assert DBSCAN(0.5, min_samples=2).fit_predict(points).tolist() == [0, 0, -1]
 
-    @pytest.mark.parametrize("estimator", [DBSCAN(0.5), DBSCAN(0.5, index="tree")], ids=str)
+    @pytest.mark.parametrize("estimator", [DBSCAN(0.5), DBSCAN(0.5, index="tree"), AdaptiveDBSCAN()], ids=str)
     def test_equal_rows_are_not_compared_all_with_all(self, estimator: Any) -> None:
         # All with all would be 10^10 distances.
         points = np.full((100_000, 3), 7.0)
