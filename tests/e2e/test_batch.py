@@ -189,8 +189,8 @@ def test_ten_million_rows_in_small_pods_survive_a_kill(batches: Batches) -> None
         table = pa.table({"x": grid[random.integers(0, 4096, rows)], "y": grid[random.integers(0, 4096, rows)]})
         batches.upload({f"big/{part}.parquet": encode(table, 500_000)})
     batches.source = f"{batches.source}big/"
-    # Half a processor, so that a shard lasts for some looks of the operator at its progress.
-    small = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "500m", "memory": "512Mi"}}
+    # A fifth of a processor, so that a shard lasts for some looks of the operator at its progress.
+    small = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "200m", "memory": "512Mi"}}
     batches.apply(shards=2, parallelism=1, retries=3, resources=small)
     running = batches.wait(
         "the second shard under way",
