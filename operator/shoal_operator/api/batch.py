@@ -16,6 +16,7 @@ from shoal_operator.api.meta import (
     ResourceRequirements,
     SecretReference,
     StatusModel,
+    StoreUri,
 )
 from shoal_operator.api.source import ColumnName, Source
 
@@ -74,9 +75,7 @@ class PostgresOutput(ApiModel):
 class BatchOutput(ApiModel):
     """Where the results go, and what they hold beside the labels."""
 
-    uri: str = Field(
-        pattern=r"^(s3|gs|az|file)://.+",
-        max_length=1024,
+    uri: StoreUri = Field(
         description="Folder of the result store: s3://bucket/path, gs://bucket/path, az://container/path or "
         "file:///path in a mounted volume. The run's files lie below it in namespace/name/run.",
     )

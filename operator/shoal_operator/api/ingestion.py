@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shoal_operator.api.meta import ApiModel, CelRule, SecretReference
+from shoal_operator.api.meta import ApiModel, CelRule, SecretReference, StoreUri
 
 Subject = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\s*>]+$")]
 StreamName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s.*>/\\]+$")]
@@ -41,9 +41,7 @@ class NatsServers(ApiModel):
 class StoreOutput(ApiModel):
     """A result store that gets the labels as rows of Parquet files."""
 
-    uri: str = Field(
-        pattern=r"^(s3|gs|az|file)://.+",
-        max_length=1024,
+    uri: StoreUri = Field(
         description="Folder of the result store: s3://bucket/path, gs://bucket/path, az://container/path or "
         "file:///path in a mounted volume. The files lie below it in namespace/name/run.",
     )

@@ -209,6 +209,10 @@ class SecretReference(ApiModel):
     )
 
 
+StoreUri = Annotated[str, Field(max_length=1024, pattern=r"^(s3|gs|az|file)://.+")]
+"""A folder that a worker writes to."""
+
+
 def _written(value: object) -> object:
     """Read a quantity that YAML took for a number (cpu: 1)."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -11,6 +11,7 @@ from shoal_operator.core import names
 from shoal_operator.core.facts import name_of, namespace_of, uid_of
 from shoal_operator.core.manifests import metadata
 from shoal_operator.core.manifests.consumer import build_nats_mounts, build_nats_variables
+from shoal_operator.core.manifests.job_pod import build_job_pod
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import Defaults, RawObject
 
@@ -25,6 +26,7 @@ def build_farewell_job(deployment: RawObject, ingestion: Ingestion, defaults: De
     """Build the Job."""
     labels = {**metadata.common_labels(deployment), names.TASK_OF: names.label_value(name_of(deployment))}
     mounted = [metadata.scratch("tmp", "/tmp"), *build_nats_mounts(ingestion)]  # noqa: S108
+    variables = build_nats_variables(deployment, ingestion)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -39,27 +41,7 @@ def build_farewell_job(deployment: RawObject, ingestion: Ingestion, defaults: De
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": labels},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": metadata.pod_security(),
-                    "containers": [
-                        {
-                            "name": _VERB,
-                            "image": defaults.worker_image,
-                            "imagePullPolicy": "IfNotPresent",
-                            "args": [_VERB],
-                            "env": metadata.environment(build_nats_variables(deployment, ingestion)),
-                            "resources": _RESOURCES,
-                            "securityContext": metadata.container_security(),
-                            "terminationMessagePath": "/dev/termination-log",
-                            "terminationMessagePolicy": "File",
-                            "volumeMounts": [mount for _, mount in mounted],
-                        }
-                    ],
-                    "volumes": [volume for volume, _ in mounted],
-                },
+                "spec": build_job_pod(_VERB, defaults.worker_image, variables, _RESOURCES, mounted),
             },
         },
     }

@@ -15,6 +15,7 @@ from shoal_operator.api.meta import ResourceRequirements
 from shoal_operator.core import names
 from shoal_operator.core.facts import name_of
 from shoal_operator.core.manifests import metadata
+from shoal_operator.core.manifests.job_pod import build_job_pod
 from shoal_operator.core.plan import Manifest
 from shoal_operator.core.snapshot import Defaults, RawObject
 
@@ -111,24 +112,4 @@ def _pod(job: StoreJob, defaults: Defaults) -> Manifest:
         variables["SHOAL_SINK_SECRET_DIR"] = metadata.SINK_SECRET_MOUNT
     if defaults.store_claim_name:
         mounted.append(metadata.claim(defaults.store_claim_name, read_only=False))
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": metadata.pod_security(),
-        "containers": [
-            {
-                "name": job.verb,
-                "image": defaults.worker_image,
-                "imagePullPolicy": "IfNotPresent",
-                "args": [job.verb],
-                "env": metadata.environment(variables),
-                "resources": job.resources.to_wire(),
-                "securityContext": metadata.container_security(),
-                "terminationMessagePath": "/dev/termination-log",
-                "terminationMessagePolicy": "File",
-                "volumeMounts": [mount for _, mount in mounted],
-            }
-        ],
-        "volumes": [volume for volume, _ in mounted],
-    }
+    return build_job_pod(job.verb, defaults.worker_image, variables, job.resources.to_wire(), mounted)
