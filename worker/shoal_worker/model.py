@@ -138,7 +138,8 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
     plan = plan_serving(manifest, machine)
     try:
         predictor = _take_up(artifact, plan.threads)
-        found = predictor.predict(artifact.preprocessor.apply(tensors.probes))
+        probes = artifact.preprocessor.apply(tensors.probes)
+        found = predictor.predict(probes)
     except ValueError as error:
         raise ArtifactInvalid(
             f"the engine refuses the model: {error}", field="parameters", remedy="Train the model again"
@@ -158,7 +159,7 @@ def build_model(artifact: Artifact, *, name: str, version: str, machine: Machine
             remedy="Train the model again with this worker's version",
         )
     seconds_per_row = _measure(predictor, artifact.preprocessor, tensors.probes)
-    hard_seconds = max(_measure_hard(predictor, artifact.preprocessor.apply(tensors.probes)), seconds_per_row)
+    hard_seconds = max(_measure_hard(predictor, probes), seconds_per_row)
     batch_rows = min(plan.batch_rows, max(int(_LOOK_SECONDS / seconds_per_row), 1))
     return Model(
         name=name,
