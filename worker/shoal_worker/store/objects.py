@@ -28,7 +28,9 @@ from shoal_worker.store.clients import build_client, read_credentials
 from shoal_worker.store.failures import explain
 
 SCHEMES = ("s3", "gs", "az", "file")
-_CHUNK_BYTES = 16 << 20
+# Of one request: a larger one could meet a timeout, smaller ones would wait for each other.
+_RANGE_BYTES = 16 << 20
+_CHUNK_BYTES = 1 << 20
 _UPLOAD_BYTES = 8 << 20
 _METADATA_TIMEOUT = timedelta(seconds=2)
 _CONTENT_TIMEOUT = timedelta(seconds=30)
@@ -147,15 +149,22 @@ class Store:
                 remedy="Use a smaller object or raise the limit",
                 transient=False,
             )
-        for start in range(0, size, _CHUNK_BYTES):
-            end = min(start + _CHUNK_BYTES, size)
-            try:
-                chunk = obstore.get_range(self._content, self._key(location), start=start, end=end)
-            except (BaseError, OSError, ValueError) as error:
-                raise self._translated(error, location) from None
-            if len(chunk) != end - start:
+        for start in range(0, size, _RANGE_BYTES):
+            end = min(start + _RANGE_BYTES, size)
+            received = 0
+            for chunk in self._stream(location, start, end):
+                received += len(chunk)
+                yield chunk
+            if received != end - start:
                 raise _changed(self._field, location)
-            yield memoryview(chunk)
+
+    def _stream(self, location: Location, start: int, end: int) -> Iterator[memoryview]:
+        try:
+            answer = obstore.get(self._content, self._key(location), options={"range": (start, end)})
+            for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
+                yield memoryview(chunk)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, location) from None
 
     def write(self, location: Location, content: bytes | memoryview) -> None:
         """Write an object, replacing one of the same name."""
