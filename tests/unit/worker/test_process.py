@@ -1,15 +1,19 @@
 """The real process from outside: a client that Shoal did not write gets the right answers; it ends as it should."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from shoal_proto import inference_pb2 as pb
+from shoal_proto.inference_pb2_grpc import GRPCInferenceServiceStub
 from shoal_worker.artifact.files import ArtifactFiles, verify_artifact
 from shoal_worker.model import build_model
-from tests.serving import COMMAND, environment, run_worker
+from shoal_worker.serving.priority import NICER_BY
+from tests.serving import CALL_SECONDS, COMMAND, environment, run_worker
 from tests.unit.worker.harness import MACHINE, make_table
 
 # In a process of its own: both packages define the protocol's messages, and a process can hold one definition only.
@@ -68,6 +72,33 @@ def test_a_worker_that_waits_for_its_store_ends_cleanly(stored: Path, files: Art
     variables |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true"}
     with run_worker(variables, tmp_path, until="artifact not loaded"):
         pass  # Its end is what is tested.
+
+
+def test_the_event_loop_goes_before_the_threads_that_call_it(
+    stored: Path, files: ArtifactFiles, tmp_path: Path
+) -> None:
+    request = pb.ModelInferRequest(model_name="blobs", raw_input_contents=[bytes(16 * 200_000)])
+    request.inputs.add(name="points", datatype="FP64", shape=[200_000, 2])
+    with run_worker(environment(stored, files.digest, tmp_path, THREADS="1"), tmp_path) as worker:
+        with worker.open_channel() as channel:
+            # Long enough for a thread of its own.
+            GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=CALL_SECONDS)
+        niceness = read_niceness(worker.process.pid)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    loop = niceness.pop(worker.process.pid)
+    assert loop == ("python", own)
+    assert {nice for name, nice in niceness.values() if name == "event_engine"} == {min(own + NICER_BY, 19)}
+    # The one that labels begins later, and is as the loop is.
+    assert own in {nice for _, nice in niceness.values()}
+
+
+def read_niceness(process: int) -> dict[int, tuple[str, int]]:
+    """Name and niceness of each thread."""
+    found = {}
+    for task in Path(f"/proc/{process}/task").iterdir():
+        name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        found[int(task.name)] = (name, int(rest.split()[16]))
+    return found
 
 
 def ask(target: str, points: np.ndarray) -> dict[str, object]:

@@ -25,6 +25,7 @@ from shoal_worker.serving.health import HealthPort
 from shoal_worker.serving.loading import load_model
 from shoal_worker.serving.metrics import Metrics
 from shoal_worker.serving.ports import HttpPorts, port_taken
+from shoal_worker.serving.priority import let_this_thread_go_first
 from shoal_worker.serving.servicer import INFERENCE_SERVICE, InferenceServicer, build_handler
 from shoal_worker.serving.state import ServingState
 from shoal_worker.settings import ServeSettings
@@ -160,6 +161,8 @@ async def serve(settings: ServeSettings) -> int:
     loading = stopping = None
     try:
         await server.start()
+        # By now there are those of gRPC; those that load the model and label rows are yet to come.
+        let_this_thread_go_first()
         loading = asyncio.create_task(_load_for_good(server))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
