@@ -21,7 +21,8 @@ Cancelled = Callable[[], bool]
 
 # A handover to a thread and back costs about as much, and far more on a busy machine.
 INLINE_SECONDS = 0.0002
-LONGEST_WAIT_SECONDS = 2.0
+# Of work. At half of what the worker bears an overload is over after twice as long.
+LONGEST_WAIT_SECONDS = 0.8
 
 
 def is_short(expected: float) -> bool:
