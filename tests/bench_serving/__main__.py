@@ -41,7 +41,7 @@ from tests.bench_serving.starting import start
 
 CACHE = Path(os.environ.get("SHOAL_CACHE", Path.home() / ".cache" / "shoal")) / "bench-serving"
 SUITES = ("race", "start", "overload")
-FULL = {"race": Effort(5, 2.0), "start": Effort(5, 2.0), "overload": Effort(1, 15.0)}
+FULL = {"race": Effort(5, 2.0), "start": Effort(5, 2.0), "overload": Effort(3, 10.0)}
 QUICK = {"race": Effort(2, 0.4, (1, 1_000)), "start": Effort(1, 0.5), "overload": Effort(1, 3.0)}
 Steps = Iterator[str | list[Row]]
 
@@ -94,7 +94,7 @@ def _steps(name: str, caller: Caller, folder: Path, core: int, effort: Effort) -
         for number, case in enumerate(cases(served, folder)):
             place, (request,) = folder / f"{name}-{number}", case.draw(1, 1)
             with run_server(Contestant("Shoal", shoal), case.served, place, core, request) as server:
-                yield from overload(server, case, caller, folder, effort.seconds)
+                yield from overload(server, case, caller, folder, effort)
         return
     yield "preparing the peers' model"
     prepare_peers(served, CACHE, folder)

@@ -71,8 +71,8 @@ def start_goals(rows: Rows) -> list[Goal]:
 def overload_goals(rows: Rows) -> list[Goal]:
     """What is left under five times the load, and after it."""
     goals = []
-    for row in rows:
-        words = f"{row['batch']:,} hard rows" if row.get("hard") else _words(row["batch"])
+    for row in typical_overloads(rows):
+        words = f"{row['batch']:,} hard rows" if row["hard"] else _words(row["batch"])
         refused = row["refusedP99"]
         goals += [
             at_least(f"overload x5, {words}: goodput, share of the peak", 0.9, row["goodput"], ""),
@@ -82,10 +82,27 @@ def overload_goals(rows: Rows) -> list[Goal]:
     return goals
 
 
+def typical_overloads(rows: Rows) -> list[dict[str, Any]]:
+    """One row for each kind of calls: medians over its rounds, of how many calls ended in which way too."""
+    kinds = dict.fromkeys((row["batch"], row["hard"]) for row in rows)
+    return [_middle([row for row in rows if (row["batch"], row["hard"]) == kind]) for kind in kinds]
+
+
 def contended(rows: Rows) -> tuple[int, int]:
     """In how many rounds of the closed loop neither core was busy, and of how many: others took the machine's time."""
     closed = [row for row in rows if row["kind"] == "closed"]
     return sum(map(_starved, closed)), len(closed)
+
+
+def _middle(rounds: Rows) -> dict[str, Any]:
+    codes = sorted({code for row in rounds for code in row["calls"]})
+    told: dict[str, Any] = {
+        "calls": {code: round(median(row["calls"].get(code, 0) for row in rounds)) for code in codes}
+    }
+    for figure in rounds[0].keys() - told.keys():
+        known = [row[figure] for row in rounds if row[figure] is not None]
+        told[figure] = median(known) if known else None
+    return told
 
 
 def _starved(row: Row) -> bool:

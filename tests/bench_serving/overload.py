@@ -18,7 +18,7 @@ from tests.bench_serving.model import (
     make_hard_model,
     write_messages,
 )
-from tests.bench_serving.race import IN_FLIGHT, QUESTIONS, answers_of
+from tests.bench_serving.race import IN_FLIGHT, QUESTIONS, Effort, answers_of
 
 Row = dict[str, Any]
 BATCHES, HARD_BATCHES = (1, 1_000), (64,)
@@ -26,6 +26,7 @@ REFUSALS = ("ResourceExhausted", "Canceled")
 FACTOR = 5.0
 CONNECTIONS = 32
 """As many clients. One connection alone is limited by the calls that the worker takes on it."""
+PEAK_SECONDS = 3.0
 CALM_SHARE = 0.5
 CALM_SECONDS = 2.0
 AFTER_SECONDS = 4.0
@@ -54,25 +55,30 @@ def cases(served: Served, folder: Path) -> tuple[Case, ...]:
     return Case(False, served, BATCHES), Case(True, make_hard_model(folder), HARD_BATCHES)
 
 
-def overload(server: Server, case: Case, caller: Caller, folder: Path, seconds: float) -> Iterator[str | list[Row]]:
-    """Yield a line saying what comes next, or the row of what is done."""
+def overload(server: Server, case: Case, caller: Caller, folder: Path, effort: Effort) -> Iterator[str | list[Row]]:
+    """Yield a line saying what comes next, or the row of a round that is done."""
     for batch in case.batches:
         yield f"overload by calls of {batch:,} {'hard ' * case.hard}rows"
         requests = case.draw(batch, QUESTIONS)
         asked = write_messages(folder / f"requests-overload-{case.hard}-{batch}", requests)
         expected = answers_of(server, requests, folder / f"answers-overload-{case.hard}-{batch}")
-        closed = [Phase(0.3, inFlight=IN_FLIGHT), Phase(2.0, inFlight=IN_FLIGHT)]
-        peak = caller.load(server, asked, expected, closed, connections=CONNECTIONS)[-1].rate
-        resident = server.resident_bytes()
-        phases = [
-            Phase(CALM_SECONDS, rate=CALM_SHARE * peak),
-            Phase(seconds, rate=FACTOR * peak),
-            Phase(AFTER_SECONDS, rate=CALM_SHARE * peak),
-        ]
-        before, during, after = caller.load(server, asked, expected, phases, connections=CONNECTIONS)
-        grown = server.resident_bytes() - resident
-        told = {"batch": batch, "hard": case.hard, "peak": peak, "rss": server.resident_bytes(), "grown": grown}
-        yield [told | _judge(before, during, after, peak)]
+        for turn in range(effort.rounds):
+            told = {"batch": batch, "hard": case.hard, "round": turn}
+            yield [told | _round(server, caller, asked, expected, effort.seconds)]
+
+
+def _round(server: Server, caller: Caller, asked: Path, expected: Path, seconds: float) -> Row:
+    closed = [Phase(0.3, inFlight=IN_FLIGHT), Phase(PEAK_SECONDS, inFlight=IN_FLIGHT)]
+    peak = caller.load(server, asked, expected, closed, connections=CONNECTIONS)[-1].rate
+    resident = server.resident_bytes()
+    phases = [
+        Phase(CALM_SECONDS, rate=CALM_SHARE * peak),
+        Phase(seconds, rate=FACTOR * peak),
+        Phase(AFTER_SECONDS, rate=CALM_SHARE * peak),
+    ]
+    before, during, after = caller.load(server, asked, expected, phases, connections=CONNECTIONS)
+    grown = server.resident_bytes() - resident
+    return {"peak": peak, "grown": grown} | _judge(before, during, after, peak)
 
 
 def _judge(before: Outcome, during: Outcome, after: Outcome, peak: float) -> Row:

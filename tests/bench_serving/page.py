@@ -13,7 +13,17 @@ from typing import Any
 
 from tests.bench.judge import Goal
 from tests.bench.tables import Table, seconds, size
-from tests.bench_serving.figures import MIB, OURS, contended, overload_goals, race_goals, ratio, start_goals, typical
+from tests.bench_serving.figures import (
+    MIB,
+    OURS,
+    contended,
+    overload_goals,
+    race_goals,
+    ratio,
+    start_goals,
+    typical,
+    typical_overloads,
+)
 
 DOCS = Path("docs")
 TEMPLATE = Path(__file__).with_name("page.md")
@@ -148,7 +158,7 @@ def _starts(rows: Rows) -> Table:
 def _overloads(rows: Rows) -> Table:
     lines = [
         [
-            f"{row['batch']:,}{' hard' * row.get('hard', False)}",
+            f"{row['batch']:,}{' hard' * row['hard']}",
             f"{row['peak']:,.0f}",
             f"{row['factor']:.1f}x",
             f"{row['goodput']:.0%}",
@@ -156,10 +166,10 @@ def _overloads(rows: Rows) -> Table:
             _latencies(row["answeredP50"], row["answeredP99"]),
             _latencies(row["refusedP50"], row["refusedP99"]),
             seconds(row["recovery"]) if row["recovery"] else "0 s",
-            f"{row['grown'] / MIB:+.0f} MiB" if "grown" in row else "",
+            f"{row['grown'] / MIB:+.0f} MiB",
             f"{row['clientBusy']:.0%}",
         ]
-        for row in rows
+        for row in typical_overloads(rows)
     ]
     columns = [
         "rows",

@@ -53,8 +53,9 @@ func summarize(records []record, length time.Duration) outcome {
 	return told
 }
 
+// fillBins tells of each tenth of a second; what began just after the end belongs to the last.
 func fillBins(records []record, length time.Duration) []bin {
-	bins := make([]bin, int(length/binWidth)+1)
+	bins := make([]bin, max(int((length+binWidth-1)/binWidth), 1))
 	right := make([][]time.Duration, len(bins))
 	for _, each := range records {
 		at := min(int(each.start/binWidth), len(bins)-1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shoal_proto import inference_pb2 as pb
-from tests.bench_serving.figures import contended, overload_goals, race_goals, ratio, start_goals
+from tests.bench_serving.figures import contended, overload_goals, race_goals, ratio, start_goals, typical_overloads
 from tests.bench_serving.model import count_differing, encode_request
 from tests.bench_serving.overload import recovery
 from tests.bench_serving.page import goals, write
@@ -74,13 +74,27 @@ def test_memory_is_what_the_worker_holds_beside_the_model() -> None:
     assert met == {"start to ready, 100 MB in the cache": True, "memory beside the model, at most": False}
 
 
+def overload_round(**changes: Any) -> dict[str, Any]:
+    row = {"batch": 1, "hard": False, "goodput": 0.95, "refusedP99": 0.004, "recovery": 0.1, "calls": {"OK": 9}}
+    return {**row, **changes}
+
+
 def test_an_overload_without_refusals_has_no_verdict_on_their_latency() -> None:
-    row = {"batch": 1, "goodput": 0.95, "refusedP99": None, "recovery": 2.5}
+    row = overload_round(refusedP99=None, recovery=2.5)
     assert [goal.met for goal in overload_goals([row])] == [True, None, False]
 
 
+def test_an_overload_is_judged_by_the_medians_of_its_rounds() -> None:
+    rounds = [
+        overload_round(goodput=share, calls=calls)
+        for share, calls in ((0.2, {"OK": 1}), (0.95, {"OK": 5, "Canceled": 3}), (0.96, {"OK": 4}))
+    ]
+    assert [goal.met for goal in overload_goals(rounds)] == [True, True, True]
+    assert [row["calls"] for row in typical_overloads(rounds)] == [{"OK": 4, "Canceled": 0}]
+
+
 def test_an_overload_by_hard_rows_has_goals_of_its_own() -> None:
-    row = {"batch": 64, "goodput": 0.5, "refusedP99": 0.001, "recovery": 0.0}
+    row = overload_round(batch=64, goodput=0.5)
     short, hard = overload_goals([row, {**row, "hard": True}])[::3]
     assert (short.what, hard.what) == tuple(
         f"overload x5, 64 {rows}: goodput, share of the peak" for rows in ("rows", "hard rows")
@@ -135,5 +149,4 @@ def test_a_run_of_one_suite_keeps_the_figures_of_the_others(tmp_path: Path) -> N
 
 
 def test_goals_of_suites_that_did_not_run_are_not_told() -> None:
-    row = {"batch": 1, "goodput": 0.95, "refusedP99": 0.004, "recovery": 0.1}
-    assert [line[3] for line in goals({"overload": suite([row])}).rows] == ["met"] * 3
+    assert [line[3] for line in goals({"overload": suite([overload_round()])}).rows] == ["met"] * 3
