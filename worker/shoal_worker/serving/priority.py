@@ -20,9 +20,10 @@ def let_this_thread_go_first() -> None:
     Niceness is heeded among the threads of a pod and says nothing to other pods. Linux alone has it by thread.
     """
     this = threading.get_native_id()
-    niceness = min(os.getpriority(os.PRIO_PROCESS, this) + NICER_BY, _NICEST)
+    niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + NICER_BY, _NICEST)
     with suppress(FileNotFoundError):
         for task in Path("/proc/self/task").iterdir():
             if int(task.name) != this:
-                with suppress(ProcessLookupError):
+                # It may have ended, or a sandbox may forbid it: then all is as it was, only slower.
+                with suppress(OSError):
                     os.setpriority(os.PRIO_PROCESS, int(task.name), niceness)
