@@ -34,9 +34,18 @@ class Git:
     def assert_synced(self, *manifests: Object) -> None:
         """See that a diff is empty, and that applying once more is no change of any spec."""
         before = self._generations()
-        self._kubectl("diff", *manifests)
+        # kubectl reads twice, what is and what would be: a status that is written in between differs, for once.
+        wait_for("a diff that is empty", lambda: not self._differs(*manifests), 10)
         self._kubectl("apply", *manifests)
         assert self._generations() == before
+
+    def _differs(self, *manifests: Object) -> bool:
+        try:
+            self._kubectl("diff", *manifests)
+        except RuntimeError as difference:
+            print(difference)
+            return True
+        return False
 
     def _kubectl(self, verb: str, *manifests: Object) -> str:
         documents = "\n---\n".join(json.dumps(each) for each in manifests)
